@@ -1,0 +1,30 @@
+"""What all definitions share: strictness, names, limits."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+
+
+class Strict(BaseModel):
+    """A model that refuses what it does not know and never changes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _lower_snake(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise ValueError("must start with a lower-case letter and hold only a-z, 0-9 and _ (63 characters at most)")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_lower_snake)]
+"""A name that is safe as a column, a field and an alias: lower-case snake, 63 characters at most."""
+
+Text = Annotated[str, Field(max_length=500)]
+"""A label or description."""
+
+ExpressionText = Annotated[str, Field(min_length=1, max_length=4096)]
+"""The source text of an expression; `libs.expressions` gives it meaning."""

@@ -1,0 +1,92 @@
+from typing import Annotated, Literal, Self
+from uuid import UUID
+
+from pydantic import Field, model_validator
+
+from libs.common.vocabulary.base import ExpressionText, Name, Strict, Text
+
+Severity = Literal["blocking", "warning", "correctable"]
+Phase = Literal["input", "output"]
+
+
+class ExpressionCheck(Strict):
+    """A condition that every record must meet.
+
+    `on_unknown` says what becomes of a record for which the condition is neither true nor false (a null took part).
+    """
+
+    kind: Literal["expression"] = "expression"
+    expression: ExpressionText
+    on_unknown: Literal["fail", "pass"] = "pass"
+
+
+class UniqueCheck(Strict):
+    """Among records with equal `fields` the first (by source order) stays; the later ones fail. Nulls are equal."""
+
+    kind: Literal["unique"] = "unique"
+    fields: tuple[Name, ...] = Field(min_length=1, max_length=20)
+
+
+class ReferenceCheck(Strict):
+    """`field` must be a key of the mapping `mapping` (an alias) that is valid on the business date; null passes."""
+
+    kind: Literal["reference"] = "reference"
+    field: Name
+    mapping: Name
+
+
+class SequenceCheck(Strict):
+    """For each record where `when` holds there must be one with equal `fields` where `requires` holds.
+
+    Example: a cancellation needs its original.
+    """
+
+    kind: Literal["sequence"] = "sequence"
+    fields: tuple[Name, ...] = Field(min_length=1, max_length=20)
+    when: ExpressionText
+    requires: ExpressionText
+
+
+Check = Annotated[ExpressionCheck | UniqueCheck | ReferenceCheck | SequenceCheck, Field(discriminator="kind")]
+
+
+class Fix(Strict):
+    """What a correctable rule writes into a failing record: `field` becomes the value of `expression`."""
+
+    field: Name
+    expression: ExpressionText
+
+
+class RuleSpec(Strict):
+    """A check on the records of one schema.
+
+    `mappings` gives aliases to the mappings that the check looks things up in. `message` may name fields in braces:
+    `"price {price} is not positive"`. `fields` are the ones whose values are kept with a failure; empty means those
+    that the check reads.
+    """
+
+    schema_id: UUID
+    phase: Phase = "input"
+    severity: Severity = "blocking"
+    check: Check
+    mappings: dict[Name, UUID] = Field(default_factory=dict, max_length=20)
+    fields: tuple[Name, ...] = Field(default=(), max_length=50)
+    message: Text = ""
+    external_id: Text = ""
+    fix: Fix | None = None
+
+    @model_validator(mode="after")
+    def _fix_goes_with_correctable(self) -> Self:
+        if (self.severity == "correctable") != (self.fix is not None):
+            raise ValueError("a correctable rule declares a fix, and only a correctable one")
+        if self.severity == "correctable" and self.check.kind != "expression":
+            raise ValueError("only expression rules can be correctable")
+        if self.severity == "correctable" and self.phase != "input":
+            raise ValueError("a correctable rule belongs to the input phase")
+        return self
+
+    @model_validator(mode="after")
+    def _alias_is_declared(self) -> Self:
+        if isinstance(self.check, ReferenceCheck) and self.check.mapping not in self.mappings:
+            raise ValueError(f"check.mapping names {self.check.mapping!r}, which `mappings` does not declare")
+        return self
