@@ -1,0 +1,115 @@
+"""The connection pool, and the transactions that it gives out."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import orjson
+
+from libs.common.context import Context
+from libs.common.database.transaction import Transaction
+from libs.common.errors import Unavailable
+from libs.common.telemetry.metrics import POOL_ACQUIRE_SECONDS, POOL_IN_USE, POOL_SIZE, POOL_WAITERS
+
+
+async def prepare_connection(connection: Any) -> None:
+    """Give a new connection the codecs that all our code relies on: JSON as Python values."""
+    for kind in ("json", "jsonb"):
+        await connection.set_type_codec(
+            kind, encoder=_dump, decoder=orjson.loads, schema="pg_catalog", format="text"
+        )
+
+
+async def _keep(connection: Any) -> None:
+    """Skip the reset's round trip: nothing outlives a transaction here, neither settings nor locks."""
+
+
+def _dump(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+class Database:
+    """A pool of connections for one role of one service."""
+
+    def __init__(self, pool: Any, *, service: str, role: str, acquire_seconds: float) -> None:
+        self._pool = pool
+        self._role = role
+        self._acquire_seconds = acquire_seconds
+        self.service = service
+        self.after_commit: list[Callable[[], None]] = []
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: str,
+        *,
+        service: str,
+        role: str = "server",
+        size: int = 10,
+        acquire_seconds: float = 2.0,
+        transaction_pooler: bool = False,
+    ) -> AsyncIterator["Database"]:
+        """Open the pool; it connects lazily and is closed at the end."""
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=min(2, size),
+            max_size=size,
+            init=prepare_connection,
+            reset=_keep,
+            statement_cache_size=0 if transaction_pooler else 200,
+            command_timeout=60,
+            server_settings={"application_name": f"regent-{service}-{role}", "timezone": "UTC", "search_path": service},
+        )
+        POOL_SIZE.labels(service, role).set(size)
+        try:
+            yield cls(pool, service=service, role=role, acquire_seconds=acquire_seconds)
+        finally:
+            try:
+                await asyncio.wait_for(pool.close(), 5)
+            except TimeoutError:
+                pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Any]:
+        """Lend a connection.
+
+        Raises:
+            Unavailable: none became free in time, or the database does not answer.
+        """
+        started = time.perf_counter()
+        POOL_WAITERS.labels(self.service, self._role).inc()
+        try:
+            connection = await self._pool.acquire(timeout=self._acquire_seconds)
+        except (TimeoutError, OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
+            raise Unavailable("The database is busy or away; try again.", retry_after=1) from error
+        except asyncpg.TooManyConnectionsError as error:
+            raise Unavailable("The database has no connection left; try again.", retry_after=1) from error
+        finally:
+            POOL_WAITERS.labels(self.service, self._role).dec()
+            POOL_ACQUIRE_SECONDS.labels(self.service, self._role).observe(time.perf_counter() - started)
+        POOL_IN_USE.labels(self.service, self._role).inc()
+        try:
+            yield connection
+        finally:
+            POOL_IN_USE.labels(self.service, self._role).dec()
+            await self._pool.release(connection)
+
+    @asynccontextmanager
+    async def transaction(self, context: Context) -> AsyncIterator[Transaction]:
+        """Run a transaction for the context's tenant: committed at the end, rolled back on an exception."""
+        async with self.connection() as connection:
+            transaction = Transaction(connection, context, self.service)
+            await transaction.begin()
+            try:
+                yield transaction
+            except BaseException:
+                await transaction.rollback()
+                raise
+            await transaction.commit()
+        if transaction.wrote_outbox:
+            for wake in self.after_commit:
+                wake()

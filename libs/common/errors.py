@@ -1,0 +1,125 @@
+"""Refusals cross the whole system as kinds; the doors translate them.
+
+A refusal cannot succeed on retry. The HTTP door answers with the status, the bus door dead-letters. Anything that is
+no refusal is an error: 500 with its detail removed, or a retry with back-off.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class FieldProblem:
+    """What is wrong with one field; `field` is a JSON pointer into the body, or the parameter's name."""
+
+    field: str
+    message: str
+
+    def as_dict(self) -> dict[str, str]:
+        """Return the problem as a JSON object."""
+        return {"field": self.field, "message": self.message}
+
+
+class Refusal(Exception):  # noqa: N818 - a refusal is not an error
+    """A request that is understood and not granted."""
+
+    status: ClassVar[int] = 400
+    type: ClassVar[str] = "refused"
+    title: ClassVar[str] = "The request was refused"
+
+    def __init__(
+        self,
+        detail: str,
+        *,
+        type: str | None = None,  # noqa: A002 - RFC 9457's own word
+        fields: Sequence[FieldProblem] = (),
+        retry_after: int | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.kind = type or self.type
+        self.fields = tuple(fields)
+        self.retry_after = retry_after
+        self.extra = extra or {}
+
+
+class Invalid(Refusal):
+    """The request's content is wrong."""
+
+    status = 422
+    type = "invalid"
+    title = "The request is not valid"
+
+
+class Unauthenticated(Refusal):
+    """Who asks is not known."""
+
+    status = 401
+    type = "unauthenticated"
+    title = "Authentication is required"
+
+
+class Forbidden(Refusal):
+    """Who asks is known and may not."""
+
+    status = 403
+    type = "forbidden"
+    title = "Permission is missing"
+
+
+class NotFound(Refusal):
+    """There is no such thing, or not for this tenant."""
+
+    status = 404
+    type = "not-found"
+    title = "Not found"
+
+
+class Conflict(Refusal):
+    """The thing's state does not allow it."""
+
+    status = 409
+    type = "conflict"
+    title = "The current state does not allow this"
+
+
+class PreconditionFailed(Refusal):
+    """The thing changed since it was read."""
+
+    status = 412
+    type = "precondition-failed"
+    title = "The resource has changed since it was read"
+
+
+class TooLarge(Refusal):
+    """The body is larger than this route takes."""
+
+    status = 413
+    type = "too-large"
+    title = "The request body is too large"
+
+
+class PreconditionRequired(Refusal):
+    """A change must say which state it was made against."""
+
+    status = 428
+    type = "precondition-required"
+    title = "If-Match is required"
+
+
+class TooManyRequests(Refusal):
+    """Too many tries; wait."""
+
+    status = 429
+    type = "too-many-requests"
+    title = "Too many requests"
+
+
+class Unavailable(Refusal):
+    """The service cannot answer now; the same request may succeed later."""
+
+    status = 503
+    type = "unavailable"
+    title = "Temporarily unavailable"

@@ -1,0 +1,20 @@
+-- Who may touch this schema. Runs as an administrator, again and again; passwords are set elsewhere.
+-- Grants on tables stand beside the tables, in migrations.
+
+-- global: reader_position  reason: stream positions of this service's readers, no tenant's data
+-- worker: validator_relay  table: outbox  reason: publishes every tenant's events in commit order
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['validator_owner', 'validator_server', 'validator_relay'] LOOP
+        IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
+            EXECUTE format('CREATE ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOBYPASSRLS', name);
+        END IF;
+    END LOOP;
+END
+$$;
+
+CREATE SCHEMA IF NOT EXISTS validator AUTHORIZATION validator_owner;
+GRANT USAGE ON SCHEMA validator TO validator_server, validator_relay;
