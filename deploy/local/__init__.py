@@ -1,0 +1,1 @@
+"""The whole of Regent on one machine, from Python packages alone."""
