@@ -1,0 +1,168 @@
+"""Reading the event stream: effects and position commit together, so nothing is lost, doubled or out of order."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import structlog
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+from opentelemetry.trace import SpanKind
+from pydantic import ValidationError
+
+from libs.common.bus.connection import Bus
+from libs.common.bus.dead_letters import letter
+from libs.common.bus.subscriptions import Subscriptions, find
+from libs.common.context import Context, utc_now
+from libs.common.database.leadership import leadership
+from libs.common.database.pool import Database
+from libs.common.database.transaction import Transaction
+from libs.common.errors import Refusal, Unavailable
+from libs.common.events.envelope import Event, parse
+from libs.common.ids import SYSTEM_TENANT
+from libs.common.telemetry.metrics import DEAD_LETTERS, READER_EVENTS, READER_LAG, READER_POSITION, READER_SECONDS
+from libs.common.telemetry.traces import span
+
+_LOG = structlog.get_logger(__name__)
+_STREAM = "EVT"
+_BATCH = 100
+_FETCH_SECONDS = 20.0  # below the export's response threshold (60 s): a later message would never arrive
+_ATTEMPTS = 6
+
+_POSITION = "SELECT position FROM reader_position WHERE reader = $1"
+_MOVE = """
+INSERT INTO reader_position (reader, position) VALUES ($1, $2)
+ON CONFLICT (reader) DO UPDATE SET position = excluded.position, changed_at = clock_timestamp()
+WHERE reader_position.position < excluded.position
+"""
+
+
+class Reader:
+    """Applies a service's events to its database, one batch a transaction.
+
+    The position lives in the database; on every start the consumer is reset to it. Of several replicas one reads.
+    """
+
+    def __init__(
+        self, database: Database, bus: Bus, *, service: str, lock_url: str, subscriptions: Subscriptions
+    ) -> None:
+        self._database = database
+        self._lock_url = lock_url
+        self._bus = bus
+        self._service = service
+        self._subscriptions = subscriptions
+        self._position = 0
+
+    async def run(self) -> None:
+        """Read until cancelled; a lost database or bus is waited for."""
+        while True:
+            try:
+                async with leadership(self._lock_url, self._service, "reader") as lock:
+                    await self._read(lock)
+            except (NatsError, Unavailable, OSError, TimeoutError) as error:
+                _LOG.warning("reader.interrupted", error=repr(error))
+            except Exception:
+                _LOG.exception("reader.failed")
+            await asyncio.sleep(0.5)
+
+    async def _read(self, lock: Any) -> None:
+        self._position = await self._load_position()
+        await self._bus.jetstream.reset_consumer(_STREAM, self._service, seq=self._position + 1)
+        subscription = await self._bus.jetstream.pull_subscribe_bind(durable=self._service, stream=_STREAM)
+        try:
+            while not lock.is_closed():
+                try:
+                    messages = await subscription.fetch(_BATCH, timeout=_FETCH_SECONDS)
+                except TimeoutError:
+                    continue
+                await self._handle(messages)
+        finally:
+            await subscription.unsubscribe()
+
+    async def _load_position(self) -> int:
+        async with self._database.connection() as connection:
+            return int(await connection.fetchval(_POSITION, _STREAM) or 0)
+
+    async def _handle(self, messages: Sequence[Msg]) -> None:
+        started = time.perf_counter()
+        fresh = [message for message in messages if message.metadata.sequence.stream > self._position]
+        try:
+            await self._apply(fresh)
+        except Exception as error:  # noqa: BLE001 - one bad message must not hold the others
+            _LOG.info("reader.batch_split", size=len(fresh), error=repr(error))
+            for message in fresh:
+                await self._apply_alone(message)
+        for message in messages:
+            await message.ack()
+        if messages:
+            READER_LAG.labels(self._service, _STREAM).set(messages[-1].metadata.num_pending)
+        READER_SECONDS.labels(self._service).observe(time.perf_counter() - started)
+
+    async def _apply(self, messages: Sequence[Msg]) -> None:
+        if not messages:
+            return
+        last = messages[-1].metadata.sequence.stream
+        async with self._database.transaction(self._context()) as tx:
+            for message in messages:
+                await self._dispatch(tx, message)
+            await tx.connection.execute(_MOVE, _STREAM, last)
+        self._position = last
+        READER_POSITION.labels(self._service, _STREAM).set(last)
+
+    async def _apply_alone(self, message: Msg) -> None:
+        for attempt in range(_ATTEMPTS):
+            try:
+                await self._apply([message])
+            except (Refusal, ValidationError) as error:
+                if not isinstance(error, Unavailable):
+                    return await self._give_up(message, error)
+                await asyncio.sleep(0.2 * 2**attempt)
+            except Exception as error:
+                _LOG.exception("reader.retry", subject=message.subject, attempt=attempt)
+                if attempt + 1 == _ATTEMPTS:
+                    return await self._give_up(message, error)
+                await asyncio.sleep(0.2 * 2**attempt)
+            else:
+                return None
+        raise Unavailable("The database stays away.")
+
+    async def _give_up(self, message: Msg, error: Exception) -> None:
+        sequence = message.metadata.sequence.stream
+        _LOG.error("reader.dead_letter", subject=message.subject, sequence=sequence, error=str(error))
+        async with self._database.transaction(self._context()) as tx:
+            subject, body, event_id = letter(self._service, _STREAM, sequence, message.subject, message.data, error)
+            await tx.dead_letter(subject, body, event_id=event_id)
+            await tx.connection.execute(_MOVE, _STREAM, sequence)
+        self._position = sequence
+        DEAD_LETTERS.labels(self._service).inc()
+
+    async def _dispatch(self, tx: Transaction, message: Msg) -> None:
+        handler = find(self._subscriptions, message.subject)
+        if handler is None:
+            return
+        event = parse(message.data)
+        require_own_subject(event, message.subject)
+        await tx.become(event.context(f"service:{self._service}", self._now()))
+        with span(f"handle {event.name}", parent=event.traceparent, kind=SpanKind.CONSUMER):
+            await handler(tx, event)
+        READER_EVENTS.labels(self._service, event.type, "applied").inc()
+
+    def _context(self) -> Context:
+        return Context(tenant_id=SYSTEM_TENANT, actor=f"service:{self._service}", now=self._now())
+
+    def _now(self) -> datetime:
+        return utc_now()
+
+
+def require_own_subject(event: Event, subject: str) -> None:
+    """Check that an event says of itself what its subject says: a literal `*` as tenant can be stored.
+
+    Raises:
+        Refusal: tenant, service or name differ.
+    """
+    expected = f"evt.{event.tenantid}.{event.name}"
+    if subject != expected or event.name.split(".", 1)[0] != event.source:
+        raise Refusal(f"the envelope says {expected}, its subject {subject}")
+

@@ -1,0 +1,119 @@
+"""Secrets at rest: AES-256-GCM under a per-tenant data key, itself wrapped by a key-encryption key with an id.
+
+The associated data binds tenant, table, column and row, so a ciphertext moved elsewhere does not open. Destroying a
+tenant's wrapped data key shreds its secrets. A missing or malformed ring stops the service; no key is ever invented.
+"""
+
+import base64
+import binascii
+import os
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from libs.common.settings import SettingsError
+
+_NONCE = 12
+_KEY = 32
+
+
+class UnreadableSecretError(Exception):
+    """A ciphertext does not open under the keys held."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrappedKey:
+    """A tenant's data key as stored: wrapped under the key-encryption key `key_id`."""
+
+    key_id: str
+    wrapped: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a secret is kept; part of what is authenticated."""
+
+    tenant_id: UUID
+    table: str
+    column: str
+    row: str
+
+    def associated_data(self) -> bytes:
+        """Return the place as bytes that no other place shares."""
+        return orjson.dumps(["regent-secret-v1", str(self.tenant_id), self.table, self.column, self.row])
+
+
+class KeyRing:
+    """Key-encryption keys by id; new data keys are wrapped under the active one."""
+
+    def __init__(self, active: str, keys: dict[str, bytes]) -> None:
+        self.active = active
+        self._keys = keys
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read a ring: `{"active": "k1", "keys": {"k1": "<base64 of 32 bytes>"}}`.
+
+        Raises:
+            SettingsError: the ring is malformed; says how, never shows a key.
+        """
+        try:
+            ring = orjson.loads(text)
+            keys = {str(name): base64.b64decode(value, validate=True) for name, value in ring["keys"].items()}
+            active = str(ring["active"])
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, binascii.Error, ValueError) as error:
+            raise SettingsError(f"configuration: REGENT_KEYRING is malformed ({type(error).__name__})") from None
+        if active not in keys:
+            raise SettingsError(f"configuration: REGENT_KEYRING names {active!r} as active but holds no such key")
+        short = sorted(name for name, key in keys.items() if len(key) != _KEY)
+        if short:
+            raise SettingsError(f"configuration: REGENT_KEYRING keys are not 32 bytes long: {', '.join(short)}")
+        return cls(active, keys)
+
+    def new_data_key(self, tenant_id: UUID) -> WrappedKey:
+        """Make a data key for a tenant, wrapped under the active key."""
+        return self._wrap(tenant_id, AESGCM.generate_key(bit_length=256))
+
+    def rewrap(self, tenant_id: UUID, key: WrappedKey) -> WrappedKey:
+        """Wrap a tenant's data key anew under the active key."""
+        return self._wrap(tenant_id, self._unwrap(tenant_id, key))
+
+    def seal(self, key: WrappedKey, place: Place, secret: bytes) -> bytes:
+        """Encrypt a secret for its place."""
+        nonce = os.urandom(_NONCE)
+        data_key = self._unwrap(place.tenant_id, key)
+        return nonce + AESGCM(data_key).encrypt(nonce, secret, place.associated_data())
+
+    def open(self, key: WrappedKey, place: Place, sealed: bytes) -> bytes:
+        """Decrypt a secret.
+
+        Raises:
+            UnreadableSecretError: another key, another place, or altered bytes.
+        """
+        data_key = self._unwrap(place.tenant_id, key)
+        try:
+            return AESGCM(data_key).decrypt(sealed[:_NONCE], sealed[_NONCE:], place.associated_data())
+        except (InvalidTag, ValueError) as error:
+            raise UnreadableSecretError(f"{place.table}.{place.column} of row {place.row}") from error
+
+    def holds(self, key_id: str) -> bool:
+        """Say whether a key of that id is in the ring."""
+        return key_id in self._keys
+
+    def _wrap(self, tenant_id: UUID, data_key: bytes) -> WrappedKey:
+        nonce = os.urandom(_NONCE)
+        aad = f"regent-data-key-v1:{tenant_id}".encode()
+        return WrappedKey(self.active, nonce + AESGCM(self._keys[self.active]).encrypt(nonce, data_key, aad))
+
+    def _unwrap(self, tenant_id: UUID, key: WrappedKey) -> bytes:
+        if key.key_id not in self._keys:
+            raise UnreadableSecretError(f"the ring holds no key {key.key_id!r}")
+        aad = f"regent-data-key-v1:{tenant_id}".encode()
+        try:
+            return AESGCM(self._keys[key.key_id]).decrypt(key.wrapped[:_NONCE], key.wrapped[_NONCE:], aad)
+        except (InvalidTag, ValueError) as error:
+            raise UnreadableSecretError(f"the data key of tenant {tenant_id} does not open under {key.key_id!r}") from error

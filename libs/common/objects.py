@@ -1,0 +1,107 @@
+"""The object store: datasets, definitions and artifacts, the tenant as first path segment, hashes checked on reads."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import obstore
+from obstore.exceptions import NotFoundError
+from obstore.store import LocalStore, ObjectStore, from_url
+
+_CHUNK = 8 * 1024 * 1024
+
+
+class ObjectMissingError(Exception):
+    """The store holds no object of that key."""
+
+
+class ObjectAlteredError(Exception):
+    """An object's content is not what was sealed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """A reference to content that cannot change unnoticed."""
+
+    key: str
+    sha256: str
+    size: int
+
+
+def tenant_key(tenant_id: UUID, *parts: str) -> str:
+    """Return the key of a tenant's object; parts are plain names.
+
+    Raises:
+        ValueError: a part is empty, dotted or holds a separator.
+    """
+    for part in parts:
+        if not part or part in (".", "..") or "/" in part or "\\" in part or "\x00" in part:
+            raise ValueError(f"not a plain name: {part!r}")
+    return "/".join((str(tenant_id), *parts))
+
+
+class Objects:
+    """An object store at a URL: `file:///directory` or `s3://bucket/prefix` (credentials from the environment)."""
+
+    def __init__(self, url: str) -> None:
+        self._store: ObjectStore = _open(url)
+
+    async def put(self, key: str, content: bytes) -> Sealed:
+        """Write an object whole; writing the same again is harmless."""
+        await obstore.put_async(self._store, key, content)
+        return Sealed(key, hashlib.sha256(content).hexdigest(), len(content))
+
+    async def put_file(self, key: str, path: Path) -> Sealed:
+        """Write a local file as an object, in parts; returns its reference."""
+        digest, size = hash_file(path)
+        await obstore.put_async(self._store, key, path)
+        return Sealed(key, digest, size)
+
+    async def get(self, key: str, sha256: str) -> bytes:
+        """Read an object and check it.
+
+        Raises:
+            ObjectMissingError: there is none.
+            ObjectAlteredError: the content has another hash.
+        """
+        try:
+            answer = await obstore.get_async(self._store, key)
+        except (NotFoundError, FileNotFoundError) as error:
+            raise ObjectMissingError(key) from error
+        content = bytes(await answer.bytes_async())
+        if hashlib.sha256(content).hexdigest() != sha256:
+            raise ObjectAlteredError(key)
+        return content
+
+    async def fetch(self, key: str, sha256: str, path: Path) -> None:
+        """Copy an object to a local file, in parts, and check it.
+
+        Raises:
+            ObjectMissingError: there is none.
+            ObjectAlteredError: the content has another hash; the file is removed.
+        """
+        digest = hashlib.sha256()
+        try:
+            answer = await obstore.get_async(self._store, key)
+        except (NotFoundError, FileNotFoundError) as error:
+            raise ObjectMissingError(key) from error
+        with path.open("wb") as file:  # noqa: ASYNC230 - a write to the page cache between two awaits
+            async for chunk in answer.stream(min_chunk_size=_CHUNK):
+                digest.update(chunk)
+                file.write(chunk)
+        if digest.hexdigest() != sha256:
+            path.unlink()
+            raise ObjectAlteredError(key)
+
+
+def _open(url: str) -> ObjectStore:
+    if url.startswith("file://"):
+        return LocalStore(prefix=url.removeprefix("file://"), mkdir=True)
+    return from_url(url)
+
+
+def hash_file(path: Path) -> tuple[str, int]:
+    """Return a file's SHA-256 (hex) and size in bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size
