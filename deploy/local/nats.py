@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import nats
 import nkeys
 from nats.aio.client import Client
 
@@ -41,13 +40,15 @@ class Nats:
     @asynccontextmanager
     async def connect(self, user: str) -> AsyncIterator[Client]:
         """Connect as one of the topology's users, with that user's own inbox."""
-        client = await nats.connect(
-            self.url,
-            nkeys_seed_str=self.seeds[user].read_text(),
-            inbox_prefix=f"_INBOX_{user}".encode(),
-            error_cb=_ignore,
-        )
+        client = Client()
         try:
+            await client.connect(
+                self.url,
+                nkeys_seed_str=self.seeds[user].read_text(),
+                inbox_prefix=f"_INBOX_{user}".encode(),
+                allow_reconnect=False,
+                error_cb=_ignore,
+            )
             yield client
         finally:
             await asyncio.wait_for(client.close(), 5)

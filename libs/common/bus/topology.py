@@ -5,10 +5,6 @@ Subjects: `evt.<tenant>.<service>.<entity>.<verb>` for events, `work.<service>.>
 """
 
 from dataclasses import dataclass
-from uuid import UUID
-
-SYSTEM_TENANT = UUID(int=0)
-"""The reserved tenant that owns what belongs to no organisation."""
 
 EVENTS, WORK, ADVISORIES, DEAD_LETTERS = "EVT", "WORK", "ADV", "DLQ"
 IDENTITY_BUCKET = "identity"
