@@ -37,12 +37,17 @@ class Instrument(NamedTuple):
 
 
 class Counterparty(NamedTuple):
-    """A firm on the other side of trades. The LEI is invented; `country` is ISO 3166-1 alpha-2."""
+    """A firm on the other side of trades, as it was in a period (days included; empty is open-ended).
+
+    The LEI is invented; `country` is ISO 3166-1 alpha-2.
+    """
 
     code: str
     name: str
     lei: str
     country: str
+    valid_from: str = ""
+    valid_to: str = ""
 
 
 class Client(NamedTuple):
@@ -71,14 +76,19 @@ def instruments() -> list[Instrument]:
 
 
 def counterparties(seed: int) -> list[Counterparty]:
-    """Invent the counterparties; the last one's LEI has a wrong check digit."""
+    """Invent the counterparties. The first had another name and LEI until 2025; the last one's LEI is wrong."""
     rng = random.Random(f"counterparties {seed}")
     houses = [
         Counterparty(f"CP{number:03d}", name, _invented_lei(rng), rng.choice((*_COUNTRIES, "ES", "GB", "NL", "SE")))
         for number, name in enumerate(_HOUSES, start=1)
     ]
-    last = houses[-1].lei
-    return [*houses[:-1], houses[-1]._replace(lei=f"{last[:-1]}{(int(last[-1]) + 1) % 10}")]
+    first, *middle, last = houses
+    return [
+        first._replace(name="Goosefeather Capital", lei=_invented_lei(rng), valid_to="2025-12-31"),
+        first._replace(valid_from="2026-01-01"),
+        *middle,
+        last._replace(lei=f"{last.lei[:-1]}{(int(last.lei[-1]) + 1) % 10}"),
+    ]
 
 
 def clients(seed: int, count: int = 60) -> list[Client]:

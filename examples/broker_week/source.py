@@ -12,7 +12,10 @@ DDL = f"""
 CREATE TABLE instruments (
   isin text PRIMARY KEY, name text NOT NULL, cfi text NOT NULL, currency text NOT NULL, mic text NOT NULL, country text NOT NULL
 );
-CREATE TABLE counterparties (code text PRIMARY KEY, name text NOT NULL, lei text NOT NULL, country text NOT NULL);
+CREATE TABLE counterparties (
+  code text NOT NULL, name text NOT NULL, lei text NOT NULL, country text NOT NULL, valid_from text NOT NULL,
+  valid_to text NOT NULL, PRIMARY KEY (code, valid_from)
+);
 CREATE TABLE clients (
   code text PRIMARY KEY, first_name text NOT NULL, last_name text NOT NULL, birth_date text NOT NULL, nationality text NOT NULL
 );

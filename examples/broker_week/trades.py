@@ -4,7 +4,7 @@ import bisect
 import itertools
 import random
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import NamedTuple
 
 from examples.broker_week.parties import Client, Counterparty, Instrument
@@ -52,7 +52,7 @@ class Desk:
         self._instruments = self._rng.sample(instruments, len(instruments))
         self._popularity = list(itertools.accumulate(1 / (rank + 2) for rank in range(len(instruments))))
         self._prices = [round(self._rng.lognormvariate(4, 0.8), 4) for _ in instruments]
-        self._counterparties = [counterparty.code for counterparty in counterparties]
+        self._counterparties = sorted({counterparty.code for counterparty in counterparties})
         self._clients = [client.code for client in clients]
 
     def trades(self, count: int) -> Iterator[Trade]:
@@ -93,9 +93,9 @@ class Desk:
     def _times(self) -> tuple[str, str, str]:
         rng = self._rng
         day = rng.randrange(_WORKING_DAYS)
-        midnight = datetime.combine(self._monday + timedelta(days=day), datetime.min.time(), tzinfo=UTC)
+        midnight = datetime.combine(self._monday + timedelta(days=day), datetime.min.time())
         executed = midnight + _OPENS + timedelta(microseconds=rng.randrange(_SECONDS_OPEN * _MICROSECONDS))
         booked = executed.replace(microsecond=0) + timedelta(seconds=rng.randrange(60, 5_000))
         over_weekend = 2 if day + 2 >= _WORKING_DAYS else 0
         settles = midnight.date() + timedelta(days=2 + over_weekend)
-        return f"{executed:%Y-%m-%dT%H:%M:%S.%fZ}", f"{booked:%Y-%m-%dT%H:%M:%SZ}", settles.isoformat()
+        return f"{executed.isoformat(timespec='microseconds')}Z", f"{booked.isoformat()}Z", settles.isoformat()

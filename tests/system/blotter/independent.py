@@ -203,7 +203,5 @@ def _transaction(row: Row, branch: str) -> dict[str, str]:
 def _deciders(row: Row, branch: str) -> dict[str, str]:
     trader = {"Prsn/CtryOfBrnch": branch, "Prsn/Othr/Id": branch + row["trader"], "Prsn/Othr/SchmeNm/Cd": "NIDN"}
     one = {"Algo": row["algo"]} if row["algo"] else trader
-    roles = ["ExctgPrsn"] if row["client"] else ["InvstmtDcsnPrsn", "ExctgPrsn"]
-    if row["capacity"] == "MTCH":
-        roles = ["ExctgPrsn"]
+    roles = ["InvstmtDcsnPrsn", "ExctgPrsn"] if row["capacity"] == "DEAL" else ["ExctgPrsn"]
     return {f"{role}/{path}": text for role in roles for path, text in one.items()}

@@ -75,7 +75,7 @@ def _spoil(rows: list[Row], key: list[Answer], rng: random.Random) -> list[tuple
     kinds: dict[str, str] = {}
     extra: list[tuple[Row, str]] = []
     for answer in key:
-        befalls = _BEFALLS.get(answer.kind, lambda _: True)
+        befalls = _BEFALLS.get(answer.kind, bool)
         chosen = candidates.pop(next(place for place, row in enumerate(candidates) if befalls(row)))
         if answer.kind == _REPEAT:
             extra.append((chosen, _REPEAT))
