@@ -1,0 +1,34 @@
+"""The expression language: a closed grammar over one record, typed and compiled to total DuckDB SQL.
+
+Pure: nothing is evaluated here, nothing read but the code lists. `docs/expressions.md` is the language's reference.
+"""
+
+from libs.expressions.columns import TypedColumn, business_key, fitted, typed_columns
+from libs.expressions.compiler import compile_expression, typecheck
+from libs.expressions.errors import ExpressionError
+from libs.expressions.joins import joins, mapping_rows
+from libs.expressions.quoting import quote_identifier, quote_literal
+from libs.expressions.scope import Compiled, Lookup, MappingTable, Moment, Scope
+
+PRELUDE = ""
+"""SQL that a connection must run before compiled expressions; none is needed."""
+
+__all__ = [
+    "PRELUDE",
+    "Compiled",
+    "ExpressionError",
+    "Lookup",
+    "MappingTable",
+    "Moment",
+    "Scope",
+    "TypedColumn",
+    "business_key",
+    "compile_expression",
+    "fitted",
+    "joins",
+    "mapping_rows",
+    "quote_identifier",
+    "quote_literal",
+    "typecheck",
+    "typed_columns",
+]

@@ -1,0 +1,134 @@
+"""From a raw column to its typed value: total conversions with anchored patterns."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
+from libs.expressions.instants import date_sql, timestamp_sql, timestamp_text
+from libs.expressions.quoting import quote_identifier
+from libs.expressions.scope import Compiled
+
+_INTEGERS = {
+    "TINYINT",
+    "SMALLINT",
+    "INTEGER",
+    "BIGINT",
+    "UTINYINT",
+    "USMALLINT",
+    "UINTEGER",
+    "UBIGINT",
+    "HUGEINT",
+    "UHUGEINT",
+}
+_TIMESTAMPS = {"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}
+_DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+_INTEGER_PATTERN = "[+-]?[0-9]{1,18}"
+
+
+@dataclass(frozen=True, slots=True)
+class TypedColumn:
+    """A field's typed value and two conditions on its raw column, as SQL over `"r"."name"`.
+
+    `conforms` is false for a value that is not of the field's type, `fits` for text that is too long; null and the
+    empty string pass both. None of the three is ever an error, neither condition is ever null.
+    """
+
+    name: str
+    sql: str
+    conforms: str
+    fits: str
+
+
+def typed_columns(schema: SchemaSpec, column_types: Mapping[str, str]) -> list[TypedColumn]:
+    """Return how each field of `schema` is read from raw columns of the given DuckDB types; KeyError for a missing one."""
+    return [_typed_column(field, column_types[field.name]) for field in schema.fields]
+
+
+def business_key(schema: SchemaSpec, fields: Sequence[str], column_types: Mapping[str, str]) -> str:
+    """Return SQL of the business key: the fields' source text, `|` between them, `\\` before a `|` or `\\` inside."""
+    unknown = [name for name in fields if schema.field(name) is None]
+    if unknown:
+        raise KeyError(unknown[0])
+    parts = [_escaped(_text(_raw(name), column_types[name])) for name in fields]
+    return "(" + " || '|' || ".join(parts) + ")"
+
+
+def fitted(compiled: Compiled, field: SchemaField) -> str:
+    """Return SQL of an expression's value in the DuckDB type of `field`: rounded half-even to its scale, null if too large."""
+    if field.type != "decimal" or compiled.type not in ("integer", "decimal"):
+        return compiled.sql
+    return f"TRY_CAST(round_even({compiled.sql}, {field.scale}) AS DECIMAL({field.precision},{field.scale}))"
+
+
+def _typed_column(field: SchemaField, physical: str) -> TypedColumn:
+    raw = _raw(field.name)
+    text = _text(raw, physical)
+    typed = _direct(field, raw, physical.upper()) or _from_text(field, text)
+    present = f"(nullif({text}, '') IS NULL)" if physical.upper() == "VARCHAR" else f"({raw} IS NULL)"
+    conforms = "true" if field.type == "text" else f"({present} = ({typed} IS NULL))"
+    return TypedColumn(field.name, typed, conforms, _fits(field, text))
+
+
+def _fits(field: SchemaField, text: str) -> str:
+    if field.type != "text" or field.max_length is None:
+        return "true"
+    return f"coalesce(length({text}) <= {field.max_length}, true)"
+
+
+def _direct(field: SchemaField, raw: str, physical: str) -> str | None:
+    """Return the cast for a column that is of the field's kind already, or None."""
+    decimal = _DECIMAL.fullmatch(physical)
+    if field.type == "integer" and physical in _INTEGERS:
+        return f"TRY_CAST({raw} AS BIGINT)"
+    if field.type == "decimal" and (physical in _INTEGERS or (decimal and int(decimal[2]) <= field.scale)):
+        return f"TRY_CAST({raw} AS DECIMAL({field.precision},{field.scale}))"
+    if field.type == "boolean" and physical == "BOOLEAN":
+        return raw
+    if field.type == "date" and physical == "DATE":
+        return f"(CASE WHEN {raw} BETWEEN DATE '0001-01-01' AND DATE '9999-12-31' THEN {raw} END)"
+    if field.type == "timestamp" and physical in _TIMESTAMPS:
+        first, last = "TIMESTAMPTZ '0001-01-01 00:00:00+00'", "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
+        return f"(CASE WHEN {raw} BETWEEN {first} AND {last} THEN {raw} END)"
+    return None
+
+
+def _from_text(field: SchemaField, text: str) -> str:
+    if field.type == "text":
+        return f"nullif({text}, '')"
+    if field.type == "integer":
+        return _matching(text, _INTEGER_PATTERN, "BIGINT")
+    if field.type == "decimal":
+        return _matching(text, _decimal_pattern(field), f"DECIMAL({field.precision},{field.scale})")
+    if field.type == "boolean":
+        return _matching(text, "true|false", "BOOLEAN")
+    return date_sql(text) if field.type == "date" else timestamp_sql(text)
+
+
+def _matching(text: str, pattern: str, physical: str) -> str:
+    """Cast where the pattern holds. The cast is outermost, so that value and `conforms` share its work."""
+    return f"TRY_CAST(CASE WHEN regexp_full_match({text}, '{pattern}') THEN {text} END AS {physical})"
+
+
+def _decimal_pattern(field: SchemaField) -> str:
+    """Plain notation that loses nothing: zeros may lead and trail beyond precision and scale."""
+    whole = field.precision - field.scale
+    before = f"0*[0-9]{{1,{whole}}}" if whole else "0+"
+    after = f"[0-9]{{1,{field.scale}}}0*" if field.scale else "0+"
+    return rf"[+-]?{before}(\.{after})?"
+
+
+def _text(raw: str, physical: str) -> str:
+    """Return SQL of a raw value's text: plain or ISO 8601."""
+    kind = physical.upper()
+    if kind == "VARCHAR":
+        return raw
+    return timestamp_text(raw) if kind in _TIMESTAMPS else f"CAST({raw} AS VARCHAR)"
+
+
+def _escaped(text: str) -> str:
+    return f"coalesce(replace(replace({text}, '\\', '\\\\'), '|', '\\|'), '')"
+
+
+def _raw(name: str) -> str:
+    return f'"r".{quote_identifier(name)}'

@@ -1,0 +1,42 @@
+import difflib
+from collections.abc import Iterable
+
+
+class ExpressionError(ValueError):
+    """A refused expression: what is wrong, where (line and column from 1), what was expected, the nearest known name."""
+
+    def __init__(
+        self, message: str, *, line: int = 1, column: int = 1, expected: str = "", nearest: str | None = None
+    ) -> None:
+        self.message = message
+        self.line = line
+        self.column = column
+        self.expected = expected
+        self.nearest = nearest
+        super().__init__(self._sentence())
+
+    def _sentence(self) -> str:
+        text = f"line {self.line}, column {self.column}: {self.message}"
+        if self.expected:
+            text += f"; expected {self.expected}"
+        if self.nearest:
+            text += f"; did you mean {self.nearest!r}?"
+        return text
+
+
+class Refusal(Exception):  # noqa: N818 - carries a refusal to the place that knows the position
+    """A refusal that does not know its position yet; `argument` is the index of the argument at fault, if any."""
+
+    def __init__(
+        self, message: str, *, expected: str = "", nearest: str | None = None, argument: int | None = None
+    ) -> None:
+        self.message = message
+        self.expected = expected
+        self.nearest = nearest
+        self.argument = argument
+        super().__init__(message)
+
+
+def nearest_name(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is most like `name`, or None when none is near."""
+    return next(iter(difflib.get_close_matches(name, sorted(known), 1, 0.6)), None)

@@ -1,0 +1,51 @@
+"""How dates and instants are written: one reading for literals, one set of patterns for data."""
+
+import re
+from datetime import date, datetime
+
+from libs.expressions.errors import Refusal
+
+DATE_PATTERN = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+TIMESTAMP_PATTERN = (
+    DATE_PATTERN + r"[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,6}0{0,3})?)?"
+    r"(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
+)
+
+
+def read_date(written: str) -> date:
+    """Read an ISO 8601 day, `2025-01-31`; Refusal otherwise."""
+    try:
+        if re.fullmatch(DATE_PATTERN, written):
+            return date.fromisoformat(written)
+    except ValueError:
+        pass
+    raise Refusal("not a day of the calendar", expected="YYYY-MM-DD", argument=0)
+
+
+def read_timestamp(written: str) -> datetime:
+    """Read an ISO 8601 instant with its zone, `2025-01-31T10:00:00Z`; Refusal otherwise."""
+    try:
+        if re.fullmatch(TIMESTAMP_PATTERN, written):
+            return datetime.fromisoformat(re.sub(r"(\.[0-9]{6})0+", r"\1", written))
+    except ValueError:
+        pass
+    raise Refusal("not an instant with a zone", expected="YYYY-MM-DDTHH:MM:SSZ", argument=0)
+
+
+def date_sql(raw: str) -> str:
+    """Return SQL of the date that the text `raw` writes; null for anything else."""
+    return f"TRY_CAST(CASE WHEN regexp_full_match({raw}, '{DATE_PATTERN}') AND {raw} >= '0001' THEN {raw} END AS DATE)"
+
+
+def timestamp_sql(raw: str) -> str:
+    """Return SQL of the instant that the text `raw` writes; null for anything else.
+
+    At the two ends of the calendar an offset could lead out of the years 1 to 9999.
+    """
+    inside = f"{raw} >= '0001-01-02' AND ({raw} < '9999-12-31' OR ends_with({raw}, 'Z'))"
+    return f"TRY_CAST(CASE WHEN regexp_full_match({raw}, '{TIMESTAMP_PATTERN}') AND {inside} THEN {raw} END AS TIMESTAMPTZ)"
+
+
+def timestamp_text(sql: str) -> str:
+    """Return SQL of an instant's ISO 8601 text in UTC, its fraction as short as it gets."""
+    return f"regexp_replace(strftime({sql}, '%Y-%m-%dT%H:%M:%S.%fZ'), '\\.?0+Z$', 'Z')"

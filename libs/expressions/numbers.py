@@ -1,0 +1,253 @@
+"""Exact arithmetic on bounded decimals that cannot fail.
+
+Each number carries a scale and a bound. A result is computed in the narrowest DECIMAL that its bound fits; where 38
+digits do not suffice, operands (or products) that are too large become null instead of aborting the query.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from libs.expressions.errors import Refusal
+from libs.expressions.values import Value, ValueType, shared, shared_all, total_weight
+
+WIDTH = 38
+DIVISION_SCALE = 10
+INT64 = 2**63
+_INT64_DIGITS = 18
+
+
+def number_constant(value: int | Decimal) -> Value:
+    """Return a number literal; its scale is that of its shortest plain notation."""
+    scale, unscaled = _shortest(Decimal(value))
+    if len(str(abs(unscaled))) > WIDTH or scale > WIDTH:
+        raise Refusal("the number is too long", expected=f"at most {WIDTH} digits")
+    kind: ValueType = "integer" if isinstance(value, int) else "decimal"
+    width = max(digits(abs(unscaled)), scale, 1)
+    if kind == "integer" and abs(unscaled) < INT64:
+        return Value(f"{unscaled}" if unscaled >= 0 else f"({unscaled})", kind, 1, 0, abs(unscaled), "", value)
+    return Value(
+        f"CAST('{_plain(unscaled, scale)}' AS DECIMAL({width},{scale}))",
+        kind,
+        1,
+        scale,
+        abs(unscaled),
+        f"DECIMAL({width},{scale})",
+        value,
+    )
+
+
+def _shortest(value: Decimal) -> tuple[int, int]:
+    sign, figures, exponent = value.as_tuple()
+    if not isinstance(exponent, int) or abs(exponent) > 2 * WIDTH + len(figures):
+        raise Refusal("the number is too long", expected=f"at most {WIDTH} digits")
+    unscaled = int("".join(map(str, figures))) * (10**exponent if exponent > 0 else 1)
+    scale = max(-exponent, 0)
+    while scale and unscaled % 10 == 0:
+        unscaled, scale = unscaled // 10, scale - 1
+    return scale, -unscaled if sign else unscaled
+
+
+def _plain(unscaled: int, scale: int) -> str:
+    return format(
+        Decimal(unscaled).scaleb(-scale)
+        if scale == 0
+        else Decimal((int(unscaled < 0), tuple(map(int, str(abs(unscaled)))), -scale)),
+        "f",
+    )
+
+
+def digits(bound: int) -> int:
+    """Return how many digits the largest magnitude has."""
+    return len(str(bound))
+
+
+def at_scale(value: Value, scale: int) -> int:
+    """Return the bound of `value` when written at a scale that is not smaller than its own."""
+    return int(value.bound * 10 ** (scale - value.scale))
+
+
+def fit(value: Value, width: int, scale: int) -> str:
+    """Return SQL of `value` as DECIMAL(width, scale): null where it does not fit, never an error."""
+    physical = f"DECIMAL({width},{scale})"
+    if value.physical == physical:
+        return value.sql
+    if at_scale(value, scale) < 10**width:
+        if value.constant is not None:
+            return f"CAST('{Decimal(str(value.constant)):f}' AS {physical})"
+        return f"CAST({value.sql} AS {physical})"
+    return f"TRY_CAST({value.sql} AS {physical})"
+
+
+def number(
+    sql: str, parts: Sequence[Value], scale: int, bound: int, *, kind: ValueType | None = None, physical: str = ""
+) -> Value:
+    """Return the number computed from `parts`: an integer if all of them are and nothing else is said."""
+    whole = all(part.type == "integer" for part in parts)
+    return Value(
+        sql,
+        kind or ("integer" if whole else "decimal"),
+        1 + total_weight(parts),
+        scale,
+        min(bound, 10**WIDTH - 1),
+        physical,
+    )
+
+
+def common(values: Sequence[Value], spare: int = 0) -> tuple[int, int]:
+    """Return width and scale of a DECIMAL for all of `values`, with `spare` digits left above their largest."""
+    scale = max(value.scale for value in values)
+    width = digits(max(at_scale(value, scale) for value in values))
+    width = min(max(width, scale, 1), WIDTH - spare)
+    if width <= scale and scale > WIDTH - spare - 1:
+        raise Refusal(
+            f"{scale} decimal places leave no room to calculate", expected="fewer decimal places; use round()"
+        )
+    return width, scale
+
+
+def add(left: Value, right: Value, operator: str) -> Value:
+    """Add or subtract exactly."""
+    width, scale = common((left, right), spare=1)
+    bound = sum(min(at_scale(part, scale), 10**width - 1) for part in (left, right))
+    wide = max(min(digits(bound), WIDTH), width, scale)
+    if digits(bound) <= WIDTH and width < WIDTH - 1:
+        width = wide
+    sql = f"({fit(left, width, scale)} {operator} {fit(right, width, scale)})"
+    return number(sql, (left, right), scale, bound)
+
+
+def multiply(left: Value, right: Value) -> Value:
+    """Multiply exactly; a product of more than 38 digits is null."""
+    scale, bound = left.scale + right.scale, left.bound * right.bound
+    if scale >= WIDTH:
+        raise Refusal(f"the product has {scale} decimal places", expected=f"fewer than {WIDTH}; use round()")
+    if max(digits(bound), scale) <= WIDTH:
+        return _safe_product(left, right, scale, bound)
+    return shared_all((left, right), lambda both: _guarded_product(both[0], both[1], scale, bound))
+
+
+def _own_width(value: Value) -> int:
+    return min(max(digits(value.bound), value.scale, 1), WIDTH)
+
+
+def _safe_product(left: Value, right: Value, scale: int, bound: int) -> Value:
+    """Multiply where the bound fits: one side is made wide enough that the engine calculates in 128 bit if need be."""
+    width = _own_width(left)
+    if max(digits(bound), scale) > _INT64_DIGITS:
+        width = max(width, min(max(digits(bound), scale), WIDTH))
+    sql = f"({fit(left, width, left.scale)} * {fit(right, _own_width(right), right.scale)})"
+    return number(sql, (left, right), scale, bound)
+
+
+def _guarded_product(left: Value, right: Value, scale: int, bound: int) -> Value:
+    limit = f"9.99999999e{WIDTH - 1 - scale}"
+    size = f"abs(CAST({left.sql} AS DOUBLE)) * abs(CAST({right.sql} AS DOUBLE))"
+    product = f"{fit(left, WIDTH, left.scale)} * {fit(right, WIDTH, right.scale)}"
+    return number(f"(CASE WHEN {size} < {limit} THEN {product} END)", (left, right), scale, bound)
+
+
+def divide(left: Value, right: Value) -> Value:
+    """Divide exactly, half-even at ten decimal places; null for a divisor of zero."""
+    shift = DIVISION_SCALE + right.scale - left.scale
+    above = _room(left, max(shift, 0))
+    below = _room(right, max(-shift, 0))
+    sql = f"decimal_division({fit(left, above, left.scale)}, nullif({fit(right, below, right.scale)}, 0), {DIVISION_SCALE})"
+    bound = min(left.bound, 10**above) * 10 ** max(shift, 0)
+    if isinstance(right.constant, int | Decimal) and right.bound:
+        bound = bound // (right.bound * 10 ** max(-shift, 0)) + 1
+    return number(
+        f"CAST({sql} AS DECIMAL({WIDTH},{DIVISION_SCALE}))",
+        (left, right),
+        DIVISION_SCALE,
+        bound,
+        kind="decimal",
+        physical=f"DECIMAL({WIDTH},{DIVISION_SCALE})",
+    )
+
+
+def _room(value: Value, shift: int) -> int:
+    width = min(_own_width(value), WIDTH - shift)
+    if width < max(value.scale, 1):
+        raise Refusal("the division needs more than 38 digits", expected="fewer decimal places; use round()")
+    return width
+
+
+def modulo(left: Value, right: Value) -> Value:
+    """Return Python's `%`: the sign is the divisor's; null for a divisor of zero."""
+    width, scale = common((left, right), spare=1)
+    divisor = Value(
+        f"nullif({fit(right, width, scale)}, 0)", right.type, right.weight + 1, scale, at_scale(right, scale)
+    )
+    return shared(
+        divisor,
+        lambda by: number(
+            _floor_modulo(fit(left, width, scale), by.sql),
+            (left, by),
+            scale,
+            at_scale(right, scale),
+            kind=_kind(left, right),
+        ),
+    )
+
+
+def _floor_modulo(left: str, divisor: str) -> str:
+    return f"((({left} % {divisor}) + {divisor}) % {divisor})"
+
+
+def _kind(left: Value, right: Value) -> ValueType:
+    return "integer" if left.type == right.type == "integer" else "decimal"
+
+
+def floor_divide(left: Value, right: Value) -> Value:
+    """Return Python's `//`: rounded towards minus infinity; null for a divisor of zero."""
+    width, scale = common((left, right), spare=2)
+    first = Value(fit(left, width, scale), left.type, left.weight + 1, scale, at_scale(left, scale))
+    second = Value(
+        f"nullif({fit(right, width, scale)}, 0)", right.type, right.weight + 1, scale, at_scale(right, scale)
+    )
+    return shared_all((first, second), lambda both: _floor_quotient(both[0], both[1], width, _kind(left, right)))
+
+
+def _floor_quotient(left: Value, right: Value, width: int, kind: ValueType) -> Value:
+    whole = f"({left.sql} - {_floor_modulo(left.sql, right.sql)})"
+    sql = f"CAST(decimal_division({whole}, {right.sql}, 0) AS DECIMAL({WIDTH},0))"
+    return number(sql, (left, right), 0, 2 * 10**width, kind=kind, physical=f"DECIMAL({WIDTH},0)")
+
+
+def negate(value: Value) -> Value:
+    """Return minus the value."""
+    if isinstance(value.constant, int | Decimal):
+        return number_constant(-value.constant)
+    return number(f"(-{fit(value, _own_width(value), value.scale)})", (value,), value.scale, value.bound)
+
+
+def absolute(value: Value) -> Value:
+    """Return the magnitude of the value."""
+    return number(f"abs({fit(value, _own_width(value), value.scale)})", (value,), value.scale, value.bound)
+
+
+def rounded(value: Value, places: int, function: str) -> Value:
+    """Round by an SQL function to `places` decimals; without decimals the result is an integer."""
+    kind: ValueType = "integer" if places == 0 else "decimal"
+    if places >= value.scale:
+        return Value(value.sql, kind, value.weight, value.scale, value.bound, value.physical, value.constant)
+    width = min(_own_width(value) + 1, WIDTH)
+    bound = value.bound // 10 ** (value.scale - places) + 1
+    arguments = fit(value, width, value.scale) + (f", {places}" if function.startswith("round") else "")
+    return number(f"{function}({arguments})", (value,), places, bound, kind=kind)
+
+
+def aligned(values: Sequence[Value]) -> list[str]:
+    """Return SQL of the values in one common type, so that comparing or choosing among them cannot fail."""
+    if all(value.scale == 0 for value in values):
+        return [value.sql for value in values]
+    width, scale = common(values)
+    return [fit(value, width, scale) for value in values]
+
+
+def aligned_value(sql: str, values: Sequence[Value], parts: Sequence[Value]) -> Value:
+    """Return the number that is one of `values`; `sql` was made from their `aligned` forms."""
+    scale = max(value.scale for value in values)
+    bound = max(at_scale(value, scale) for value in values)
+    kind: ValueType = "integer" if all(value.type == "integer" for value in values) else "decimal"
+    return Value(sql, kind, 1 + total_weight(parts), scale, min(bound, 10**WIDTH - 1))

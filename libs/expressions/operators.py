@@ -1,0 +1,127 @@
+"""Operators: which types they take and the SQL they become."""
+
+import ast
+from collections.abc import Callable, Sequence
+
+from libs.expressions import numbers
+from libs.expressions.errors import Refusal
+from libs.expressions.values import NUMERIC, Value, ValueType, boolean, null_of, text
+
+_ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[[Value, Value], Value]]] = {
+    ast.Add: ("+", lambda left, right: numbers.add(left, right, "+")),
+    ast.Sub: ("-", lambda left, right: numbers.add(left, right, "-")),
+    ast.Mult: ("*", numbers.multiply),
+    ast.Div: ("/", numbers.divide),
+    ast.FloorDiv: ("//", numbers.floor_divide),
+    ast.Mod: ("%", numbers.modulo),
+}
+
+_COMPARISONS: dict[type[ast.cmpop], str] = {
+    ast.Eq: "=",
+    ast.NotEq: "<>",
+    ast.Lt: "<",
+    ast.LtE: "<=",
+    ast.Gt: ">",
+    ast.GtE: ">=",
+}
+
+_HINTS = {
+    frozenset({"date", "text"}): "write the day as date('2025-01-31')",
+    frozenset({"timestamp", "text"}): "write the instant as timestamp('2025-01-31T10:00:00Z')",
+    frozenset({"timestamp", "date"}): "take the day of the timestamp with date(...)",
+    frozenset({"integer", "text"}): "convert with to_integer(...) or to_text(...)",
+    frozenset({"decimal", "text"}): "convert with to_decimal(...) or to_text(...)",
+    frozenset({"boolean", "text"}): "write true or false without quotes",
+}
+
+
+def binary(operator: ast.operator, left: Value, right: Value) -> Value:
+    """Compile an arithmetic operator, or `+` on two texts."""
+    known = _ARITHMETIC.get(type(operator))
+    if known is None:
+        raise Refusal("this operator is not part of the language", expected="+ - * / // %")
+    sign, build = known
+    if sign == "+" and left.type == right.type == "text":
+        return text(f"({left.sql} || {right.sql})", left, right)
+    if left.type not in NUMERIC or right.type not in NUMERIC:
+        raise Refusal(f"`{sign}` does not go with {left.type} and {right.type}", expected=_arithmetic_hint(left, right))
+    return build(left, right)
+
+
+def _arithmetic_hint(left: Value, right: Value) -> str:
+    types = {left.type, right.type}
+    if types & {"date", "timestamp"}:
+        return "add_days, add_months, add_years or days_between for dates"
+    if "null" in types:
+        return "two numbers (calculating with null is always null)"
+    return _HINTS.get(frozenset(types), "two numbers")
+
+
+def compare(operator: ast.cmpop, left: Value, right: Value) -> Value:
+    """Compile one comparison of two values of one type."""
+    sign = _COMPARISONS.get(type(operator))
+    if sign is None:
+        raise Refusal("this comparison is not part of the language", expected="== != < <= > >=")
+    if "null" in (left.type, right.type):
+        raise Refusal("comparing with null is never true", expected="`is None` or `is not None`")
+    first, second = same_type((left, right), "compare")
+    return boolean(f"({first} {sign} {second})", left, right)
+
+
+def contained(left: Value, items: Sequence[Value], *, negated: bool) -> Value:
+    """Compile `in` over a list of literals."""
+    if left.type == "null":
+        raise Refusal("null is in no list", expected="`is None`")
+    first, *rest = same_type((left, *items), "compare")
+    word = "NOT IN" if negated else "IN"
+    return boolean(f"({first} {word} ({', '.join(rest)}))", left)
+
+
+def is_null(value: Value, *, negated: bool) -> Value:
+    """Compile `is None` and `is not None`."""
+    return boolean(f"({value.sql} IS {'NOT ' if negated else ''}NULL)", value)
+
+
+def join_booleans(word: str, parts: Sequence[Value]) -> Value:
+    """Compile `and` and `or` in three-valued logic."""
+    return boolean("(" + f" {word} ".join(part.sql for part in parts) + ")", *parts)
+
+
+def choose(condition: Value, left: Value, right: Value) -> Value:
+    """Compile `left if condition else right`; an unknown condition chooses `right`."""
+    kind = unify((left, right), "choose between")
+    first, second = same_type((left, right), "choose between")
+    sql = f"(CASE WHEN {condition.sql} THEN {first} ELSE {second} END)"
+    return one_of(sql, kind, (left, right), (condition, left, right))
+
+
+def one_of(sql: str, kind: ValueType, values: Sequence[Value], parts: Sequence[Value]) -> Value:
+    """Return the value that is one of `values` by `sql`, which has `parts`."""
+    known = [value for value in values if value.type != "null"]
+    if kind in NUMERIC and known:
+        return numbers.aligned_value(sql, known, parts)
+    weight = 1 + sum(part.weight for part in parts)
+    return Value(sql, kind, weight, growth=max((value.growth for value in values), default=1))
+
+
+def unify(values: Sequence[Value], action: str) -> ValueType:
+    """Return the type of all of `values`, nulls aside; integers become decimals among decimals."""
+    kinds = sorted({value.type for value in values if value.type != "null"})
+    if len(kinds) > 1 and not set(kinds) <= set(NUMERIC):
+        raise Refusal(
+            f"cannot {action} {' and '.join(kinds)}", expected=_HINTS.get(frozenset(kinds), "values of one type")
+        )
+    if not kinds:
+        return "null"
+    return "decimal" if "decimal" in kinds else kinds[0]
+
+
+def same_type(values: Sequence[Value], action: str) -> list[str]:
+    """Return SQL of the values in one common type."""
+    kind = unify(values, action)
+    if kind == "null":
+        return ["NULL" for _ in values]
+    if kind not in NUMERIC:
+        return [null_of(kind).sql if value.type == "null" else value.sql for value in values]
+    texts = iter(numbers.aligned([value for value in values if value.type != "null"]))
+    return ["NULL" if value.type == "null" else next(texts) for value in values]

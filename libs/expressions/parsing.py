@@ -1,0 +1,207 @@
+"""From text to a tree of allowed nodes. Nothing here, or after it, ever evaluates the text."""
+
+import ast
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from libs.expressions.errors import ExpressionError
+
+MAX_TEXT = 4096
+MAX_NODES = 400
+MAX_DEPTH = 40
+MAX_LIST = 1000
+MAX_STRING = 1024
+MAX_PATTERN = 256
+MAX_DIGITS = 38
+
+_WARNING_FILTERS = threading.Lock()
+
+_ALLOWED = (
+    ast.Expression, ast.BoolOp, ast.BinOp, ast.UnaryOp, ast.Compare, ast.IfExp, ast.Call, ast.Constant, ast.Name, ast.List, ast.Tuple,
+)  # fmt: skip
+
+_REFUSED = {
+    ast.Attribute: "attributes (`a.b`) are not part of the language",
+    ast.Subscript: "subscripts (`a[b]`) are not part of the language",
+    ast.Lambda: "lambda is not part of the language",
+    ast.JoinedStr: "format strings are not part of the language",
+    ast.NamedExpr: "assignment is not part of the language",
+    ast.Starred: "`*` before an argument is not part of the language",
+    ast.ListComp: "comprehensions are not part of the language",
+    ast.SetComp: "comprehensions are not part of the language",
+    ast.DictComp: "comprehensions are not part of the language",
+    ast.GeneratorExp: "comprehensions are not part of the language",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The text of an expression; knows where its nodes stand and how they were written."""
+
+    text: str
+
+    def error(self, node: ast.AST, message: str, *, expected: str = "", nearest: str | None = None) -> ExpressionError:
+        """Make the error that points at `node`."""
+        line, column = self._position(getattr(node, "lineno", 1), getattr(node, "col_offset", 1))
+        return ExpressionError(message, line=line, column=column, expected=expected, nearest=nearest)
+
+    def written(self, node: ast.expr) -> str:
+        """Return the text of `node` exactly as written; empty when it has none."""
+        return ast.get_source_segment(f"({self.text}\n)", node) or ""
+
+    def _position(self, line: int, offset: int) -> tuple[int, int]:
+        lines = f"({self.text}\n)".splitlines() if self.text else ["("]
+        raw = lines[line - 1] if line <= len(lines) else ""
+        column = len(raw.encode()[:offset].decode(errors="ignore"))
+        return line, max(column + (0 if line == 1 else 1), 1)
+
+
+def parse(text: str) -> tuple[ast.expr, Source]:
+    """Read `text` as one expression of allowed nodes within the limits, or raise ExpressionError."""
+    _check_text(text)
+    source = Source(text)
+    body = _syntax(text)
+    _check_nodes(body, source)
+    if body.col_offset == 0 and body.lineno == 1:
+        raise ExpressionError("a parenthesis closes before it opens", expected="balanced parentheses")
+    return body, source
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise ExpressionError("an expression is text")
+    if len(text) > MAX_TEXT:
+        raise ExpressionError(f"the expression has {len(text)} characters", expected=f"at most {MAX_TEXT}")
+    if not text.strip():
+        raise ExpressionError("the expression is empty", expected="an expression")
+    for position, char in enumerate(text):
+        if (char < " " and char not in "\t\n\r") or "\ud800" <= char <= "\udfff":
+            line = text.count("\n", 0, position) + 1
+            column = position - text.rfind("\n", 0, position)
+            raise ExpressionError(f"character U+{ord(char):04X} is not allowed", line=line, column=column)
+
+
+def _syntax(text: str) -> ast.expr:
+    """Parse inside parentheses, so that an expression may run over several lines."""
+    try:
+        with _WARNING_FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(f"({text}\n)", filename="<expression>", mode="eval").body
+    except SyntaxError as error:
+        raise _syntax_error(text, error) from None
+    except (ValueError, RecursionError, MemoryError):
+        raise ExpressionError(
+            "the expression is nested too deeply or holds a number that is too long",
+            expected=f"depth up to {MAX_DEPTH}",
+        ) from None
+
+
+def _syntax_error(text: str, error: SyntaxError) -> ExpressionError:
+    lines = text.count("\n") + 1
+    line = min(max(error.lineno or 1, 1), lines)
+    column = (error.offset or 1) - (1 if line == 1 else 0)
+    if (error.lineno or 1) > lines:
+        column = len(text) - text.rfind("\n")
+    message = (error.msg or "invalid syntax").split(" (<expression>")[0]
+    return ExpressionError(message, line=line, column=column, expected=expected, nearest=nearest)
+
+    def written(self, node: ast.expr) -> str:
+        """Return the text of `node` exactly as written; empty when it has none."""
+        return ast.get_source_segment(f"({self.text}\n)", node) or ""
+
+    def _position(self, line: int, offset: int) -> tuple[int, int]:
+        lines = f"({self.text}\n)".splitlines() if self.text else ["("]
+        raw = lines[line - 1] if line <= len(lines) else ""
+        column = len(raw.encode()[:offset].decode(errors="ignore"))
+        return line, max(column + (0 if line == 1 else 1), 1)
+
+
+def parse(text: str) -> tuple[ast.expr, Source]:
+    """Read `text` as one expression of allowed nodes within the limits, or raise ExpressionError."""
+    _check_text(text)
+    source = Source(text)
+    body = _syntax(text)
+    _check_nodes(body, source)
+    if body.col_offset == 0 and body.lineno == 1:
+        raise ExpressionError("a parenthesis closes before it opens", expected="balanced parentheses")
+    return body, source
+
+
+def _check_text(text: str) -> None:
+    if not isinstance(text, str):
+        raise ExpressionError("an expression is text")
+    if len(text) > MAX_TEXT:
+        raise ExpressionError(f"the expression has {len(text)} characters", expected=f"at most {MAX_TEXT}")
+    if not text.strip():
+        raise ExpressionError("the expression is empty", expected="an expression")
+    for position, char in enumerate(text):
+        if (char < " " and char not in "\t\n\r") or "\ud800" <= char <= "\udfff":
+            line = text.count("\n", 0, position) + 1
+            column = position - text.rfind("\n", 0, position)
+            raise ExpressionError(f"character U+{ord(char):04X} is not allowed", line=line, column=column)
+
+
+def _syntax(text: str) -> ast.expr:
+    """Parse inside parentheses, so that an expression may run over several lines."""
+    try:
+        with _WARNING_FILTERS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(f"({text}\n)", filename="<expression>", mode="eval").body
+    except SyntaxError as error:
+        raise _syntax_error(text, error) from None
+    except (ValueError, RecursionError, MemoryError):
+        raise ExpressionError(
+            "the expression is nested too deeply or holds a number that is too long",
+            expected=f"depth up to {MAX_DEPTH}",
+        ) from None
+
+
+def _syntax_error(text: str, error: SyntaxError) -> ExpressionError:
+    lines = text.count("\n") + 1
+    line = min(max(error.lineno or 1, 1), lines)
+    column = (error.offset or 1) - (1 if line == 1 else 0)
+    if (error.lineno or 1) > lines:
+        column = len(text) - text.rfind("\n")
+    message = (error.msg or "invalid syntax").split(" (<expression>")[0]
+    if "is null" in " ".join(text.lower().split()):
+        message += " (write `is null` in lower case)"
+    return ExpressionError(message, line=line, column=max(column, 1), expected="an expression")
+
+
+def _check_nodes(body: ast.expr, source: Source) -> None:
+    count = 0
+    for node, depth, listed in _walk(body):
+        _check_kind(node, source)
+        count += 0 if listed and isinstance(node, ast.Constant) else 1
+        if count > MAX_NODES:
+            raise source.error(node, f"the expression has more than {MAX_NODES} parts", expected="a shorter expression")
+        if depth > MAX_DEPTH:
+            raise source.error(
+                node, f"the expression is nested deeper than {MAX_DEPTH}", expected="a flatter expression"
+            )
+
+
+def _walk(body: ast.expr) -> Iterator[tuple[ast.AST, int, bool]]:
+    """Yield each node with its depth and whether it stands in a list; breadth first, without recursion."""
+    pending: list[tuple[ast.AST, int, bool]] = [(body, 1, False)]
+    while pending:
+        node, depth, listed = pending.pop()
+        yield node, depth, listed
+        inside = isinstance(node, ast.List | ast.Tuple)
+        pending.extend(
+            (child, depth + 1, inside)
+            for child in ast.iter_child_nodes(node)
+            if isinstance(child, ast.expr | ast.keyword | ast.comprehension)
+        )
+
+
+def _check_kind(node: ast.AST, source: Source) -> None:
+    if isinstance(node, ast.keyword):
+        raise source.error(node, "named arguments are not part of the language", expected="arguments in order")
+    if isinstance(node, ast.List | ast.Tuple) and len(node.elts) > MAX_LIST:
+        raise source.error(node, f"the list has {len(node.elts)} elements", expected=f"at most {MAX_LIST}")
+    if not isinstance(node, _ALLOWED):
+        message = _REFUSED.get(type(node), f"{type(node).__name__} is not part of the language")
+        raise source.error(node, message)
