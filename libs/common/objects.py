@@ -86,7 +86,7 @@ class Objects:
             answer = await obstore.get_async(self._store, key)
         except (NotFoundError, FileNotFoundError) as error:
             raise ObjectMissingError(key) from error
-        with path.open("wb") as file:  # noqa: ASYNC230 - a write to the page cache between two awaits
+        with path.open("wb") as file:
             async for chunk in answer.stream(min_chunk_size=_CHUNK):
                 digest.update(chunk)
                 file.write(chunk)

@@ -11,10 +11,9 @@ import structlog
 from nats.aio.client import Client
 from nats.js import JetStreamContext
 
-_LOG = structlog.get_logger(__name__)
+from libs.common.bus.topology import API_PREFIX
 
-API_PREFIX = "BUS"
-"""The local name under which a service's account imports JetStream's API (`$JS.API` itself must not be imported)."""
+_LOG = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ async def connect(url: str, *, service: str, seed_file: Path) -> AsyncIterator[B
         # close() can hang when all servers are gone
         try:
             await asyncio.wait_for(client.close(), 2)
-        except (TimeoutError, Exception) as error:  # noqa: BLE001 - leaving anyway
+        except (TimeoutError, Exception) as error:
             _LOG.info("bus.close_failed", error=repr(error))
 
 

@@ -90,7 +90,7 @@ class Reader:
         fresh = [message for message in messages if message.metadata.sequence.stream > self._position]
         try:
             await self._apply(fresh)
-        except Exception as error:  # noqa: BLE001 - one bad message must not hold the others
+        except Exception as error:
             _LOG.info("reader.batch_split", size=len(fresh), error=repr(error))
             for message in fresh:
                 await self._apply_alone(message)
@@ -165,4 +165,3 @@ def require_own_subject(event: Event, subject: str) -> None:
     expected = f"evt.{event.tenantid}.{event.name}"
     if subject != expected or event.name.split(".", 1)[0] != event.source:
         raise Refusal(f"the envelope says {expected}, its subject {subject}")
-

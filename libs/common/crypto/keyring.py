@@ -116,4 +116,6 @@ class KeyRing:
         try:
             return AESGCM(self._keys[key.key_id]).decrypt(key.wrapped[:_NONCE], key.wrapped[_NONCE:], aad)
         except (InvalidTag, ValueError) as error:
-            raise UnreadableSecretError(f"the data key of tenant {tenant_id} does not open under {key.key_id!r}") from error
+            raise UnreadableSecretError(
+                f"the data key of tenant {tenant_id} does not open under {key.key_id!r}"
+            ) from error

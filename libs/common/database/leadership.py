@@ -27,7 +27,8 @@ async def leadership(url: str, service: str, task: str) -> AsyncIterator[Any]:
         },
     )
     try:
-        while not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1), hashtext($2))", service, task):
+        # another process releases the lock: there is no event to wait for
+        while not await connection.fetchval("SELECT pg_try_advisory_lock(hashtext($1), hashtext($2))", service, task):  # noqa: ASYNC110
             await asyncio.sleep(_POLL_SECONDS)
         yield connection
     finally:

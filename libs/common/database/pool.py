@@ -18,9 +18,7 @@ from libs.common.telemetry.metrics import POOL_ACQUIRE_SECONDS, POOL_IN_USE, POO
 async def prepare_connection(connection: Any) -> None:
     """Give a new connection the codecs that all our code relies on: JSON as Python values."""
     for kind in ("json", "jsonb"):
-        await connection.set_type_codec(
-            kind, encoder=_dump, decoder=orjson.loads, schema="pg_catalog", format="text"
-        )
+        await connection.set_type_codec(kind, encoder=_dump, decoder=orjson.loads, schema="pg_catalog", format="text")
 
 
 async def _keep(connection: Any) -> None:

@@ -54,7 +54,7 @@ class Event(BaseModel):
         )
 
 
-def envelope(  # noqa: D417 - the arguments are the envelope's attributes
+def envelope(
     context: Context,
     *,
     source: str,

@@ -44,6 +44,7 @@ CREATE TABLE idempotency (
     created_at   timestamptz NOT NULL,
     PRIMARY KEY (tenant_id, client, route, key)
 );
+CREATE INDEX idempotency_age ON idempotency (tenant_id, created_at);
 ALTER TABLE idempotency ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
 CREATE POLICY tenant ON idempotency TO {service}_server
     USING (tenant_id = (SELECT nullif(current_setting('app.tenant_id', true), '')::uuid))

@@ -29,14 +29,13 @@ def service_folder(service: str) -> Path:
 def migration_files(service: str) -> list[tuple[str, str]]:
     """Return name and SQL of the service's migrations, in order: the common ones first.
 
-    A service that keeps definitions says so with a file `migrations/uses_definitions`; its tables then come from
-    `libs/common/definitions`.
+    A service names what else it shares in `migrations/shared.txt`, one path below `libs/common` a line.
     """
     folder = service_folder(service) / "migrations"
+    shared = folder / "shared.txt"
+    names = shared.read_text(encoding="utf-8").split() if shared.exists() else []
     files = [(f"common/{path.name}", path) for path in sorted(_COMMON.glob("*.sql"))]
-    if (folder / "uses_definitions").exists():
-        shared = _COMMON.parent / "definitions"
-        files += [(f"definitions/{path.name}", path) for path in sorted(shared.glob("*.sql"))]
+    files += [(name, _COMMON.parent / name) for name in names]
     files += [(path.name, path) for path in sorted(folder.glob("*.sql"))]
     return [(name, path.read_text(encoding="utf-8").replace("{service}", service)) for name, path in files]
 
@@ -72,9 +71,7 @@ async def migrate(owner_url: str, service: str) -> list[str]:
         await connection.fetchval("SELECT pg_advisory_lock($1, hashtext($2))", _LOCK_CLASS, service)
         await connection.execute(_LEDGER)
         done = dict(await connection.fetch("SELECT name, sha256 FROM schema_migration"))
-        return [
-            name for name, sql in migration_files(service) if await _apply(connection, name, sql, done.get(name))
-        ]
+        return [name for name, sql in migration_files(service) if await _apply(connection, name, sql, done.get(name))]
     finally:
         await connection.close()
 

@@ -1,4 +1,5 @@
 from datetime import date
+from itertools import pairwise
 from typing import Annotated, Self
 
 from pydantic import Field, model_validator
@@ -44,7 +45,7 @@ class MappingSpec(Strict):
     @model_validator(mode="after")
     def _periods_do_not_overlap(self) -> Self:
         ordered = sorted(self.entries, key=lambda entry: (entry.key, entry.valid_from or date.min))
-        for earlier, later in zip(ordered, ordered[1:], strict=False):
+        for earlier, later in pairwise(ordered):
             if earlier.key == later.key and (earlier.valid_to or date.max) >= (later.valid_from or date.min):
                 raise ValueError(f"entries of key {earlier.key!r} overlap from {later.valid_from}")
         return self

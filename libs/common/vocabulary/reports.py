@@ -55,7 +55,7 @@ class Transform(Strict):
 
 
 class CsvOutput(Strict):
-    """Comma-separated values, UTF-8, header line, RFC 4180 quoting, `\\n` line ends."""
+    r"""Comma-separated values, UTF-8, header line, RFC 4180 quoting, `\n` line ends."""
 
     format: Literal["csv"] = "csv"
     name: FilePattern = "{report}-{business_date}.csv"

@@ -1,0 +1,126 @@
+"""The routes of one kind of definition; the same for every kind and owner."""
+
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request, Response
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import select
+
+from libs.common.definitions import store
+from libs.common.definitions.commands import Definitions
+from libs.common.definitions.kinds import Kind
+from libs.common.definitions.tables import definition
+from libs.common.http.door import Door, IfMatch, Tx, etag, permission
+from libs.common.http.json import json_bytes
+from libs.common.http.pages import PageParameters, page_of
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Publication(Body):
+    """From which business date the version is in force; default: always for a first version, today for later ones."""
+
+    effective_from: date | None = None
+
+
+def definition_routes(kind: Kind) -> Door:
+    """Return a router for a kind: create, read, edit, publish, archive, delete, versions, dependents.
+
+    The application's `state.runtime.extras["definitions"]` holds the service's `Definitions`.
+    """
+    door = Door(f"/v1/{kind.plural.replace('_', '-')}", tag=kind.plural.replace("_", " "))
+    _add_writing(door, kind)
+    _add_reading(door, kind)
+    return door
+
+
+def _definitions(request: Request) -> Definitions:
+    found: Definitions = request.app.state.runtime.extras["definitions"]
+    return found
+
+
+def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(json_bytes(value), status, headers, "application/json")
+
+
+async def _shown(tx: Tx, kind: Kind, id: UUID, status: int = 200) -> Response:  # noqa: A002
+    row = await store.find(tx, kind.name, id)
+    headers = etag(row["revision"])
+    if status == 201:  # noqa: PLR2004 - created
+        headers["Location"] = f"/v1/{kind.plural.replace('_', '-')}/{id}"
+    return _json(row, status, headers)
+
+
+def _add_writing(door: Door, kind: Kind) -> None:
+    spec: Any = kind.spec._type  # noqa: SLF001 - the adapter keeps the model that documents the body
+
+    class Draft(Body):
+        name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
+        spec: spec
+
+    Draft.__name__ = Draft.__qualname__ = f"{kind.name.title().replace('_', '')}Draft"
+    edit, publish = [permission(f"{kind.name}:write")], [permission(f"{kind.name}:publish")]
+
+    @door.post("", status_code=201, dependencies=edit, name=f"create_{kind.name}")
+    async def create(request: Request, tx: Tx, body: Draft) -> Response:
+        id = await _definitions(request).create(tx, kind, body.name, body.spec)  # noqa: A001
+        return await _shown(tx, kind, id, 201)
+
+    @door.put("/{id}", dependencies=edit, name=f"edit_{kind.name}")
+    async def replace(request: Request, tx: Tx, id: UUID, body: Draft, revision: IfMatch) -> Response:  # noqa: A002
+        await _definitions(request).edit(tx, kind, id, revision, body.name, body.spec)
+        return await _shown(tx, kind, id)
+
+    @door.post("/{id}/publish", dependencies=publish, name=f"publish_{kind.name}")
+    async def publish_version(request: Request, tx: Tx, id: UUID, body: Publication) -> Response:  # noqa: A002
+        await _definitions(request).publish(tx, kind, id, body.effective_from)
+        return await _shown(tx, kind, id)
+
+    @door.post("/{id}/archive", dependencies=publish, name=f"archive_{kind.name}")
+    async def archive(request: Request, tx: Tx, id: UUID) -> Response:  # noqa: A002
+        await _definitions(request).archive(tx, kind, id)
+        return await _shown(tx, kind, id)
+
+    @door.delete("/{id}", status_code=204, dependencies=edit, name=f"delete_{kind.name}")
+    async def remove(request: Request, tx: Tx, id: UUID) -> Response:  # noqa: A002
+        await _definitions(request).delete(tx, kind, id)
+        return Response(status_code=204)
+
+
+def _add_reading(door: Door, kind: Kind) -> None:
+    read = [permission(f"{kind.name}:read")]
+
+    @door.get("", dependencies=read, name=f"list_{kind.plural}")
+    async def listing(tx: Tx, page: PageParameters, name: str | None = None) -> Response:
+        statement = select(*store.SUMMARY).where(definition.c.kind == kind.name)
+        if name is not None:
+            statement = statement.where(definition.c.name == name.replace("\x00", ""))
+        return await page_of(tx, statement, page, [definition.c.id])
+
+    @door.get("/{id}", dependencies=read, name=f"get_{kind.name}")
+    async def one(tx: Tx, id: UUID) -> Response:  # noqa: A002
+        return await _shown(tx, kind, id)
+
+    @door.get("/{id}/versions", dependencies=read, name=f"list_{kind.name}_versions")
+    async def versions(tx: Tx, id: UUID) -> Response:  # noqa: A002
+        await store.find(tx, kind.name, id)
+        return _json({"items": await store.versions(tx, id), "next": None})
+
+    @door.get("/{id}/versions/{number}", dependencies=read, name=f"get_{kind.name}_version")
+    async def version(request: Request, tx: Tx, id: UUID, number: int) -> Response:  # noqa: A002
+        await store.find(tx, kind.name, id)
+        row = await store.version_of(tx, id, min(number, 2**31 - 1))
+        content = await _definitions(request).objects.get(row["object_key"], row["sha256"])
+        return Response(content, headers={"ETag": f'"{row["sha256"]}"'}, media_type="application/json")
+
+    @door.get("/{id}/dependents", dependencies=read, name=f"list_{kind.name}_dependents")
+    async def dependents(request: Request, tx: Tx, id: UUID) -> Response:  # noqa: A002
+        await store.find(tx, kind.name, id)
+        found = await store.dependents(tx, id, copies=_definitions(request).keeps_copies)
+        return _json({"items": found, "next": None})

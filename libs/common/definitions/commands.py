@@ -1,0 +1,274 @@
+"""What can be done with a definition; one shape for every kind and owner."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from uuid import UUID
+
+import orjson
+from asyncpg import ForeignKeyViolationError, UniqueViolationError
+from pydantic import ValidationError
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.definitions import copies, store
+from libs.common.definitions.kinds import Kind, Reference
+from libs.common.errors import Conflict, FieldProblem, Invalid
+from libs.common.events.definitions import (
+    DefinitionArchived,
+    DefinitionDeleted,
+    DefinitionDrafted,
+    DefinitionPublished,
+    Dependency,
+)
+from libs.common.http.door import require_revision
+from libs.common.ids import uuid7
+from libs.common.objects import Objects, tenant_key
+
+_LARGEST_VALUE = 16 * 1024
+ALWAYS = date(1, 1, 1)
+"""In force from the beginning: where a first version names no date."""
+
+
+class NotYetVisible(Conflict):
+    """A version that was just published elsewhere is not known here yet."""
+
+    type = "definition-not-yet-visible"
+    title = "A definition is not visible here yet"
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The definitions that one service owns: their kinds by name, and where versions are sealed."""
+
+    kinds: dict[str, Kind]
+    objects: Objects
+    keeps_copies: bool = True
+
+    async def create(self, tx: Transaction, kind: Kind, name: str, body: Any) -> UUID:
+        """Add a draft; returns its id.
+
+        Raises:
+            Invalid: the specification is wrong; names the field.
+            Conflict: the name is taken.
+        """
+        spec = await self._checked(tx, kind, body)
+        id = uuid7(tx.context.now)  # noqa: A001 - the resource's own word
+        draft = _dump(kind, spec)
+        try:
+            await store.add(tx, kind.name, id, name, draft)
+        except UniqueViolationError as error:
+            raise _name_taken(kind, name) from error
+        data = DefinitionDrafted(kind=kind.name, id=id, name=name, revision=1, after=loggable(draft))
+        await tx.emit(f"{kind.name}.created", data, entity=id)
+        return id
+
+    async def edit(self, tx: Transaction, kind: Kind, id: UUID, revision: int, name: str, body: Any) -> None:  # noqa: A002
+        """Replace the draft; a published definition gets one beside its versions.
+
+        Raises:
+            NotFound: there is no such definition.
+            PreconditionFailed: it changed since it was read.
+            Conflict: it is archived, or the name is taken.
+            Invalid: the specification is wrong.
+        """
+        row = await store.lock(tx, kind.name, id)
+        require_revision(revision, row["revision"])
+        if row["status"] == "archived":
+            raise Conflict("It is archived.", type="archived")
+        draft = _dump(kind, await self._checked(tx, kind, body))
+        try:
+            await store.change(tx, id, row["revision"], name=name, draft=draft)
+        except UniqueViolationError as error:
+            raise _name_taken(kind, name) from error
+        data = DefinitionDrafted(
+            kind=kind.name,
+            id=id,
+            name=name,
+            revision=revision + 1,
+            before=loggable(row["draft"]),
+            after=loggable(draft),
+        )
+        await tx.emit(f"{kind.name}.updated", data, entity=id)
+
+    async def publish(self, tx: Transaction, kind: Kind, id: UUID, effective_from: date | None) -> int:  # noqa: A002
+        """Seal the draft as the next version; returns its number.
+
+        Without a date the first version is in force always, a later one from today.
+
+        Raises:
+            NotFound: there is no such definition.
+            Conflict: there is no draft, or it is archived, or it refers to something not published.
+        """
+        row = await store.lock(tx, kind.name, id)
+        if row["status"] == "archived":
+            raise Conflict("It is archived.", type="archived")
+        if row["draft"] is None:
+            raise Conflict("There is no draft to publish.", type="nothing-to-publish")
+        spec = await self._checked(tx, kind, row["draft"])
+        references = _distinct(kind.references(spec))
+        for reference in references:
+            await self._require_published(tx, reference)
+        since = effective_from or (tx.context.now.date() if row["latest"] else ALWAYS)
+        published = await self._seal(tx, kind, row, since, references)
+        await tx.emit(f"{kind.name}.published", published, entity=id)
+        return published.number
+
+    async def _seal(
+        self, tx: Transaction, kind: Kind, row: Row, since: date, references: list[Reference]
+    ) -> DefinitionPublished:
+        number = row["latest"] + 1
+        key = tenant_key(tx.tenant_id, "definitions", kind.name, str(row["id"]), str(number))
+        content = {"kind": kind.name, "id": str(row["id"]), "number": number, "name": row["name"], "spec": row["draft"]}
+        sealed = await self.objects.put(key, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+        await store.add_version(
+            tx,
+            definition_id=row["id"],
+            number=number,
+            kind=kind.name,
+            name=row["name"],
+            object_key=key,
+            sha256=sealed.sha256,
+            size=sealed.size,
+            effective_from=since,
+            published_at=tx.context.now,
+            published_by=tx.context.actor,
+        )
+        await self._add_references(tx, row["id"], number, references)
+        await store.change(tx, row["id"], row["revision"], status="published", latest=number, draft=None)
+        return DefinitionPublished(
+            kind=kind.name,
+            id=row["id"],
+            name=row["name"],
+            number=number,
+            key=key,
+            sha256=sealed.sha256,
+            size=sealed.size,
+            effective_from=since,
+            references=tuple(Dependency(kind=item.kind, id=item.id) for item in references),
+        )
+
+    async def _add_references(self, tx: Transaction, id: UUID, number: int, references: list[Reference]) -> None:  # noqa: A002
+        for item in references:
+            owned = item.id if item.kind in self.kinds else None
+            await store.add_reference(
+                tx, definition_id=id, number=number, target_kind=item.kind, target_id=item.id, owned_id=owned
+            )
+
+    async def _require_published(self, tx: Transaction, reference: Reference) -> None:
+        if reference.kind in self.kinds:
+            status = await store.target_status(tx, reference.kind, reference.id)
+            if status != "published":
+                raise _not_usable(reference, status)
+            return
+        row = await copies.newest(tx, reference.kind, reference.id)
+        if row is None:
+            raise NotYetVisible(
+                f"The {reference.kind} {reference.id} is not published, or not known here yet.",
+                fields=[FieldProblem(reference.field, "is no published definition known here")],
+                retry_after=1,
+            )
+        if row["archived"]:
+            raise _not_usable(reference, "archived")
+
+    async def archive(self, tx: Transaction, kind: Kind, id: UUID) -> None:  # noqa: A002
+        """Take a published definition out of new use.
+
+        Raises:
+            NotFound: there is no such definition.
+            Conflict: it was never published.
+        """
+        row = await store.lock(tx, kind.name, id)
+        if row["status"] == "draft":
+            raise Conflict("A draft is deleted, not archived.", type="not-published")
+        if row["status"] == "archived":
+            return
+        await store.change(tx, id, row["revision"], status="archived", draft=None)
+        data = DefinitionArchived(kind=kind.name, id=id, name=row["name"])
+        await tx.emit(f"{kind.name}.archived", data, entity=id)
+
+    async def delete(self, tx: Transaction, kind: Kind, id: UUID) -> None:  # noqa: A002
+        """Delete a draft that was never published.
+
+        Raises:
+            NotFound: there is no such definition.
+            Conflict: it was published; names who depends on it.
+        """
+        row = await store.lock(tx, kind.name, id)
+        if row["latest"]:
+            dependents = [dict(item) for item in await store.dependents(tx, id, copies=self.keeps_copies)]
+            raise Conflict(
+                f"What was published is archived, never deleted; {len(dependents)} definitions depend on it.",
+                type="published",
+                extra={"dependents": dependents[:100], "dependent_count": len(dependents)},
+            )
+        try:
+            await store.remove(tx, id)
+        except ForeignKeyViolationError as error:
+            raise Conflict("Something refers to it.", type="referred-to") from error
+        data = DefinitionDeleted(kind=kind.name, id=id, name=row["name"], before=loggable(row["draft"]))
+        await tx.emit(f"{kind.name}.deleted", data, entity=id)
+
+    async def announce(self, tx: Transaction) -> int:
+        """Say every version of the tenant again, so that others' copies can be filled anew; returns how many."""
+        count = 0
+        for row in await store.every_version(tx):
+            references = await store.references_of(tx, row["definition_id"], row["number"])
+            data = DefinitionPublished(
+                kind=row["kind"],
+                id=row["definition_id"],
+                name=row["name"],
+                number=row["number"],
+                key=row["object_key"],
+                sha256=row["sha256"],
+                size=row["size"],
+                effective_from=row["effective_from"],
+                references=tuple(Dependency(kind=item["target_kind"], id=item["target_id"]) for item in references),
+            )
+            await tx.emit(f"{row['kind']}.announced", data, entity=row["definition_id"])
+            count += 1
+        return count
+
+    async def _checked(self, tx: Transaction, kind: Kind, body: Any) -> Any:
+        try:
+            spec = (
+                kind.spec.validate_python(body)
+                if not isinstance(body, dict)
+                else kind.spec.validate_json(orjson.dumps(body))
+            )
+        except ValidationError as error:
+            fields = [FieldProblem(_pointer(item["loc"]), item["msg"]) for item in error.errors()]
+            raise Invalid(f"The {kind.name} is not valid.", fields=fields[:50]) from error
+        await kind.check(tx, spec)
+        return spec
+
+
+def loggable(value: Any) -> Any:
+    """Return a value as an event carries it: itself, or its hash and size where it is large."""
+    content = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    if len(content) <= _LARGEST_VALUE:
+        return value
+    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+
+
+def _dump(kind: Kind, spec: Any) -> Any:
+    return kind.spec.dump_python(spec, mode="json")
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    return "/spec" + "".join(f"/{part}" for part in location)
+
+
+def _distinct(references: Any) -> list[Reference]:
+    return list({(item.kind, item.id): item for item in references}.values())
+
+
+def _name_taken(kind: Kind, name: str) -> Conflict:
+    problem = FieldProblem("/name", "is the name of another one")
+    return Conflict(f"There is a {kind.name} named {name!r} already.", type="name-taken", fields=[problem])
+
+
+def _not_usable(reference: Reference, status: str | None) -> Invalid:
+    reasons = {None: "does not exist", "draft": "is not published", "archived": "is archived"}
+    problem = FieldProblem(reference.field, f"the {reference.kind} {reasons.get(status, 'is not usable')}")
+    return Invalid("It refers to something that cannot be used.", type="bad-reference", fields=[problem])

@@ -1,0 +1,40 @@
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from pydantic import TypeAdapter
+
+from libs.common.database.transaction import Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Something that a specification refers to; `field` is its JSON pointer in the specification."""
+
+    kind: str
+    id: UUID
+    field: str
+
+
+async def no_check(_tx: Transaction, _spec: Any) -> None:
+    """Accept every well-formed specification."""
+
+
+def no_references(_spec: Any) -> Iterable[Reference]:
+    """Refer to nothing."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of definition: its name, its path, its model, what it refers to and its deeper check.
+
+    `check` runs when a draft is saved and again when it is published, and raises `Invalid` naming the field.
+    """
+
+    name: str
+    plural: str
+    spec: TypeAdapter[Any]
+    references: Callable[[Any], Iterable[Reference]] = no_references
+    check: Callable[[Transaction, Any], Awaitable[None]] = no_check

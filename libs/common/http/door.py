@@ -1,0 +1,150 @@
+"""The HTTP door: who asks, one transaction, the answer.
+
+A route made by `Door` authenticates, opens the tenant's transaction, runs the endpoint inside it and commits before
+the answer leaves; a refusal or an error rolls back. Endpoints that stream or wait use `OpenDoor` and open their own.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+
+from libs.common.context import Context, utc_now
+from libs.common.database.pool import Database
+from libs.common.database.transaction import Transaction
+from libs.common.errors import FieldProblem, Invalid, PreconditionFailed, PreconditionRequired, Unauthenticated
+from libs.common.http.idempotency import IdempotentRequest
+from libs.common.identity.principal import Principal
+from libs.common.identity.verifier import Verifier
+from libs.common.telemetry.traces import current_traceparent
+
+_READING = ("GET", "HEAD", "OPTIONS")
+
+
+def authenticate(request: Request) -> Principal:
+    """Return who asks, from the one bearer token of the request.
+
+    Raises:
+        Unauthenticated: there is none, there are two, or it is not valid.
+    """
+    known: Principal | None = getattr(request.state, "principal", None)
+    if known is not None:
+        return known
+    presented = request.headers.getlist("authorization")
+    if len(presented) != 1:
+        raise Unauthenticated("Send one Authorization header with a bearer token.")
+    scheme, _, token = presented[0].partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated("Send a bearer token.")
+    verifier: Verifier = request.app.state.verifier
+    principal = verifier.verify(token, utc_now(), writes=request.method not in _READING)
+    request.state.principal = principal
+    return principal
+
+
+def request_context(request: Request, principal: Principal) -> Context:
+    """Return the context of a request."""
+    return Context(
+        tenant_id=principal.tenant_id,
+        actor=principal.subject,
+        now=utc_now(),
+        correlation_id=request.state.request_id,
+        traceparent=current_traceparent(),
+        address=request.state.address,
+    )
+
+
+class DoorRoute(APIRoute):
+    """A route whose endpoint runs inside the caller's tenant transaction."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Wrap FastAPI's handler."""
+        answer = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            principal = authenticate(request)
+            database: Database = request.app.state.database
+            async with database.transaction(request_context(request, principal)) as tx:
+                request.state.tx = tx
+                once = IdempotentRequest.of(tx, request)
+                if once and (kept := await once.replay()):
+                    return kept
+                response = await answer(request)
+                if once:
+                    await once.keep(response)
+                return response
+
+        return handle
+
+
+class Door(APIRouter):
+    """A router whose routes are `DoorRoute`s."""
+
+    def __init__(self, prefix: str, *, tag: str) -> None:
+        super().__init__(prefix=prefix, tags=[tag], route_class=DoorRoute)
+
+
+class OpenDoor(APIRouter):
+    """A router whose endpoints open their own transactions, if any."""
+
+    def __init__(self, prefix: str, *, tag: str) -> None:
+        super().__init__(prefix=prefix, tags=[tag])
+
+
+def _transaction(request: Request) -> Transaction:
+    tx: Transaction = request.state.tx
+    return tx
+
+
+Tx = Annotated[Transaction, Depends(_transaction)]
+"""The request's transaction, in endpoints of a `Door`."""
+
+Caller = Annotated[Principal, Depends(authenticate)]
+"""Who asks."""
+
+
+class Permission:
+    """A dependency that lets in who has the permission `resource:action`."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, caller: Caller) -> None:
+        """Refuse who lacks it."""
+        caller.require(self.name)
+
+
+def permission(name: str) -> Any:
+    """Return the dependency for a route's `dependencies`: `dependencies=[permission("run:start")]`."""
+    return Depends(Permission(name))
+
+
+def etag(revision: int) -> dict[str, str]:
+    """Return the header that names a revision."""
+    return {"ETag": f'"{revision}"'}
+
+
+def _if_match(request: Request) -> int:
+    given = request.headers.get("if-match")
+    if given is None:
+        raise PreconditionRequired("Send If-Match with the ETag that you read.")
+    number = given.removeprefix("W/").strip('"')
+    if not (number.isascii() and number.isdigit() and len(number) < 10):  # noqa: PLR2004 - no revision is longer
+        raise Invalid("If-Match holds no ETag of ours.", fields=[FieldProblem("If-Match", "send the ETag as read")])
+    return int(number)
+
+
+IfMatch = Annotated[int, Depends(_if_match)]
+"""The revision that a change was made against."""
+
+
+def require_revision(expected: int, current: int) -> None:
+    """Refuse a change made against another revision.
+
+    Raises:
+        PreconditionFailed: it changed in between.
+    """
+    if expected != current:
+        raise PreconditionFailed(f"It is at revision {current} now, not {expected}; read it again.")

@@ -1,0 +1,108 @@
+"""What surrounds every request: its id, its span, its metrics, the limit of its body."""
+
+import re
+import time
+from typing import Any
+
+import structlog
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.common.context import utc_now
+from libs.common.errors import TooLarge
+from libs.common.http.problems import refusal_response
+from libs.common.ids import uuid7
+from libs.common.telemetry.metrics import HTTP_REQUESTS, HTTP_SECONDS
+from libs.common.telemetry.traces import span
+
+_LOG = structlog.get_logger("http")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,80}")
+_QUIET = ("/healthz", "/readyz", "/metrics")
+
+DEFAULT_BODY_LIMIT = 1024 * 1024
+
+
+class Surroundings:
+    """ASGI middleware: request id, trace span, log line, metrics, body limit."""
+
+    def __init__(self, app: ASGIApp, *, service: str, body_limits: dict[str, int]) -> None:
+        self._app = app
+        self._service = service
+        self._body_limits = body_limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        request.state.request_id = request_id = _request_id(request)
+        request.state.address = _address(request)
+        status = 500
+        started = time.perf_counter()
+
+        async def note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+            await send(message)
+
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            with span(request.method, parent=request.headers.get("traceparent"), kind=SpanKind.SERVER) as current:
+                await self._limited(scope, receive, note)
+                route = _route(scope)
+                current.update_name(f"{request.method} {route}")
+                current.set_attributes({"http.route": route, "http.response.status_code": status})
+                if status >= 500:  # noqa: PLR2004 - server errors
+                    current.set_status(Status(StatusCode.ERROR))
+                self._record(request, route, status, time.perf_counter() - started)
+        finally:
+            structlog.contextvars.unbind_contextvars("request_id")
+
+    async def _limited(self, scope: Scope, receive: Receive, send: Send) -> None:
+        limit = next(
+            (size for prefix, size in self._body_limits.items() if scope["path"].startswith(prefix)),
+            DEFAULT_BODY_LIMIT,
+        )
+        refusal = TooLarge(f"At most {limit} bytes are taken here.")
+        length = dict(scope["headers"]).get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > limit:
+            await refusal_response(Request(scope), refusal)(scope, receive, send)
+            return
+        seen = 0
+
+        async def counted() -> Message:
+            nonlocal seen
+            message = await receive()
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                raise refusal
+            return message
+
+        await self._app(scope, counted, send)
+
+    def _record(self, request: Request, route: str, status: int, seconds: float) -> None:
+        HTTP_REQUESTS.labels(self._service, request.method, route, str(status)).inc()
+        HTTP_SECONDS.labels(self._service, request.method, route).observe(seconds)
+        if request.url.path not in _QUIET:
+            _LOG.info("http.answered", method=request.method, route=route, status=status, seconds=round(seconds, 4))
+
+
+def _request_id(request: Request) -> str:
+    given = request.headers.get("x-request-id", "")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid7(utc_now()))
+
+
+def _address(request: Request) -> str | None:
+    """Return the caller's address: the last hop that our gateway saw, which it alone appends."""
+    forwarded = request.headers.get("x-forwarded-for", "")
+    last = forwarded.rsplit(",", 1)[-1].strip()
+    return last or (request.client.host if request.client else None)
+
+
+def _route(scope: Scope) -> str:
+    route: Any = scope.get("route")
+    return getattr(route, "path", "unmatched")

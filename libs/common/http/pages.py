@@ -1,0 +1,99 @@
+"""Lists by keyset: stable under concurrent inserts, the same cost on every page."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from fastapi import Depends, Query
+from fastapi.responses import Response
+from sqlalchemy import Column, Select, bindparam, tuple_
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import FieldProblem, Invalid
+from libs.common.http.json import json_bytes
+
+MAX_LIMIT = 500
+MAX_OFFSET = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The part of a list that is asked for."""
+
+    limit: int
+    cursor: str | None
+    offset: int
+
+
+def _page(
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="entries per page")] = 50,
+    cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before")] = None,
+    offset: Annotated[int, Query(ge=0, description="entries to skip, at most 1,000; beyond that use the cursor")] = 0,
+) -> Page:
+    if offset > MAX_OFFSET:
+        problem = FieldProblem("offset", "at most 1000; follow `next` (the cursor) to go further")
+        raise Invalid("Pages this deep are reached by the cursor.", type="offset-too-large", fields=[problem])
+    return Page(limit, cursor, offset)
+
+
+PageParameters = Annotated[Page, Depends(_page)]
+
+
+async def page_of(
+    tx: Transaction, statement: Select[Any], page: Page, key: Sequence[Column[Any]], *, descending: bool = True
+) -> Response:
+    """Answer one page of a list, ordered by `key` (the last of it unique), as `{"items": [...], "next": ...}`.
+
+    The statement selects the key's columns under their own names.
+    """
+    rows = await tx.rows(_limited(statement, page, key, descending=descending))
+    more = len(rows) > page.limit
+    items = rows[: page.limit]
+    following = _encode(items[-1], key) if more else None
+    return Response(json_bytes({"items": items, "next": following}), media_type="application/json")
+
+
+def _limited(statement: Select[Any], page: Page, key: Sequence[Column[Any]], *, descending: bool) -> Select[Any]:
+    if page.cursor is not None:
+        values = _decode(page.cursor, key)
+        bounds = tuple_(*(bindparam(None, value, type_=column.type) for value, column in zip(values, key, strict=True)))
+        position = tuple_(*key)
+        statement = statement.where(position < bounds if descending else position > bounds)
+    order = [column.desc() if descending else column.asc() for column in key]
+    return statement.order_by(*order).limit(page.limit + 1).offset(page.offset or None)
+
+
+def _encode(row: Row, key: Sequence[Column[Any]]) -> str:
+    return base64.urlsafe_b64encode(json_bytes([row[column.name] for column in key])).decode().rstrip("=")
+
+
+def _decode(cursor: str, key: Sequence[Column[Any]]) -> list[Any]:
+    try:
+        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return [_read(value, column) for value, column in zip(list(values), key, strict=True)]
+    except (ValueError, TypeError, AttributeError, binascii.Error, OverflowError) as error:
+        problem = FieldProblem("cursor", "is not one that this list gave out")
+        raise Invalid("The cursor cannot be read.", type="bad-cursor", fields=[problem]) from error
+
+
+def _read(value: Any, column: Column[Any]) -> Any:
+    kind = column.type.python_type
+    if kind is datetime:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is None:
+            raise ValueError("no zone")
+        return moment
+    if kind is UUID:
+        return UUID(value)
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError("another type")
+    if kind is int and not -(2**63) <= value < 2**63:
+        raise ValueError("out of range")
+    if kind is str and "\x00" in value:
+        raise ValueError("no text")
+    return value

@@ -1,0 +1,101 @@
+"""Errors as RFC 9457 problem documents: a stable type, the field's path, the request's id."""
+
+from typing import Any
+
+import asyncpg
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from libs.common.errors import FieldProblem, Invalid, Refusal, Unavailable
+from libs.common.http.json import json_bytes
+
+_LOG = structlog.get_logger(__name__)
+_TITLES = {404: ("not-found", "Not found"), 405: ("method-not-allowed", "The method is not allowed here")}
+
+
+def install(app: FastAPI) -> None:
+    """Make every error of the application a problem document."""
+    app.add_exception_handler(Refusal, _refused)
+    app.add_exception_handler(RequestValidationError, _malformed)
+    app.add_exception_handler(HTTPException, _plain)
+    app.add_exception_handler(asyncpg.PostgresConnectionError, _database_away)
+    app.add_exception_handler(Exception, _failed)
+
+
+def problem(
+    request: Request,
+    status: int,
+    kind: str,
+    title: str,
+    detail: str = "",
+    extra: dict[str, Any] | None = None,
+    retry_after: int | None = None,
+) -> Response:
+    """Return a problem document as a response."""
+    content: dict[str, Any] = {
+        "type": f"urn:regent:problem:{kind}",
+        "title": title,
+        "status": status,
+        "request_id": getattr(request.state, "request_id", None),
+    }
+    if detail:
+        content["detail"] = detail
+    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+    if status == 401:  # noqa: PLR2004 - RFC 9110 asks for the challenge
+        headers["WWW-Authenticate"] = 'Bearer realm="regent"'
+    return Response(json_bytes({**content, **(extra or {})}), status, headers, "application/problem+json")
+
+
+def refusal_response(request: Request, refusal: Refusal) -> Response:
+    """Return a refusal as a problem document."""
+    extra = dict(refusal.extra)
+    if refusal.fields:
+        extra["errors"] = [field.as_dict() for field in refusal.fields]
+    return problem(request, refusal.status, refusal.kind, refusal.title, refusal.detail, extra, refusal.retry_after)
+
+
+async def _refused(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Refusal):
+        raise error
+    return refusal_response(request, error)
+
+
+async def _malformed(request: Request, error: Exception) -> Response:
+    if not isinstance(error, RequestValidationError):
+        raise error
+    fields = [FieldProblem(_pointer(item["loc"]), item["msg"]) for item in error.errors()]
+    return refusal_response(request, Invalid("The request does not fit its description.", fields=fields[:50]))
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """Turn a location into a JSON pointer for the body, or the parameter's name."""
+    where, *path = location
+    if where != "body":
+        return ".".join(str(part) for part in path) or str(where)
+    if len(path) == 1 and isinstance(path[0], int):  # the position of a JSON syntax error
+        return ""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+
+
+async def _plain(request: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    kind, title = _TITLES.get(error.status_code, ("refused", "The request was refused"))
+    if error.status_code == 400:  # noqa: PLR2004 - FastAPI's answer to a body it cannot read
+        return refusal_response(
+            request, Invalid("The body cannot be read.", fields=[FieldProblem("", str(error.detail))])
+        )
+    return problem(request, error.status_code, kind, title)
+
+
+async def _database_away(request: Request, error: Exception) -> Response:
+    _LOG.warning("http.database_away", error=repr(error))
+    return refusal_response(request, Unavailable("The database is away; try again.", retry_after=1))
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    _LOG.error("http.failed", error=repr(error), exc_info=error)
+    return problem(request, 500, "internal", "Something went wrong on our side", "The request id helps us find it.")
