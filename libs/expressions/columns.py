@@ -46,7 +46,7 @@ def typed_columns(schema: SchemaSpec, column_types: Mapping[str, str]) -> list[T
 
 
 def business_key(schema: SchemaSpec, fields: Sequence[str], column_types: Mapping[str, str]) -> str:
-    """Return SQL of the business key: the fields' source text, `|` between them, `\\` before a `|` or `\\` inside."""
+    r"""Return SQL of the business key: the fields' source text, `|` between them, `\` before a `|` or `\` inside."""
     unknown = [name for name in fields if schema.field(name) is None]
     if unknown:
         raise KeyError(unknown[0])

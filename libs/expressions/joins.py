@@ -27,11 +27,8 @@ def mapping_rows(spec: MappingSpec, business_date: date) -> pa.Table:
     if "key" in spec.columns:
         raise ValueError("a mapping column must not be named `key`")
     valid = [entry for entry in spec.entries if _is_valid(entry, business_date)]
-    columns = {"key": [entry.key for entry in valid]}
-    data: dict[str, list[str | None]] = {
-        **columns,
-        **{name: [entry.values.get(name) for entry in valid] for name in spec.columns},
-    }
+    data: dict[str, list[str | None]] = {"key": [entry.key for entry in valid]}
+    data |= {name: [entry.values.get(name) for entry in valid] for name in spec.columns}
     return pa.table({name: pa.array(values, pa.string()) for name, values in data.items()})
 
 

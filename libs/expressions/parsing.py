@@ -52,8 +52,8 @@ class Source:
         return ast.get_source_segment(f"({self.text}\n)", node) or ""
 
     def _position(self, line: int, offset: int) -> tuple[int, int]:
-        lines = f"({self.text}\n)".splitlines() if self.text else ["("]
-        raw = lines[line - 1] if line <= len(lines) else ""
+        lines = f"({self.text}\n)".split("\n")
+        raw = lines[line - 1]
         column = len(raw.encode()[:offset].decode(errors="ignore"))
         return line, max(column + (0 if line == 1 else 1), 1)
 
@@ -61,6 +61,7 @@ class Source:
 def parse(text: str) -> tuple[ast.expr, Source]:
     """Read `text` as one expression of allowed nodes within the limits, or raise ExpressionError."""
     _check_text(text)
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     source = Source(text)
     body = _syntax(text)
     _check_nodes(body, source)
@@ -105,68 +106,6 @@ def _syntax_error(text: str, error: SyntaxError) -> ExpressionError:
     if (error.lineno or 1) > lines:
         column = len(text) - text.rfind("\n")
     message = (error.msg or "invalid syntax").split(" (<expression>")[0]
-    return ExpressionError(message, line=line, column=column, expected=expected, nearest=nearest)
-
-    def written(self, node: ast.expr) -> str:
-        """Return the text of `node` exactly as written; empty when it has none."""
-        return ast.get_source_segment(f"({self.text}\n)", node) or ""
-
-    def _position(self, line: int, offset: int) -> tuple[int, int]:
-        lines = f"({self.text}\n)".splitlines() if self.text else ["("]
-        raw = lines[line - 1] if line <= len(lines) else ""
-        column = len(raw.encode()[:offset].decode(errors="ignore"))
-        return line, max(column + (0 if line == 1 else 1), 1)
-
-
-def parse(text: str) -> tuple[ast.expr, Source]:
-    """Read `text` as one expression of allowed nodes within the limits, or raise ExpressionError."""
-    _check_text(text)
-    source = Source(text)
-    body = _syntax(text)
-    _check_nodes(body, source)
-    if body.col_offset == 0 and body.lineno == 1:
-        raise ExpressionError("a parenthesis closes before it opens", expected="balanced parentheses")
-    return body, source
-
-
-def _check_text(text: str) -> None:
-    if not isinstance(text, str):
-        raise ExpressionError("an expression is text")
-    if len(text) > MAX_TEXT:
-        raise ExpressionError(f"the expression has {len(text)} characters", expected=f"at most {MAX_TEXT}")
-    if not text.strip():
-        raise ExpressionError("the expression is empty", expected="an expression")
-    for position, char in enumerate(text):
-        if (char < " " and char not in "\t\n\r") or "\ud800" <= char <= "\udfff":
-            line = text.count("\n", 0, position) + 1
-            column = position - text.rfind("\n", 0, position)
-            raise ExpressionError(f"character U+{ord(char):04X} is not allowed", line=line, column=column)
-
-
-def _syntax(text: str) -> ast.expr:
-    """Parse inside parentheses, so that an expression may run over several lines."""
-    try:
-        with _WARNING_FILTERS, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(f"({text}\n)", filename="<expression>", mode="eval").body
-    except SyntaxError as error:
-        raise _syntax_error(text, error) from None
-    except (ValueError, RecursionError, MemoryError):
-        raise ExpressionError(
-            "the expression is nested too deeply or holds a number that is too long",
-            expected=f"depth up to {MAX_DEPTH}",
-        ) from None
-
-
-def _syntax_error(text: str, error: SyntaxError) -> ExpressionError:
-    lines = text.count("\n") + 1
-    line = min(max(error.lineno or 1, 1), lines)
-    column = (error.offset or 1) - (1 if line == 1 else 0)
-    if (error.lineno or 1) > lines:
-        column = len(text) - text.rfind("\n")
-    message = (error.msg or "invalid syntax").split(" (<expression>")[0]
-    if "is null" in " ".join(text.lower().split()):
-        message += " (write `is null` in lower case)"
     return ExpressionError(message, line=line, column=max(column, 1), expected="an expression")
 
 
