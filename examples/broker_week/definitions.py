@@ -144,7 +144,7 @@ def transform(firm_lei: str, country: str) -> Transform:
         "price": "price",
         "price_currency": "price_ccy",
         "venue": "venue",
-        "venue_member_country": "lookup(venues, venue, member_country)",
+        "venue_member_country": "lookup('venues', venue, 'member_country')",
         "instrument": "isin",
         "decision_algorithm": "algo if capacity == 'DEAL' else null",
         "decision_person": f"concat('{country}', trader) if capacity == 'DEAL' and algo is null else null",
@@ -165,11 +165,11 @@ def _party(name: str, side: str, firm_lei: str, country: str) -> dict[str, str]:
     return {
         f"{name}_lei": (
             f"null if {person} else '{firm_lei}' if client is null and side == '{side}' "
-            "else lookup(counterparties, counterparty, lei)"
+            "else lookup('counterparties', counterparty, 'lei')"
         ),
-        f"{name}_person_id": f"lookup(clients, client, concat_id) if {person} else null",
-        f"{name}_first_names": f"upper(lookup(clients, client, first_name)) if {person} else null",
-        f"{name}_surnames": f"upper(lookup(clients, client, last_name)) if {person} else null",
-        f"{name}_birth_date": f"date(lookup(clients, client, birth_date)) if {person} else null",
+        f"{name}_person_id": f"lookup('clients', client, 'concat_id') if {person} else null",
+        f"{name}_first_names": f"upper(lookup('clients', client, 'first_name')) if {person} else null",
+        f"{name}_surnames": f"upper(lookup('clients', client, 'last_name')) if {person} else null",
+        f"{name}_birth_date": f"to_date(lookup('clients', client, 'birth_date')) if {person} else null",
         f"{name}_branch_country": f"'{country}' if {person} else null",
     }

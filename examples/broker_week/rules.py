@@ -88,7 +88,7 @@ RULES: Mapping[str, Rule] = {
         ("counterparties",),
     ),
     "counterparty-has-lei": Rule(
-        _holds("lei(lookup(counterparties, counterparty, lei))"),
+        _holds("lei(lookup('counterparties', counterparty, 'lei'))"),
         "counterparty {counterparty} has no valid LEI",
         ("counterparties",),
     ),
