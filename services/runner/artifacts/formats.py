@@ -1,0 +1,20 @@
+"""How a value is written in CSV, JSON and XML: the same text everywhere.
+
+Decimals are plain, without trailing zeros or exponent; timestamps `YYYY-MM-DDThh:mm:ss[.ffffff]Z` in UTC without
+trailing zeros; dates ISO 8601; booleans `true` and `false`.
+"""
+
+from libs.common.vocabulary.schemas import SchemaField
+from libs.expressions import quote_identifier
+
+
+def plain_text(field: SchemaField, alias: str = "t") -> str:
+    """Return SQL of the field's value as text, null staying null."""
+    column = f"{alias}.{quote_identifier(field.name)}"
+    if field.type == "text":
+        return column
+    if field.type == "decimal" and field.scale:
+        return f"rtrim(rtrim(CAST({column} AS VARCHAR), '0'), '.')"
+    if field.type == "timestamp":
+        return f"replace(CAST(CAST({column} AS TIMESTAMP) AS VARCHAR), ' ', 'T') || 'Z'"
+    return f"CAST({column} AS VARCHAR)"

@@ -1,0 +1,60 @@
+"""What the transform is told, and what it answers."""
+
+from datetime import date, datetime
+from pathlib import Path
+
+from pydantic import Field
+
+from libs.common.vocabulary.base import Name, Strict
+from libs.common.vocabulary.reports import Transform
+from libs.common.vocabulary.schemas import SchemaSpec
+from services.runner.engines.sealing import SealedFile
+
+
+class MappingFile(Strict):
+    """A mapping's entries that are valid on the business date: Parquet with `key` and the columns named here."""
+
+    path: Path
+    columns: tuple[Name, ...] = ()
+
+
+class TransformRequest(Strict):
+    """One transform: sealed inputs, definitions, the moment, and where the results go.
+
+    `column_types` are the extract's. `failures` are Parquet files of failures; records with a blocking one are held.
+    `output`, `dispositions` and `faults` are the paths to write; work happens beside `output`.
+    """
+
+    extract: Path
+    column_types: dict[str, str]
+    source_schema: SchemaSpec
+    target_schema: SchemaSpec
+    business_key: tuple[Name, ...]
+    transform: Transform
+    mappings: dict[Name, MappingFile] = Field(default_factory=dict)
+    failures: tuple[Path, ...] = ()
+    corrections: Path | None = None
+    business_date: date
+    as_of: datetime
+    output: Path
+    dispositions: Path
+    faults: Path
+    memory: str = "256MiB"
+    threads: int = 2
+
+
+class Transformed(Strict):
+    """A transform that balances: `rows_in` = output.rows + held + filtered + unfit.
+
+    `unfit` records have no value that the target schema takes; `faults` holds their failures (rule ids
+    `target:<field>:required`, `:type`, `:length`), and they are held too. `dispositions` holds every record that is
+    not out: `_ordinal`, `key`, `disposition` ('held' or 'filtered'), `rule_id`.
+    """
+
+    output: SealedFile
+    dispositions: SealedFile
+    faults: SealedFile
+    rows_in: int
+    held: int
+    filtered: int
+    unfit: int

@@ -1,0 +1,127 @@
+"""From sealed extract to transformed records: one pass, in output order, balanced to the record."""
+
+from pathlib import Path
+
+import duckdb
+
+from libs.expressions import quote_identifier, quote_literal
+from services.runner.engines import projection as sql
+from services.runner.engines.balance import Balance, balance
+from services.runner.engines.duck import Budget, open_duckdb
+from services.runner.engines.errors import TransformError
+from services.runner.engines.fitting import Fitting, fit
+from services.runner.engines.outcomes import write_dispositions, write_faults
+from services.runner.engines.projection import Projection, compile_transform
+from services.runner.engines.requests import Transformed, TransformRequest
+from services.runner.engines.sealing import parquet_rows, seal
+
+_HELD = "ANTI JOIN held ON held._ordinal = r._ordinal"
+
+
+def run_transform(request: TransformRequest) -> Transformed:
+    """Write the transformed records of the request, its dispositions and its target faults.
+
+    Raises:
+        TransformError: an expression is refused, memory or spill space ran out, or the step does not balance.
+    """
+    projection = compile_transform(request)
+    scratch = request.output.parent
+    budget = Budget(request.memory, request.threads)
+    inputs = [path.parent for path in _inputs(request)]
+    try:
+        with open_duckdb(scratch, inputs, budget, total=projection.total) as engine:
+            return _transform(engine, request, projection)
+    except duckdb.OutOfMemoryException as error:
+        raise TransformError("out-of-memory", "The transform needs more memory or disk than it may use.") from error
+    except duckdb.Error as error:
+        raise TransformError("engine-failed", f"The engine refused the transform: {error}") from error
+
+
+def _inputs(request: TransformRequest) -> list[Path]:
+    corrections = [request.corrections] if request.corrections else []
+    mappings = [file.path for file in request.mappings.values()]
+    return [request.extract, *request.failures, *corrections, *mappings, request.dispositions, request.faults]
+
+
+def _transform(engine: duckdb.DuckDBPyConnection, request: TransformRequest, projection: Projection) -> Transformed:
+    rows_in = parquet_rows(request.extract)
+    _load_held(engine, request)
+    _load_mappings(engine, request)
+    corrected = _load_corrections(engine, request)
+    values = sql.target_values(projection, sql.source_records(request, corrected, _HELD))
+    fitting = fit(request.target_schema, _types(engine, values))
+    _write_output(engine, request, projection, fitting, values)
+    result = balance(engine, request.output, rows_in)
+    dropped = sql.source_records(request, corrected, "SEMI JOIN dropped ON dropped._ordinal = r._ordinal")
+    write_faults(engine, request.faults, sql.target_values(projection, dropped), fitting, result)
+    return _conclude(engine, request, result)
+
+
+def _load_held(engine: duckdb.DuckDBPyConnection, request: TransformRequest) -> None:
+    engine.execute("CREATE TEMP TABLE held (_ordinal BIGINT, key VARCHAR, rule_id VARCHAR)")
+    if request.failures:
+        files = ", ".join(quote_literal(str(path)) for path in request.failures)
+        engine.execute(f"""
+            INSERT INTO held SELECT _ordinal, min(key), min(rule_id) FROM read_parquet([{files}])
+            WHERE severity = 'blocking' GROUP BY _ordinal""")
+
+
+def _load_mappings(engine: duckdb.DuckDBPyConnection, request: TransformRequest) -> None:
+    for alias, file in request.mappings.items():
+        table, path = quote_identifier(sql.mapping_table(alias)), quote_literal(str(file.path))
+        engine.execute(f"CREATE TEMP TABLE {table} AS FROM read_parquet({path})")
+
+
+def _load_corrections(engine: duckdb.DuckDBPyConnection, request: TransformRequest) -> dict[str, str]:
+    """Load the last correction of each field and record; return the table of each corrected field."""
+    if request.corrections is None:
+        return {}
+    source = f"read_parquet({quote_literal(str(request.corrections))}, file_row_number = true)"
+    fields = [row[0] for row in engine.execute(f"SELECT DISTINCT field FROM {source} ORDER BY field").fetchall()]
+    for field in fields:
+        engine.execute(f"""
+            CREATE TEMP TABLE {quote_identifier(f"corrected_{field}")} AS
+            SELECT _ordinal, last(new_value ORDER BY file_row_number) AS new_value
+            FROM {source} WHERE field = {quote_literal(field)} GROUP BY _ordinal""")
+    return {field: f"corrected_{field}" for field in fields}
+
+
+def _types(engine: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
+    return {row[0]: row[1] for row in engine.execute(f"DESCRIBE {query}").fetchall()}
+
+
+def _write_output(
+    engine: duckdb.DuckDBPyConnection, request: TransformRequest, projection: Projection, fitting: Fitting, values: str
+) -> None:
+    columns = ", ".join(f"{cast} AS {quote_identifier(name)}" for name, cast in fitting.casts)
+    target = quote_literal(str(request.output))
+    chosen = (
+        f"SELECT v._ordinal, v._key, {columns} FROM ({values}) AS v WHERE v._where IS TRUE AND NOT ({fitting.unfit})"
+    )
+    order = sql.order_clause(projection)
+    engine.execute(
+        f"COPY ({chosen} {order if projection.order else ''}) TO {target} (FORMAT parquet, COMPRESSION zstd)"
+    )
+    if not projection.order and not _ascending(engine, target):
+        # a join that had to spill does not keep the scan's order
+        engine.execute(f"COPY ({chosen} {order}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+
+
+def _ascending(engine: duckdb.DuckDBPyConnection, target: str) -> bool:
+    steps = f"SELECT _ordinal - lag(_ordinal) OVER () AS step FROM read_parquet({target})"
+    return engine.execute(f"SELECT count(*) FROM ({steps}) WHERE step <= 0").fetchall() == [(0,)]
+
+
+def _conclude(engine: duckdb.DuckDBPyConnection, request: TransformRequest, result: Balance) -> Transformed:
+    filtered, unfit = write_dispositions(engine, request.dispositions)
+    if result.rows_out + result.held + filtered + unfit != result.rows_in:
+        raise TransformError("unbalanced", f"{result.dropped - filtered - unfit} records have no reason to be missing.")
+    return Transformed(
+        output=seal(request.output, result.rows_out),
+        dispositions=seal(request.dispositions, parquet_rows(request.dispositions)),
+        faults=seal(request.faults, parquet_rows(request.faults)),
+        rows_in=result.rows_in,
+        held=result.held,
+        filtered=filtered,
+        unfit=unfit,
+    )
