@@ -13,7 +13,7 @@ def stream_batches(engine: duckdb.DuckDBPyConnection, query: str, size: int) -> 
     yield from engine.sql(query).to_arrow_reader(size)
 
 
-def text_bytes(texts: pa.Array[Any]) -> memoryview:
+def text_bytes(texts: "pa.Array[Any]") -> memoryview:
     """Return the UTF-8 of all values behind one another, without a copy."""
     _, offsets, data = texts.buffers()
     if data is None or offsets is None or len(texts) == 0:
