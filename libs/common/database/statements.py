@@ -7,7 +7,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.util import LRUCache
 
-_DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call] # SQLAlchemy leaves the constructor untyped
+_DIALECT = PGDialect_asyncpg()  # type: ignore[no-untyped-call] # untyped in SQLAlchemy
 _CACHE: "LRUCache[Any, SQLCompiler]" = LRUCache(1000)
 
 
@@ -19,17 +19,16 @@ def render(statement: ClauseElement) -> tuple[str, list[Any]]:
     """
     key = statement._generate_cache_key()  # noqa: SLF001 - no public name gives the key and its parameters
     if key is None:
-        compiled = _compile(statement)
+        compiled = _compile(statement, None)
         return compiled.string, _arguments(compiled, compiled.construct_params())
     cached = _CACHE.get(key.key)
     if cached is None:
-        cached = _CACHE[key.key] = _compile(statement)
-        cached.cache_key = key
+        cached = _CACHE[key.key] = _compile(statement, key)
     return cached.string, _arguments(cached, cached.construct_params(extracted_parameters=key.bindparams))
 
 
-def _compile(statement: ClauseElement) -> SQLCompiler:
-    compiled = statement.compile(dialect=_DIALECT)
+def _compile(statement: ClauseElement, key: Any) -> SQLCompiler:
+    compiled = statement._compiler(_DIALECT, cache_key=key)  # noqa: SLF001 - `compile()` takes no cache key
     if not isinstance(compiled, SQLCompiler):
         raise TypeError(f"no SQL statement: {type(statement).__name__}")
     return compiled

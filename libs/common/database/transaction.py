@@ -8,6 +8,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from libs.common.context import Context
 from libs.common.database.statements import render
 from libs.common.events.envelope import Data, envelope
+from libs.common.events.registry import require_declared
 from libs.common.ids import uuid7
 
 Row = Mapping[str, Any]
@@ -82,6 +83,7 @@ class Transaction:
 
         Returns the event's id. The event leaves with this transaction's commit or not at all.
         """
+        require_declared(self.service, name, data)
         event_id = uuid7(self.context.now)
         sequence = await self.connection.fetchval(_NEXT_SEQUENCE, self.tenant_id, str(entity))
         body = envelope(

@@ -11,6 +11,7 @@ from libs.common.jail.errors import (
     JobTimedOut,
 )
 from libs.common.jail.limits import MIB, Limits
+from libs.common.jail.server import JobServer
 
 __all__ = [
     "MIB",
@@ -20,6 +21,7 @@ __all__ = [
     "JobCrashed",
     "JobError",
     "JobFailed",
+    "JobServer",
     "JobServerLost",
     "JobTimedOut",
     "Limits",

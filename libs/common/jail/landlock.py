@@ -6,7 +6,8 @@ import stat
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 from libs.common.jail.errors import ConfinementError
 
@@ -40,7 +41,7 @@ class Reach:
 
     readable: Sequence[Reachable] = ()
     writable: Sequence[Reachable] = ()
-    connect_ports: Sequence[int] = field(default=())
+    connect_ports: Sequence[int] = ()
 
 
 def abi() -> int:
@@ -92,10 +93,17 @@ def _allow_path(ruleset: int, path: Reachable, rights: int) -> None:
     try:
         if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
             rights &= _FILE_RIGHTS
-        _add_rule(ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, descriptor))
+        if not _is_anonymous(descriptor):
+            _add_rule(ruleset, _PATH_BENEATH, struct.pack("=Qi", rights, descriptor))
     finally:
         if not isinstance(path, int):
             os.close(descriptor)
+
+
+def _is_anonymous(descriptor: int) -> bool:
+    # memfds, pipes and sockets lie in no directory: Landlock neither governs them nor takes rules about them
+    target = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+    return target.startswith("/memfd:") or not target.startswith("/")
 
 
 def _add_rule(ruleset: int, kind: int, rule: bytes) -> None:

@@ -1,0 +1,98 @@
+"""What auth says. Failed logins of unknown addresses belong to the system tenant; no secret, no address in clear."""
+
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from libs.common.events.envelope import Data
+
+
+class TenantChanged(Data):
+    """A tenant came to be, was suspended or resumed."""
+
+    tenant_id: UUID
+    name: str
+    status: Literal["active", "suspended"]
+
+
+class UserChanged(Data):
+    """A user came to be, changed, was disabled or enabled. `before` and `after` hold what changed, never a password."""
+
+    user_id: UUID
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+
+class RoleChanged(Data):
+    """A role came to be, changed or went."""
+
+    role_id: UUID
+    name: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+
+class ClientChanged(Data):
+    """An OAuth2 client came to be, changed, got another secret or went."""
+
+    client_id: UUID
+    name: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+
+class SessionOpened(Data):
+    """A login succeeded, or a client got its token."""
+
+    grant_id: UUID
+    subject: str
+    method: Literal["password", "client_credentials", "refresh_token", "setup"]
+    address: str | None = None
+
+
+class LoginFailed(Data):
+    """A login or a client authentication failed."""
+
+    method: Literal["password", "client_credentials", "refresh_token"]
+    reason: Literal["unknown", "wrong-secret", "locked", "disabled", "reused", "expired"]
+    subject: str | None = None
+    address: str | None = None
+
+
+class GrantRevoked(Data):
+    """All tokens of a grant are void; tokens issued under it die by `until` on their own."""
+
+    grant_id: UUID
+    subject: str
+    reason: Literal["logout", "reuse", "disabled", "secret-rotated", "deleted", "suspended"]
+    until: datetime
+
+
+class KeyChanged(Data):
+    """A signing key was published, became active, or was retired."""
+
+    kid: str
+    algorithm: str
+
+
+EVENTS: dict[str, type[Data]] = {
+    "tenant.created": TenantChanged,
+    "tenant.suspended": TenantChanged,
+    "tenant.resumed": TenantChanged,
+    "user.created": UserChanged,
+    "user.updated": UserChanged,
+    "user.disabled": UserChanged,
+    "role.created": RoleChanged,
+    "role.updated": RoleChanged,
+    "role.deleted": RoleChanged,
+    "client.created": ClientChanged,
+    "client.updated": ClientChanged,
+    "client.rotated": ClientChanged,
+    "client.deleted": ClientChanged,
+    "session.opened": SessionOpened,
+    "session.failed": LoginFailed,
+    "grant.revoked": GrantRevoked,
+    "key.published": KeyChanged,
+    "key.activated": KeyChanged,
+    "key.retired": KeyChanged,
+}

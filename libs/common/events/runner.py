@@ -1,0 +1,171 @@
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from libs.common.events.envelope import Data
+
+
+class ObjectReference(Data):
+    """Sealed content in the object store."""
+
+    key: str
+    sha256: str
+    size: int
+
+
+class VersionReference(Data):
+    """A sealed definition version."""
+
+    kind: str
+    id: UUID
+    number: int
+    key: str
+    sha256: str
+
+
+class RunCreated(Data):
+    """A run of one report version for one business date, with all versions pinned that it will use."""
+
+    run_id: UUID
+    report_id: UUID
+    report_version: int
+    business_date: date
+    as_of: datetime
+    trigger: Literal["manual", "schedule", "rerun"]
+    parent_id: UUID | None = None
+    schedule_id: UUID | None = None
+    nominal_time: datetime | None = None
+    pins: tuple[VersionReference, ...] = ()
+
+
+class RunChanged(Data):
+    """A run went from one state to another."""
+
+    run_id: UUID
+    report_id: UUID
+    before: str
+    after: str
+    reason: str = ""
+
+
+class RunEnded(Data):
+    """A run is over: what went out, what did not, and why."""
+
+    run_id: UUID
+    report_id: UUID
+    business_date: date
+    before: str
+    after: str
+    records_in: int | None = None
+    records_out: int | None = None
+    records_held: int | None = None
+    reason: str = ""
+
+
+class StepSealed(Data):
+    """A step ended with an output that cannot change unnoticed, and a balance."""
+
+    run_id: UUID
+    step: str
+    attempt: int
+    output: ObjectReference | None = None
+    balance: dict[str, int] = Field(default_factory=dict)
+    seconds: float
+
+
+class StepFailed(Data):
+    """A step did not end well."""
+
+    run_id: UUID
+    step: str
+    attempt: int
+    code: str
+    message: str
+
+
+class Grant(Data):
+    """Which objects the validator may read and where it may write for one job, signed by the runner.
+
+    `signature` is Ed25519 (base64) by the runner's bus key over the canonical JSON of the other fields and the run's
+    tenant, run and phase; see `libs.common.identity.grants`.
+    """
+
+    reads: tuple[ObjectReference, ...]
+    writes: str
+    expires: datetime
+    signature: str
+
+
+class ValidationRequested(Data):
+    """The validator shall judge a dataset.
+
+    On the run's first request it resolves the rules in force on the business date and keeps the set under the run id;
+    `rules_of` names another run whose set is to be used (a rerun's parent). `business_key` names the source fields of
+    the key in the input phase; the output phase's dataset carries `_key`.
+    """
+
+    run_id: UUID
+    request_id: UUID
+    phase: Literal["input", "output"]
+    report_id: UUID
+    business_date: date
+    as_of: datetime
+    schema_version: VersionReference
+    rules: tuple[UUID, ...]
+    rules_of: UUID | None = None
+    business_key: tuple[str, ...]
+    dataset: ObjectReference
+    rows: int
+    grant: Grant
+
+
+class ArtifactRendered(Data):
+    """A file is ready for delivery."""
+
+    run_id: UUID
+    artifact_id: UUID
+    name: str
+    format: str
+    output: ObjectReference
+    records: int
+
+
+class ArtifactDownloaded(Data):
+    """Somebody fetched an artifact or a step's dataset."""
+
+    run_id: UUID
+    artifact_id: UUID
+    name: str
+
+
+class DeliveryEnded(Data):
+    """An artifact reached a destination, or did not."""
+
+    run_id: UUID
+    delivery_id: UUID
+    artifact_id: UUID
+    destination_id: UUID
+    receipt: dict[str, Any] = Field(default_factory=dict)
+    reason: str = ""
+
+
+EVENTS: dict[str, type[Data]] = {
+    "run.created": RunCreated,
+    "run.waiting": RunChanged,
+    "run.queued": RunChanged,
+    "run.started": RunChanged,
+    "run.validating": RunChanged,
+    "run.succeeded": RunEnded,
+    "run.partial": RunEnded,
+    "run.failed": RunEnded,
+    "run.cancelled": RunEnded,
+    "step.sealed": StepSealed,
+    "step.failed": StepFailed,
+    "validation.requested": ValidationRequested,
+    "artifact.rendered": ArtifactRendered,
+    "artifact.downloaded": ArtifactDownloaded,
+    "delivery.succeeded": DeliveryEnded,
+    "delivery.failed": DeliveryEnded,
+}

@@ -1,0 +1,70 @@
+from typing import Literal
+from uuid import UUID
+
+from libs.common.events.definitions import definition_events
+from libs.common.events.envelope import Data
+from libs.common.events.runner import ObjectReference, VersionReference
+
+
+class RuleCount(Data):
+    """One rule's verdicts. Implied schema checks have ids like `schema:price:type`."""
+
+    rule_id: str
+    rule_version: int
+    name: str
+    severity: Literal["blocking", "warning", "correctable"]
+    rows: int
+    passed: int
+    failed: int
+    unknown: int
+    errors: int
+    seconds: float | None = None
+
+
+class ValidationCompleted(Data):
+    """A dataset was judged. `failures` and `corrections` are sealed Parquet; none where there are none.
+
+    `held` counts the distinct records with a blocking failure. `rules` is the set that this run keeps.
+    """
+
+    run_id: UUID
+    request_id: UUID
+    phase: Literal["input", "output"]
+    rules: tuple[VersionReference, ...]
+    mappings: tuple[VersionReference, ...] = ()
+    counts: tuple[RuleCount, ...]
+    rows: int
+    held: int
+    warned: int
+    corrected: int
+    failures: ObjectReference | None = None
+    corrections: ObjectReference | None = None
+    seconds: float
+
+
+class ValidationFailed(Data):
+    """A dataset could not be judged: a rule erred, or the job was stopped."""
+
+    run_id: UUID
+    request_id: UUID
+    phase: Literal["input", "output"]
+    code: str
+    message: str
+
+
+class ExceptionsOpened(Data):
+    """Records of a run wait in the exception queue."""
+
+    run_id: UUID
+    report_id: UUID
+    phase: Literal["input", "output"]
+    records: int
+    by_rule: dict[str, int]
+
+
+EVENTS: dict[str, type[Data]] = {
+    **definition_events("rule"),
+    "validation.completed": ValidationCompleted,
+    "validation.failed": ValidationFailed,
+    "exception.opened": ExceptionsOpened,
+}

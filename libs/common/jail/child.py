@@ -1,0 +1,94 @@
+"""The life of one job's process: confine, say so, work, answer, leave."""
+
+import json
+import os
+import signal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from libs.common.jail import privileges
+from libs.common.jail.confine import confine, engine_paths, interpreter_paths
+from libs.common.jail.limits import Limits
+
+JobFunction = Callable[[dict[str, Any], Sequence[int]], Any]
+"""Takes the job and the descriptors that came with it; returns what JSON can say."""
+
+CONFINED = b"1"
+EXIT_UNCONFINED = 70
+EXIT_FAILED = 71
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What a child is handed: descriptors of its request, its result, its proof of confinement, and of the job's files.
+
+    The last `writable` of `files` may be written to.
+    """
+
+    request: int
+    result: int
+    proof: int
+    files: tuple[int, ...]
+    writable: int
+
+
+def live(function: JobFunction, work: Work, readable: Sequence[str]) -> NoReturn:
+    """Run the job of `work` and leave; never returns, never raises."""
+    code = EXIT_UNCONFINED
+    try:
+        request = _prepare(work, readable)
+        code = EXIT_FAILED
+        _write(work.result, _outcome(function, request["job"], work.files))
+        code = 0
+    except BaseException as error:  # the last word of this process
+        _try_to_say(work.result, error)
+    finally:
+        os._exit(code)
+
+
+def _prepare(work: Work, readable: Sequence[str]) -> dict[str, Any]:
+    os.setsid()
+    privileges.die_with_parent()
+    signal.set_wakeup_fd(-1)
+    request: dict[str, Any] = json.loads(_read(work.request))
+    split = len(work.files) - work.writable
+    confine(
+        Limits.from_dict(request["limits"]),
+        readable=[*interpreter_paths(), *engine_paths(), *readable, *work.files[:split]],
+        writable=work.files[split:],
+        keep={work.result, work.proof, *work.files},
+    )
+    os.write(work.proof, CONFINED)
+    os.close(work.proof)
+    return request
+
+
+def _outcome(function: JobFunction, job: dict[str, Any], files: Sequence[int]) -> dict[str, Any]:
+    try:
+        return {"value": function(job, files)}
+    except Exception as error:
+        return _failure(error)
+
+
+def _failure(error: BaseException) -> dict[str, Any]:
+    return {"kind": type(error).__name__, "message": str(error)[:2000]}
+
+
+def _try_to_say(result: int, error: BaseException) -> None:
+    try:
+        _write(result, _failure(error))
+    except (OSError, MemoryError, ValueError):
+        return  # the exit code says the rest
+
+
+def _read(descriptor: int) -> bytes:
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+def _write(descriptor: int, answer: dict[str, Any]) -> None:
+    data = json.dumps(answer).encode()
+    os.ftruncate(descriptor, 0)
+    view, offset = memoryview(data), 0
+    while offset < len(data):
+        offset += os.pwrite(descriptor, view[offset:], offset)
