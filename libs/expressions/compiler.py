@@ -114,7 +114,7 @@ class _Compiler:
         if isinstance(value, float):
             return self._decimal(node)
         if isinstance(value, str):
-            return self._text(value)
+            return self._text(node, value)
         raise Refusal(
             f"{type(value).__name__} literals are not part of the language",
             expected="a number, text, true, false or null",
@@ -126,8 +126,9 @@ class _Compiler:
         except InvalidOperation:
             raise Refusal("the number is not readable", expected="a decimal number") from None
 
-    @staticmethod
-    def _text(value: str) -> Value:
+    def _text(self, node: ast.Constant, value: str) -> Value:
+        if self.source.string_tokens(node) > 1:
+            raise Refusal("two texts stand side by side", expected="+ between them, or \\' for a quote inside a text")
         if len(value) > MAX_STRING:
             raise Refusal(f"the text has {len(value)} characters", expected=f"at most {MAX_STRING}")
         try:
@@ -198,13 +199,13 @@ class _Compiler:
         return operators.binary(node.op, self.visit(node.left), self.visit(node.right))
 
     def _compare(self, node: ast.Compare) -> Value:
+        if len(node.ops) > 1 and any(isinstance(link, ast.In | ast.NotIn | ast.Is | ast.IsNot) for link in node.ops):
+            raise Refusal("`in` and `is` cannot be chained", expected="`and` between the conditions")
         return self._chain(self.visit(node.left), list(zip(node.ops, node.comparators, strict=True)))
 
     def _chain(self, left: Value, links: Sequence[tuple[ast.cmpop, ast.expr]]) -> Value:
         operator, node = links[0]
         if isinstance(operator, ast.In | ast.NotIn | ast.Is | ast.IsNot):
-            if len(links) > 1:
-                raise Refusal("`in` and `is` cannot be chained", expected="`and` between the conditions")
             return self._membership(left, operator, node)
         right = self.visit(node)
         if len(links) == 1:

@@ -39,4 +39,4 @@ class Refusal(Exception):  # noqa: N818 - carries a refusal to the place that kn
 
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is most like `name`, or None when none is near."""
-    return next(iter(difflib.get_close_matches(name, sorted(known), 1, 0.6)), None)
+    return next(iter(difflib.get_close_matches(name, sorted(known), 1, 0.5)), None)

@@ -48,12 +48,8 @@ def _shortest(value: Decimal) -> tuple[int, int]:
 
 
 def _plain(unscaled: int, scale: int) -> str:
-    return format(
-        Decimal(unscaled).scaleb(-scale)
-        if scale == 0
-        else Decimal((int(unscaled < 0), tuple(map(int, str(abs(unscaled)))), -scale)),
-        "f",
-    )
+    figures = tuple(map(int, str(abs(unscaled))))
+    return format(Decimal((int(unscaled < 0), figures, -scale)), "f")
 
 
 def digits(bound: int) -> int:
@@ -216,7 +212,9 @@ def _floor_quotient(left: Value, right: Value, width: int, kind: ValueType) -> V
 
 def negate(value: Value) -> Value:
     """Return minus the value."""
-    if isinstance(value.constant, int | Decimal):
+    if isinstance(value.constant, Decimal):
+        return number_constant(value.constant.copy_negate())  # unary minus would round to 28 digits
+    if isinstance(value.constant, int):
         return number_constant(-value.constant)
     return number(f"(-{fit(value, _own_width(value), value.scale)})", (value,), value.scale, value.bound)
 

@@ -1,7 +1,9 @@
 """From text to a tree of allowed nodes. Nothing here, or after it, ever evaluates the text."""
 
 import ast
+import io
 import threading
+import tokenize
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -50,6 +52,11 @@ class Source:
     def written(self, node: ast.expr) -> str:
         """Return the text of `node` exactly as written; empty when it has none."""
         return ast.get_source_segment(f"({self.text}\n)", node) or ""
+
+    def string_tokens(self, node: ast.expr) -> int:
+        """Return how many literals a text was written as: Python joins neighbours, so `'it''s'` loses its quote."""
+        tokens = tokenize.generate_tokens(io.StringIO(f"({self.written(node)}\n)").readline)
+        return sum(token.type == tokenize.STRING for token in tokens)
 
     def _position(self, line: int, offset: int) -> tuple[int, int]:
         lines = f"({self.text}\n)".split("\n")
