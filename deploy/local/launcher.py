@@ -1,0 +1,69 @@
+"""Run the stack until told to stop, and say plainly what happens."""
+
+import asyncio
+import importlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+
+from deploy.local.child import ChildFailedError
+from deploy.local.configuration import Configuration
+from deploy.local.logs import Printer
+from deploy.local.stack import PortTakenError, Stack
+from deploy.local.state import InUseError
+from libs.common.settings import SettingsError
+
+Story = Callable[[Stack], Awaitable[None]]
+
+
+def run(command: str) -> int:
+    """Run `up` or `demo` and return the process's exit code."""
+    try:
+        configuration = Configuration.load()
+        return asyncio.run(_until_signalled(command, configuration))
+    except (ChildFailedError, PortTakenError, InUseError, SettingsError) as error:
+        print(f"regent: {error}", file=sys.stderr)
+        return 1
+
+
+async def _until_signalled(command: str, configuration: Configuration) -> int:
+    main = asyncio.ensure_future(_up(configuration) if command == "up" else _demo(configuration))
+    stopped: list[signal.Signals] = []
+
+    def stop(received: signal.Signals) -> None:
+        if not stopped:
+            stopped.append(received)
+            main.cancel()
+
+    loop = asyncio.get_running_loop()
+    for received in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(received, stop, received)
+    try:
+        await main
+    except asyncio.CancelledError:
+        if not stopped:
+            raise
+    return 0
+
+
+async def _up(configuration: Configuration) -> None:
+    printer = Printer(configuration.data / "logs")
+    began = time.monotonic()
+    async with Stack(configuration, printer) as stack:
+        printer("regent", f"ready after {time.monotonic() - began:.1f} s at {stack.configuration.public_url}")
+        printer("regent", f"data in {configuration.data}; Ctrl-C stops everything")
+        await asyncio.Event().wait()
+
+
+async def _demo(configuration: Configuration) -> None:
+    """Run the main job on the example data; the story itself is `examples/demo.py`."""
+    story: Story = importlib.import_module("examples.demo").run
+    printer = Printer(configuration.data / "logs", quiet=True)
+    async with Stack(configuration, printer, source=True) as stack:
+        printer("regent", f"ready at {configuration.public_url}; logs in {configuration.data / 'logs'}")
+        await story(stack)
+        if not os.environ.get("ONCE"):
+            printer("regent", f"still running at {configuration.public_url}; Ctrl-C stops everything")
+            await asyncio.Event().wait()

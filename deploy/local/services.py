@@ -1,0 +1,119 @@
+"""The six services as programs, each with its own credentials and nobody else's."""
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import httpx
+
+from deploy.local.configuration import SERVICES, Configuration, Roots
+from deploy.local.database import DATABASE, roles
+from deploy.local.files import private_directory, write_secret
+from deploy.local.nats import Nats, public_key
+from deploy.local.postgres import Postgres
+from deploy.local.processes import Program
+from deploy.local.state import Ports, key_ring
+
+ROOT = Path(__file__).parents[2]
+_KEEP_SECRETS = ("auth", "catalog", "audit")
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the launcher knows and deals out, piece by piece."""
+
+    configuration: Configuration
+    postgres: Postgres
+    nats: Nats
+    passwords: Mapping[str, str]
+    secrets: Path
+
+    def environment(self, service: str, port: int) -> dict[str, str]:
+        """Return the whole environment of one process of `service`, beside PATH and locale."""
+        return {
+            **self._common(service, port),
+            **self._databases(service),
+            **self._keys(service),
+            **(self._reach() if service == "runner" else {}),
+        }
+
+    def _common(self, service: str, port: int) -> dict[str, str]:
+        data = self.configuration.data
+        return {
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HOME": str(private_directory(data / "home" / service)),
+            "REGENT_DATA": str(data),
+            "REGENT_HOST": "127.0.0.1",
+            "REGENT_LISTEN_PORT": str(port),
+            "REGENT_PUBLIC_URL": self.configuration.public_url,
+            "REGENT_OBJECTS": private_directory(data / "objects").as_uri(),
+            "REGENT_NATS_URL": self.nats.url,
+            "REGENT_NKEY_SEED_FILE": str(self.nats.seeds[service]),
+            "REGENT_LOG_FORMAT": "console",
+            **self.configuration.common,
+        }
+
+    def _databases(self, service: str) -> dict[str, str]:
+        """Return a URL for each role but the owner, which only migrates."""
+        names = {role: role.removeprefix(f"{service}_") for role in roles(service)}
+        return {
+            "REGENT_DATABASE_URL" if name == "server" else f"REGENT_{name.upper()}_DATABASE_URL": self.postgres.url(
+                role, self.passwords[role], DATABASE
+            )
+            for role, name in names.items()
+            if name != "owner"
+        }
+
+    def _keys(self, service: str) -> dict[str, str]:
+        keys = {"REGENT_KEYRING_FILE": str(key_ring(self.secrets, service))} if service in _KEEP_SECRETS else {}
+        if service == "validator":
+            keys["REGENT_RUNNER_PUBLIC_KEY"] = public_key(self.nats.seeds["runner"].read_text())
+        return keys
+
+    def _reach(self) -> dict[str, str]:
+        chosen = self.configuration
+        return {
+            "REGENT_SOURCE_ROOTS": str(self._roots("source-roots", chosen.source_roots)),
+            "REGENT_DESTINATION_ROOTS": str(self._roots("destination-roots", chosen.destination_roots)),
+            "REGENT_OUTBOUND_ALLOW": ",".join(chosen.outbound_allow),
+        }
+
+    def _roots(self, name: str, roots: Roots) -> Path:
+        directory = private_directory(self.configuration.data / "configuration")
+        return write_secret(directory / f"{name}.json", json.dumps({t: dict(named) for t, named in roots.items()}))
+
+    def program(self, service: str, name: str, port: int) -> Program:
+        """Return one process of `service`; it is ready when it says so itself."""
+        return Program(
+            name=name,
+            command=(sys.executable, "-m", f"services.{service}.main"),
+            environment=self.environment(service, port),
+            ready=partial(ready, port),
+            directory=ROOT,
+        )
+
+
+async def ready(port: int) -> bool:
+    """Ask a service whether it is ready."""
+    try:
+        async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
+            return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def replicas(configuration: Configuration, ports: Ports) -> dict[str, Sequence[int]]:
+    """Return the ports of each service's processes."""
+    return {
+        service: [ports.take(replica_name(service, number)) for number in range(configuration.replicas.get(service, 1))]
+        for service in SERVICES
+    }
+
+
+def replica_name(service: str, number: int) -> str:
+    """Return what a process is called in logs: `runner`, `runner-2`, ..."""
+    return service if number == 0 else f"{service}-{number + 1}"
