@@ -1,0 +1,154 @@
+"""Jobs that the jail's tests run: what well-behaved, clumsy and hostile code would do."""
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+
+def run(job: dict[str, Any], files: Sequence[int]) -> Any:
+    """Do what the job names."""
+    return ACTS[job["act"]](job, files)
+
+
+def _attempt(function: Callable[[], Any]) -> str:
+    try:
+        function()
+    except OSError as error:
+        return type(error).__name__
+    return "done"
+
+
+def _connect(job: dict[str, Any], files: Sequence[int]) -> str:
+    return _attempt(lambda: socket.socket(socket.AF_INET).connect(("127.0.0.1", job["port"])))
+
+
+def _bind(job: dict[str, Any], files: Sequence[int]) -> str:
+    return _attempt(lambda: socket.socket(socket.AF_INET).bind(("127.0.0.1", 0)))
+
+
+def _abstract(job: dict[str, Any], files: Sequence[int]) -> str:
+    return _attempt(lambda: socket.socket(socket.AF_UNIX).connect("\0" + job["name"]))
+
+
+def _read(job: dict[str, Any], files: Sequence[int]) -> str:
+    return _attempt(lambda: Path(job["path"]).read_bytes())
+
+
+def _write(job: dict[str, Any], files: Sequence[int]) -> str:
+    return _attempt(lambda: Path(job["path"]).write_bytes(b"x"))
+
+
+def _execute(job: dict[str, Any], files: Sequence[int]) -> str:
+    return _attempt(lambda: subprocess.run([job["path"]], check=True))  # noqa: S603 - the point of it
+
+
+def _kill(job: dict[str, Any], files: Sequence[int]) -> str:
+    return _attempt(lambda: os.kill(job["pid"], signal.SIGKILL))
+
+
+def _reopen(job: dict[str, Any], files: Sequence[int]) -> list[str]:
+    return [Path(f"/proc/self/fd/{file}").read_text() for file in files]
+
+
+def _reopen_to_write(job: dict[str, Any], files: Sequence[int]) -> str:
+    return _attempt(lambda: Path(f"/proc/self/fd/{files[0]}").write_text("changed"))
+
+
+def _below(job: dict[str, Any], files: Sequence[int]) -> str:
+    return _attempt(lambda: Path(f"/proc/self/fd/{files[0]}/new").write_text("new"))
+
+
+def _look_around(job: dict[str, Any], files: Sequence[int]) -> dict[str, Any]:
+    open_files = [number for number in range(1024) if _is_open(number)]
+    return {"environment": dict(os.environ), "open": open_files, "files": list(files), "pid": os.getpid()}
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
+
+
+def _memory(job: dict[str, Any], files: Sequence[int]) -> int:
+    return len(bytearray(job["bytes"]))
+
+
+def _spin(job: dict[str, Any], files: Sequence[int]) -> None:
+    signal.signal(signal.SIGXCPU, signal.SIG_IGN if job.get("stubborn") else signal.SIG_DFL)
+    while True:
+        pass
+
+
+def _sleep(job: dict[str, Any], files: Sequence[int]) -> None:
+    time.sleep(job["seconds"])
+
+
+def _breed(job: dict[str, Any], files: Sequence[int]) -> None:
+    """Leave children behind that would outlive the job: in its session, and in sessions of their own."""
+    for index in range(job["children"]):
+        if os.fork() == 0:
+            if index % 2:
+                os.setsid()
+            time.sleep(600)
+    if job.get("stay"):
+        time.sleep(600)
+
+
+def _crash(job: dict[str, Any], files: Sequence[int]) -> None:
+    ctypes.string_at(0)
+
+
+def _exit(job: dict[str, Any], files: Sequence[int]) -> None:
+    os._exit(job["code"])
+
+
+def _raise(job: dict[str, Any], files: Sequence[int]) -> None:
+    raise ValueError(job["message"])
+
+
+def _big(job: dict[str, Any], files: Sequence[int]) -> str:
+    return "x" * job["bytes"]
+
+
+def _fill(job: dict[str, Any], files: Sequence[int]) -> str:
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    return _attempt(lambda: os.write(os.open(f"/proc/self/fd/{files[0]}", os.O_WRONLY), b"x" * job["bytes"]) or None)
+
+
+def _remember(job: dict[str, Any], files: Sequence[int]) -> bool:
+    seen = hasattr(sys, "left_by_an_earlier_job")
+    sys.left_by_an_earlier_job = True  # type: ignore[attr-defined]
+    return seen
+
+
+def _echo(job: dict[str, Any], files: Sequence[int]) -> Any:
+    return job["value"]
+
+
+def _privileges(job: dict[str, Any], files: Sequence[int]) -> dict[str, int]:
+    import resource  # noqa: PLC0415
+
+    libc = ctypes.CDLL(None)
+    header, data = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, data) == 0
+    return {
+        "no_new_privs": libc.prctl(39, 0, 0, 0, 0),
+        "capabilities": sum(data),
+        "core": resource.getrlimit(resource.RLIMIT_CORE)[1],
+    }
+
+
+ACTS: dict[str, Callable[[dict[str, Any], Sequence[int]], Any]] = {
+    name.removeprefix("_"): act
+    for name, act in list(globals().items())
+    if name.startswith("_") and callable(act) and not name.startswith("__")
+}
