@@ -3,10 +3,11 @@
 
 -- global: reader_position  reason: stream positions of this service's readers, no tenant's data
 -- global: purged  reason: ranges of the event stream that a purge removed, no tenant's data
+-- global: last_message  reason: the last message read from the event stream, no tenant's data
 -- worker: audit_relay  table: outbox  reason: publishes every tenant's events in commit order
 -- worker: audit_signer  table: tree_head  reason: finds the trees of all tenants that grew since their last checkpoint; signs each under its tenant
-
--- audit_writer appends entries; it crosses tenants only by setting each group's tenant anew, under the same policies.
+-- worker: audit_server  table: signing_key  reason: public keys are for everyone; the sealed column is not granted
+-- worker: audit_writer  table: entry  reason: appends the whole event stream; sets each group's tenant anew, under the same policy as everybody
 
 DO $$
 DECLARE

@@ -66,15 +66,17 @@ CREATE TABLE checkpoint (
     PRIMARY KEY (tenant_id, size)
 );
 
--- The keys that sign checkpoints, sealed under this service's key ring; they belong to the system tenant. A retired
--- key stays, so that old checkpoints can still be checked.
+-- The keys that sign checkpoints; they belong to the system tenant. The private half is sealed under a data key that
+-- this service's key ring wraps. A retired key stays, so that old checkpoints can still be checked.
 CREATE TABLE signing_key (
-    tenant_id  uuid        NOT NULL,
-    id         uuid        NOT NULL,
-    public_key bytea       NOT NULL CHECK (length(public_key) = 32),
-    sealed     bytea       NOT NULL,
-    created_at timestamptz NOT NULL,
-    retired_at timestamptz,
+    tenant_id       uuid        NOT NULL,
+    id              uuid        NOT NULL,
+    public_key      bytea       NOT NULL CHECK (length(public_key) = 32),
+    wrapping_key_id text        NOT NULL,
+    wrapped_key     bytea       NOT NULL,
+    sealed          bytea       NOT NULL,
+    created_at      timestamptz NOT NULL,
+    retired_at      timestamptz,
     PRIMARY KEY (tenant_id, id)
 );
 CREATE UNIQUE INDEX signing_key_current ON signing_key (tenant_id) WHERE retired_at IS NULL;
@@ -84,6 +86,13 @@ CREATE TABLE purged (
     first bigint NOT NULL,
     last  bigint NOT NULL CHECK (last >= first),
     PRIMARY KEY (first, last)
+);
+
+-- The last message read, to tell after a restart whether the stream is still the one that was read.
+CREATE TABLE last_message (
+    stream     text   PRIMARY KEY,
+    stream_seq bigint NOT NULL,
+    leaf_hash  bytea  NOT NULL
 );
 
 DO $$
@@ -108,6 +117,7 @@ BEGIN
     END LOOP;
 END
 $$;
+CREATE POLICY published ON signing_key FOR SELECT TO audit_server USING (true);
 CREATE POLICY due ON tree_head FOR SELECT TO audit_signer USING (noteworthy_size > signed_size);
 
 GRANT SELECT ON entry, node, tree_head, checkpoint TO audit_server;
@@ -117,12 +127,13 @@ GRANT INSERT ON entry, node TO audit_writer;
 GRANT SELECT (tenant_id, event_id, leaf_hash) ON entry TO audit_writer;  -- to know what was published twice
 GRANT SELECT, INSERT ON tree_head, purged TO audit_writer;
 GRANT UPDATE (size, frontier, noteworthy_size) ON tree_head TO audit_writer;
-GRANT SELECT, INSERT, UPDATE ON reader_position TO audit_writer;
+GRANT SELECT, INSERT, UPDATE ON reader_position, last_message TO audit_writer;
 
 GRANT SELECT (tenant_id, seq, leaf_hash) ON entry TO audit_signer;  -- to prove growth before it signs
-GRANT SELECT ON node, tree_head, signing_key TO audit_signer;
+GRANT SELECT ON node, tree_head, reader_position TO audit_signer;
 GRANT UPDATE (signed_size, signed_at) ON tree_head TO audit_signer;
-GRANT SELECT, INSERT ON checkpoint TO audit_signer;
+GRANT SELECT, INSERT ON checkpoint, signing_key TO audit_signer;
+GRANT UPDATE (retired_at, wrapping_key_id, wrapped_key) ON signing_key TO audit_signer;
 
 -- The signer announces each checkpoint in the transaction that records it.
 CREATE POLICY signer ON outbox FOR INSERT TO audit_signer
