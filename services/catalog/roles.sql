@@ -2,6 +2,7 @@
 -- Grants on tables stand beside the tables, in migrations.
 
 -- global: reader_position  reason: stream positions of this service's readers, no tenant's data
+-- global: key_canary  reason: a known text under each key-encryption key, no tenant's data
 -- worker: catalog_relay  table: outbox  reason: publishes every tenant's events in commit order
 
 DO $$

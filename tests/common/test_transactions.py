@@ -14,6 +14,7 @@ from sqlalchemy import select
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.definitions.commands import Definitions
+from libs.common.definitions.copies import SealedReader
 from libs.common.definitions.kinds import Kind
 from libs.common.definitions.tables import definition
 from libs.common.errors import Conflict, Invalid, NotFound, PreconditionFailed
@@ -34,7 +35,8 @@ async def database(databases: dict[str, str]) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def definitions(tmp_path: Path) -> Definitions:
-    return Definitions({"schema": SCHEMA}, Objects(f"file://{tmp_path}"))
+    objects = Objects(f"file://{tmp_path}")
+    return Definitions({"schema": SCHEMA}, objects, SealedReader(objects))
 
 
 @pytest.fixture

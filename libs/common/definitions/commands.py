@@ -43,6 +43,7 @@ class Definitions:
 
     kinds: dict[str, Kind]
     objects: Objects
+    sealed: copies.SealedReader
     keeps_copies: bool = True
 
     async def create(self, tx: Transaction, kind: Kind, name: str, body: Any) -> UUID:
@@ -229,6 +230,16 @@ class Definitions:
             count += 1
         return count
 
+    async def spec_of(self, tx: Transaction, kind: str, id: UUID) -> Any | None:  # noqa: A002
+        """Return the draft or newest version of an own definition, or the newest known version, as JSON; or None."""
+        if kind not in self.kinds:
+            row = await copies.newest(tx, kind, id) if self.keeps_copies else None
+            return await self.sealed.read(copies.Pinned.from_row(row)) if row else None
+        own = await store.spec_source(tx, kind, id)
+        if own is None or own["draft"] is not None:
+            return own["draft"] if own else None
+        return await self.sealed.read(copies.Pinned(kind, id, own["latest"], own["object_key"], own["sha256"]))
+
     async def _checked(self, tx: Transaction, kind: Kind, body: Any) -> Any:
         try:
             spec = (
@@ -239,7 +250,7 @@ class Definitions:
         except ValidationError as error:
             fields = [FieldProblem(_pointer(item["loc"]), item["msg"]) for item in error.errors()]
             raise Invalid(f"The {kind.name} is not valid.", fields=fields[:50]) from error
-        await kind.check(tx, spec)
+        await kind.check(tx, spec, self)
         return spec
 
 

@@ -1,6 +1,6 @@
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from pydantic import TypeAdapter
@@ -17,7 +17,14 @@ class Reference:
     field: str
 
 
-async def no_check(_tx: Transaction, _spec: Any) -> None:
+class Specs(Protocol):
+    """Reads the newest specification of any definition known here."""
+
+    async def spec_of(self, tx: Transaction, kind: str, id: UUID) -> Any | None:  # noqa: A002
+        """Return the draft or newest version of an own definition, or the newest known version, as JSON; or None."""
+
+
+async def no_check(_tx: Transaction, _spec: Any, _specs: Specs) -> None:
     """Accept every well-formed specification."""
 
 
@@ -37,4 +44,4 @@ class Kind:
     plural: str
     spec: TypeAdapter[Any]
     references: Callable[[Any], Iterable[Reference]] = no_references
-    check: Callable[[Transaction, Any], Awaitable[None]] = no_check
+    check: Callable[[Transaction, Any, Specs], Awaitable[None]] = no_check

@@ -40,6 +40,16 @@ async def _one(tx: Transaction, statement: Any, kind: str) -> Row:
     return row
 
 
+async def spec_source(tx: Transaction, kind: str, id: UUID) -> Row | None:  # noqa: A002
+    """Return where the newest specification of an own definition is: its draft, or its newest version's object."""
+    newest = (version.c.definition_id == _D.id) & (version.c.number == _D.latest)
+    return await tx.row(
+        select(_D.draft, _D.latest, version.c.object_key, version.c.sha256)
+        .select_from(definition.outerjoin(version, newest))
+        .where(_D.id == id, _D.kind == kind)
+    )
+
+
 async def add(tx: Transaction, kind: str, id: UUID, name: str, draft: Any) -> None:  # noqa: A002
     """Add a definition that is only a draft."""
     now = tx.context.now
