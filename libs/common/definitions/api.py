@@ -1,11 +1,11 @@
 """The routes of one kind of definition; the same for every kind and owner."""
 
 from datetime import date
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import select
 
 from libs.common.definitions import store
@@ -57,14 +57,16 @@ async def _shown(tx: Tx, kind: Kind, id: UUID, status: int = 200) -> Response:  
     return _json(row, status, headers)
 
 
-def _add_writing(door: Door, kind: Kind) -> None:
+def _draft_model(kind: Kind) -> type[Body]:
+    """Return the model of a draft's body: its name and the kind's specification."""
     spec: Any = kind.spec._type  # noqa: SLF001 - the adapter keeps the model that documents the body
+    name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")]
+    title = kind.name.title().replace("_", "")
+    return create_model(f"{title}Draft", __base__=Body, name=(name, ...), spec=(spec, ...))
 
-    class Draft(Body):
-        name: str = Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f]+$")
-        spec: spec
 
-    Draft.__name__ = Draft.__qualname__ = f"{kind.name.title().replace('_', '')}Draft"
+def _add_writing(door: Door, kind: Kind) -> None:
+    Draft: Any = _draft_model(kind)  # noqa: N806 - a class made at run time
     edit, publish = [permission(f"{kind.name}:write")], [permission(f"{kind.name}:publish")]
 
     @door.post("", status_code=201, dependencies=edit, name=f"create_{kind.name}")
