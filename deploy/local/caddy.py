@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -156,8 +157,11 @@ def _errors() -> list[dict[str, Any]]:
 
 def _problem(content: Mapping[str, Any]) -> dict[str, Any]:
     headers = {"Content-Type": ["application/problem+json"]}
-    if content["status"] == 503:  # noqa: PLR2004 - the one that is worth trying again
+    if content["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = ["1"]
+    if content["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        # what was not read of the body must not be taken for the next request
+        headers["Connection"] = ["close"]
     return {
         "handler": "static_response",
         "status_code": str(content["status"]),
