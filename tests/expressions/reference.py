@@ -79,6 +79,9 @@ class Interpreter:
         name = node.func.id  # type: ignore[attr-defined]
         if name == "coalesce":
             return next((value for value in values if value is not None), None)
+        if name == "between":
+            value, low, high = node.args
+            return self.visit(ast.Compare(low, [ast.LtE(), ast.LtE()], [value, high]))
         if None in values:
             return None
         return FUNCTIONS[name](*values)  # type: ignore[operator]
@@ -125,7 +128,6 @@ FUNCTIONS = {
     "ceil": lambda value: Fraction(-floor(-value)),
     "min_of": min,
     "max_of": max,
-    "between": lambda value, low, high: low <= value <= high,
 }
 
 
