@@ -23,7 +23,8 @@ def open_records(request: RenderRequest) -> Iterator[duckdb.DuckDBPyConnection]:
     """
     inputs = [path.parent for path in (request.transformed, *request.failures)]
     try:
-        with open_duckdb(request.target.parent, inputs, Budget(request.memory, request.threads)) as engine:
+        budget = Budget(request.memory, request.threads).for_files(request.transformed)
+        with open_duckdb(request.target.parent, inputs, budget) as engine:
             _create_view(engine, request)
             yield engine
     except duckdb.OutOfMemoryException as error:

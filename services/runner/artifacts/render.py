@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from services.runner.artifacts.requests import Artifact, RenderRequest
 from services.runner.artifacts.tabular import render_csv, render_json, render_parquet
 from services.runner.artifacts.xml import render_xml
@@ -11,7 +13,7 @@ _RENDERERS = {
 }
 
 
-def render(request: RenderRequest) -> Artifact:
+def render(request: RenderRequest, _descriptors: Sequence[int] = ()) -> Artifact:
     """Write the artifact that the request's output asks for.
 
     Raises:

@@ -1,5 +1,6 @@
 """From sealed extract to transformed records: one pass, in output order, balanced to the record."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -18,7 +19,7 @@ from services.runner.engines.sealing import parquet_rows, seal
 _HELD = "ANTI JOIN held ON held._ordinal = r._ordinal"
 
 
-def run_transform(request: TransformRequest) -> Transformed:
+def run_transform(request: TransformRequest, _descriptors: Sequence[int] = ()) -> Transformed:
     """Write the transformed records of the request, its dispositions and its target faults.
 
     Raises:
@@ -26,7 +27,7 @@ def run_transform(request: TransformRequest) -> Transformed:
     """
     projection = compile_transform(request)
     scratch = request.output.parent
-    budget = Budget(request.memory, request.threads)
+    budget = Budget(request.memory, request.threads).for_files(request.extract)
     inputs = [path.parent for path in _inputs(request)]
     try:
         with open_duckdb(scratch, inputs, budget, total=projection.total) as engine:

@@ -4,6 +4,7 @@ import csv
 import io
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -13,6 +14,7 @@ from libs.expressions import quote_identifier, quote_literal
 from services.runner.engines.duck import Budget, open_duckdb
 from services.runner.engines.errors import SourceError
 from services.runner.engines.sealing import Extract, parquet_rows, seal
+from services.runner.sources.requests import CsvRequest
 
 _HEADER_LIMIT = 1024 * 1024
 _LINE_LIMIT = 16 * 1024 * 1024
@@ -20,10 +22,8 @@ _ROW = re.compile(r"CSV Error on Line: (\d+)")
 _SHAPE = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
 
 
-def parse_csv(
-    descriptor: int, name: str, delimiter: str, schema: SchemaSpec, target: Path, budget: Budget | None = None
-) -> Extract:
-    """Write the CSV behind `descriptor` as a sealed extract to `target`.
+def parse_csv(request: CsvRequest, descriptors: Sequence[int]) -> Extract:
+    """Write the CSV behind the first of `descriptors` as a sealed extract to the request's target.
 
     RFC 4180 with any line end, UTF-8 with or without a byte order mark. All columns are text; a value that is absent
     is null, a quoted empty one is the empty text. Columns that the schema does not name are left out.
@@ -31,15 +31,17 @@ def parse_csv(
     Raises:
         SourceError: `missing-column`, `header-malformed`, `file-malformed` (with the line) or `not-utf8`.
     """
-    header = read_header(descriptor, name, delimiter)
+    descriptor, name, schema = descriptors[0], request.name, request.source_schema
+    header = read_header(descriptor, name, request.delimiter)
     _require_columns(header, schema, name)
     source = Path(f"/proc/self/fd/{descriptor}")
     try:
-        with open_duckdb(target.parent, [source], budget) as engine:
-            engine.execute(_copy(source, header, delimiter, schema, target))
+        budget = Budget(request.memory, request.threads).for_files(source)
+        with open_duckdb(request.target.parent, [source], budget) as engine:
+            engine.execute(_copy(source, header, request))
     except duckdb.Error as error:
-        raise _explain(error, descriptor, name, delimiter, len(header)) from error
-    sealed = seal(target, parquet_rows(target))
+        raise _explain(error, descriptor, name, request.delimiter, len(header)) from error
+    sealed = seal(request.target, parquet_rows(request.target))
     return Extract(**sealed.model_dump(), column_types=dict.fromkeys((f.name for f in schema.fields), "VARCHAR"))
 
 
@@ -72,16 +74,16 @@ def _require_columns(header: list[str], schema: SchemaSpec, name: str) -> None:
         )
 
 
-def _copy(source: Path, header: list[str], delimiter: str, schema: SchemaSpec, target: Path) -> str:
+def _copy(source: Path, header: list[str], request: CsvRequest) -> str:
     columns = ", ".join(f"{quote_literal(column)}: 'VARCHAR'" for column in header)
-    fields = ", ".join(quote_identifier(field.name) for field in schema.fields)
+    fields = ", ".join(quote_identifier(field.name) for field in request.source_schema.fields)
     return f"""
         COPY (
           SELECT row_number() OVER () AS _ordinal, {fields}
           FROM read_csv({quote_literal(str(source))}, auto_detect = false, header = true, columns = {{{columns}}},
-            delim = {quote_literal(delimiter)}, quote = '"', escape = '"', strict_mode = true,
+            delim = {quote_literal(request.delimiter)}, quote = '"', escape = '"', strict_mode = true,
             allow_quoted_nulls = false, max_line_size = {_LINE_LIMIT})
-        ) TO {quote_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"""
+        ) TO {quote_literal(str(request.target))} (FORMAT parquet, COMPRESSION zstd)"""
 
 
 def _explain(error: duckdb.Error, descriptor: int, name: str, delimiter: str, width: int) -> SourceError:

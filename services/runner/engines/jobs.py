@@ -1,0 +1,40 @@
+"""The pieces of data work that children do; this is what the job server runs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from libs.common.vocabulary.base import Strict
+from services.runner.artifacts.render import render
+from services.runner.artifacts.requests import RenderRequest
+from services.runner.engines.errors import DataPathError
+from services.runner.engines.requests import TransformRequest
+from services.runner.engines.transform import run_transform
+from services.runner.sources.csv_file import parse_csv
+from services.runner.sources.query import run_query
+from services.runner.sources.requests import CsvRequest, QueryRequest
+
+_WORK: dict[str, tuple[type[Strict], Callable[[Any, Sequence[int]], Strict]]] = {
+    "parse_csv": (CsvRequest, parse_csv),
+    "run_query": (QueryRequest, run_query),
+    "transform": (TransformRequest, run_transform),
+    "render": (RenderRequest, render),
+}
+
+
+def perform(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+    """Do the named piece of work; what goes wrong in a known way is part of the answer."""
+    request_type, work = _WORK[job["work"]]
+    try:
+        return {"result": work(request_type.model_validate(job["request"]), descriptors).model_dump(mode="json")}
+    except DataPathError as error:
+        records = [asdict(record) for record in error.records]
+        return {
+            "error": {
+                "kind": type(error).__name__,
+                "code": error.code,
+                "message": error.message,
+                "retryable": error.retryable,
+                "records": records,
+            }
+        }

@@ -1,0 +1,138 @@
+"""Extraction as the runner calls it: each in a child of its own that holds one descriptor of the source and no more."""
+
+import asyncio
+import os
+import socket
+from datetime import date, datetime
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+from libs.common.jail import JobServer
+from libs.common.vocabulary.connections import PostgresConnector
+from libs.common.vocabulary.schemas import SchemaSpec
+from services.runner.engines.errors import DataPathError, SourceError
+from services.runner.engines.sealing import Extract
+from services.runner.engines.workshop import run_in_child
+from services.runner.outbound import Destination, OutboundPolicy, OutboundRefused, Resolver, resolve
+from services.runner.sources.files import open_below
+from services.runner.sources.requests import CsvRequest, QueryRequest
+
+_CONNECT_SECONDS = 10.0
+_GRACE_SECONDS = 60.0
+
+
+async def extract_file(
+    jobs: JobServer,
+    *,
+    root: Path,
+    path: str,
+    file: str,
+    delimiter: Literal[",", ";", "\t", "|"],
+    schema: SchemaSpec,
+    target: Path,
+    timeout_seconds: float,
+) -> Extract:
+    """Seal the CSV `file` in the directory `path` below the operator-declared `root` at `target`.
+
+    Raises:
+        SourceError: `path-refused`, `root-missing`, `file-missing` (retryable), `file-unreadable`, `header-malformed`,
+            `missing-column`, `file-malformed`, `not-utf8`. DataPathError: `timeout`, `crashed`.
+    """
+    request = CsvRequest(name=file, delimiter=delimiter, source_schema=schema, target=target)
+    descriptor = open_below(root, str(PurePosixPath(path) / file))
+    try:
+        return await run_in_child(
+            jobs,
+            "parse_csv",
+            request,
+            Extract,
+            writes=[target.parent],
+            descriptors=[descriptor],
+            timeout_seconds=timeout_seconds,
+        )
+    finally:
+        os.close(descriptor)
+
+
+async def extract_query(
+    jobs: JobServer,
+    *,
+    connector: PostgresConnector,
+    password: str,
+    query: str,
+    schema: SchemaSpec,
+    business_date: date,
+    as_of: datetime,
+    target: Path,
+    policy: OutboundPolicy,
+    resolver: Resolver | None = None,
+) -> Extract:
+    """Seal the rows of the tenant's SELECT at `target`.
+
+    The connection is made here, to the address that the outbound policy judged; the child gets the connected socket and
+    the password, and can reach nothing else. `:business_date` and `:as_of` in the query are bound.
+
+    Raises:
+        SourceError: `outbound-refused`, `unreachable` (retryable), `login-refused`, `database-missing`, `tls-failed`,
+            `query-refused`, `not-permitted`, `missing-column`, `column-repeated`, `type-mismatch`, `timeout`
+            (retryable), `connection-lost` (retryable), `incomplete` (retryable), `source-failed`.
+        DataPathError: `crashed`.
+    """
+    request = QueryRequest(
+        connector=connector,
+        password=password,
+        query=query,
+        source_schema=schema,
+        business_date=business_date,
+        as_of=as_of,
+        target=target,
+    )
+    limit = connector.statement_timeout_seconds + _GRACE_SECONDS
+    with await _connect(await _judge(policy, connector, resolver)) as connection:
+        try:
+            return await run_in_child(
+                jobs,
+                "run_query",
+                request,
+                Extract,
+                reads=_trust(),
+                writes=[target.parent],
+                descriptors=[connection.fileno()],
+                timeout_seconds=limit,
+            )
+        except SourceError:
+            raise
+        except DataPathError as error:
+            raise SourceError(error.code, error.message, retryable=error.retryable) from error
+
+
+async def _judge(policy: OutboundPolicy, connector: PostgresConnector, resolver: Resolver | None) -> Destination:
+    try:
+        return await asyncio.to_thread(resolve, policy, connector.host, connector.port, resolver)
+    except OutboundRefused as error:
+        raise SourceError("outbound-refused", str(error)) from error
+    except OSError as error:
+        raise SourceError("unreachable", f"The host {connector.host!r} is not known.", retryable=True) from error
+
+
+async def _connect(destination: Destination) -> socket.socket:
+    family = socket.AF_INET6 if ":" in destination.address else socket.AF_INET
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    connection.setblocking(False)
+    try:
+        async with asyncio.timeout(_CONNECT_SECONDS):
+            await asyncio.get_running_loop().sock_connect(connection, (destination.address, destination.port))
+    except (OSError, TimeoutError) as error:
+        connection.close()
+        text = f"{destination.host}:{destination.port} cannot be reached."
+        raise SourceError("unreachable", text, retryable=True) from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _trust() -> list[Path]:
+    """Return where this system keeps the certificates that it trusts."""
+    places = (Path("/etc/ssl"), Path("/etc/pki"), Path("/usr/share/ca-certificates"))
+    return [place for place in places if place.is_dir()]

@@ -1,0 +1,146 @@
+"""A tenant's SELECT on the tenant's PostgreSQL, streamed into a sealed extract.
+
+COPY of CSV text through a pipe into Arrow's reader: measured against binary COPY through ADBC (2.0 times the CPU; and with
+bound parameters it holds the whole result) and an asyncpg cursor (1.3 times), memory stays flat.
+"""
+
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+import asyncpg
+
+from libs.expressions import quote_identifier
+from services.runner.engines.errors import SourceError
+from services.runner.engines.sealing import Extract, seal
+from services.runner.sources.columns import Reading, SourceColumn, match_columns
+from services.runner.sources.guard import guard, setting_of
+from services.runner.sources.piping import piped
+from services.runner.sources.requests import QueryRequest
+from services.runner.sources.session import ConnectedLoop, open_session
+from services.runner.sources.stream import UnfitValueError, write_extract
+
+_SETTINGS = {"DateStyle": "ISO, YMD", "TimeZone": "UTC", "extra_float_digits": "1", "IntervalStyle": "iso_8601"}
+
+
+def run_query(request: QueryRequest, descriptors: Sequence[int]) -> Extract:
+    """Run the request's query over the connected socket in `descriptors` and seal its rows at the target.
+
+    Read-only transaction, the role's own rights, a bound `statement_timeout`. A typed column with a value that its
+    Arrow type cannot take (NaN, too many digits) is read again as raw text, so that the record is judged and not the run.
+
+    Raises:
+        SourceError: see `services.runner.sources.extract.extract_query`.
+    """
+    sql = guard(request.query)
+    loop = ConnectedLoop(socket.socket(fileno=descriptors[0]))
+    try:
+        session = loop.run_until_complete(open_session(request))
+        return _extract(loop, session, request, sql)
+    finally:
+        loop.close()
+
+
+def _extract(loop: ConnectedLoop, session: "asyncpg.Connection[Any]", request: QueryRequest, sql: str) -> Extract:
+    readings = _run(loop, request, _describe(session, request, sql))
+    for attempt in (1, 2, 3):
+        try:
+            rows = _copy(loop, session, request, sql, readings)
+        except UnfitValueError as unfit:
+            # the first column alone, then, should another follow, all of them
+            readings = [_as_text(r, only=unfit.column if attempt == 1 else None) for r in readings]
+        else:
+            sealed = seal(request.target, rows)
+            types = {reading.field.name: reading.duckdb_type for reading in readings}
+            return Extract(**sealed.model_dump(), column_types=types)
+    raise SourceError("type-mismatch", "The query's values cannot be read.")
+
+
+def _as_text(reading: Reading, *, only: str | None) -> Reading:
+    return Reading(reading.field, typed=reading.typed and only is not None and reading.field.name != only)
+
+
+async def _describe(session: "asyncpg.Connection[Any]", request: QueryRequest, sql: str) -> list[Reading]:
+    async with session.transaction(readonly=True):
+        await _bind(session, request)
+        prepared = await session.prepare(sql)
+        columns = [
+            SourceColumn(attribute.name, attribute.type.name, is_enum=await _is_enum(session, attribute.type.oid))
+            for attribute in prepared.get_attributes()
+        ]
+    return match_columns(request.source_schema, columns)
+
+
+async def _is_enum(session: "asyncpg.Connection[Any]", oid: int) -> bool:
+    first_user_oid = 16384
+    if oid < first_user_oid:
+        return False
+    return bool(await session.fetchval("SELECT typtype = 'e' FROM pg_catalog.pg_type WHERE oid = $1", oid))
+
+
+async def _bind(session: "asyncpg.Connection[Any]", request: QueryRequest) -> None:
+    values = {
+        **_SETTINGS,
+        "statement_timeout": f"{request.connector.statement_timeout_seconds}s",
+        setting_of("business_date"): request.business_date.isoformat(),
+        setting_of("as_of"): request.as_of.isoformat(),
+    }
+    for name, value in values.items():
+        await session.fetchval("SELECT pg_catalog.set_config($1, $2, true)", name, value)
+
+
+def _copy(
+    loop: ConnectedLoop,
+    session: "asyncpg.Connection[Any]",
+    request: QueryRequest,
+    sql: str,
+    readings: Sequence[Reading],
+) -> int:
+    """Pump the rows through a pipe: PostgreSQL on a thread of its own, parsing and writing here."""
+    columns = ", ".join(quote_identifier(reading.field.name) for reading in readings)
+    chosen = f"SELECT {columns} FROM ({sql}) AS q"
+    with piped(lambda stream: _run(loop, request, _send(session, request, chosen, stream))) as (stream, sent):
+        try:
+            rows = write_extract(stream, readings, request.target)
+        except Exception as error:
+            stream.close()
+            cause = sent.exception()
+            raise (cause if isinstance(cause, SourceError) else error) from error
+        announced = sent.result()
+    if announced != rows:
+        raise SourceError("incomplete", f"The source sent {announced} rows, {rows} arrived.", retryable=True)
+    return rows
+
+
+async def _send(session: "asyncpg.Connection[Any]", request: QueryRequest, sql: str, stream: BinaryIO) -> int:
+    async def write(data: bytes) -> None:
+        # a reader that gave up lets the rest run by: cancelling would need a connection of its own
+        with suppress(BrokenPipeError):
+            view = memoryview(data)
+            while view:
+                view = view[stream.write(view) :]
+
+    async with session.transaction(readonly=True):
+        await _bind(session, request)
+        status = await session.copy_from_query(sql, output=write, format="csv")
+    return int(status.rpartition(" ")[2])
+
+
+def _run(loop: ConnectedLoop, request: QueryRequest, work: Any) -> Any:
+    """Run `work` to its end, saying in plain words what PostgreSQL did not like."""
+    try:
+        return loop.run_until_complete(work)
+    except asyncpg.QueryCanceledError as error:
+        seconds = request.connector.statement_timeout_seconds
+        raise SourceError(
+            "timeout", f"The query took longer than {seconds} s and was stopped.", retryable=True
+        ) from error
+    except asyncpg.InsufficientPrivilegeError as error:
+        raise SourceError("not-permitted", f"The source does not permit the query: {error.args[0]}.") from error
+    except (asyncpg.SyntaxOrAccessError, asyncpg.ReadOnlySQLTransactionError) as error:
+        raise SourceError("query-refused", f"The source refuses the query: {error.args[0]}.") from error
+    except (asyncpg.PostgresConnectionError, asyncpg.OperatorInterventionError, ConnectionError) as error:
+        raise SourceError("connection-lost", "The connection to the source was lost.", retryable=True) from error
+    except asyncpg.PostgresError as error:
+        raise SourceError("source-failed", f"The source could not answer the query: {error.args[0]}.") from error
