@@ -1,0 +1,1 @@
+"""What runs behind the wall: the engine, the job, and the broker's side of it."""

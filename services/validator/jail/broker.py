@@ -1,0 +1,197 @@
+"""The broker's side of a validation: prepares descriptors, has the job run, trusts nothing of the answer unseen."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import NonNegativeInt
+
+from libs.common.jail import MIB, JobServer, Limits
+from libs.common.vocabulary.base import Strict
+from services.validator.plan import Plan
+
+ENTRY = "services.validator.jail.job:run"
+PRELOAD = ("duckdb", "pyarrow", "pyarrow.parquet", "services.validator.jail.job")
+WARM = "services.validator.jail.engine:warm"
+
+_FAILURES_COLUMNS: dict[str, pa.DataType] = {
+    "_ordinal": pa.int64(),
+    "key": pa.string(),
+    "rule_id": pa.string(),
+    "rule_version": pa.int32(),
+    "severity": pa.string(),
+    "outcome": pa.string(),
+    "fields": pa.string(),
+    "message": pa.string(),
+}
+_CORRECTIONS_COLUMNS: dict[str, pa.DataType] = {
+    "_ordinal": pa.int64(),
+    "key": pa.string(),
+    "field": pa.string(),
+    "old_value": pa.string(),
+    "new_value": pa.string(),
+    "rule_id": pa.string(),
+    "rule_version": pa.int32(),
+}
+FAILURES = pa.schema(_FAILURES_COLUMNS)
+CORRECTIONS = pa.schema(_CORRECTIONS_COLUMNS)
+_RESERVED = frozenset({"extract", "typed", "held", "failures", "corrections", "isolated"})
+_SMALL = 4 * MIB
+_RESULT_BYTES = 2048 * MIB
+
+
+class ResultError(Exception):
+    """A job's answer is not what a validation can give; it is not used."""
+
+
+class RuleTally(Strict):
+    """What came of one rule over all records; `problem` says why it could not be judged, if so."""
+
+    rule_id: str
+    rule_version: int
+    severity: str
+    passed: NonNegativeInt
+    failed: NonNegativeInt
+    unknown: NonNegativeInt
+    errors: NonNegativeInt
+    problem: str = ""
+
+
+class Outcome(Strict):
+    """Counts of a validation. `held` is the number of records with a blocking failure, `failures` the rows of the file."""
+
+    rows: NonNegativeInt
+    rules: tuple[RuleTally, ...]
+    failures: NonNegativeInt
+    held: NonNegativeInt
+    corrections: NonNegativeInt
+
+    @property
+    def errored(self) -> tuple[RuleTally, ...]:
+        """The rules that erred instead of failing: they fail the run."""
+        return tuple(rule for rule in self.rules if rule.errors or rule.problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One validation: the plan, the data (Parquet), mapping tables by name, and a private directory for its output.
+
+    `failures.parquet` and `corrections.parquet` are written to `scratch`, which exists. `memory` is the engine's, in
+    bytes; the process gets half as much again.
+    """
+
+    plan: Plan
+    data: Path
+    scratch: Path
+    mappings: Mapping[str, pa.Table] = field(default_factory=dict)
+    memory: int = 1024 * MIB
+    threads: int = 2
+    wall_seconds: float = 900.0
+    spill_bytes: int = 10 * 1024 * MIB
+
+
+def job_server(slots: int = 2) -> JobServer:
+    """Return the server that validations run in; enter it before use."""
+    return JobServer(ENTRY, preload=PRELOAD, warm=WARM, slots=slots)
+
+
+async def validate(server: JobServer, request: Request) -> Outcome:
+    """Judge the records of `request.data` in the jail.
+
+    Raises:
+        ResultError: the answer is malformed. JobError, ConfinementError: see `JobServer.run`.
+    """
+    _refuse_reserved(request.mappings)
+    with _descriptors(request) as (readable, writable):
+        answer = await server.run(_job(request), readable, writable=writable, limits=_limits(request))
+    outcome = _checked(answer)
+    _seal(request.scratch / "failures.parquet", FAILURES, outcome.failures)
+    _seal(request.scratch / "corrections.parquet", CORRECTIONS, outcome.corrections)
+    return outcome
+
+
+def _job(request: Request) -> dict[str, object]:
+    small = request.data.stat().st_size < _SMALL
+    resources = {
+        "memory": request.memory,
+        "threads": 1 if small else request.threads,
+        "spill_bytes": request.spill_bytes,
+    }
+    return {"plan": request.plan.model_dump(), "mappings": list(request.mappings), "resources": resources}
+
+
+def _limits(request: Request) -> Limits:
+    # the engine overshoots its own limit by up to a third; the rest is the interpreter and its libraries
+    return Limits(
+        address_space=request.memory * 3 // 2 + 1536 * MIB,
+        cpu_seconds=int(request.wall_seconds * request.threads) + 1,
+        wall_seconds=request.wall_seconds,
+        file_size=max(_RESULT_BYTES, request.spill_bytes),
+        open_files=256,
+    )
+
+
+@contextmanager
+def _descriptors(request: Request) -> Iterator[tuple[list[int], list[int]]]:
+    spill = request.scratch / "spill"
+    spill.mkdir(exist_ok=True)
+    with ExitStack() as stack:
+
+        def opened(path: Path, flags: int) -> int:
+            descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, descriptor)
+            return descriptor
+
+        readable = [opened(request.data, os.O_RDONLY)]
+        for table in request.mappings.values():
+            descriptor = _in_memory(table)
+            stack.callback(os.close, descriptor)
+            readable.append(descriptor)
+        new = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        files = [opened(request.scratch / f"{name}.parquet", new) for name in ("failures", "corrections")]
+        yield readable, [*files, opened(spill, os.O_RDONLY | os.O_DIRECTORY)]
+
+
+def _in_memory(table: pa.Table) -> int:
+    descriptor = os.memfd_create("mapping", os.MFD_CLOEXEC)
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        pq.write_table(table, file)
+    return descriptor
+
+
+def _refuse_reserved(tables: Mapping[str, pa.Table]) -> None:
+    taken = sorted(name for name in tables if name in _RESERVED or (name[:1] in "gs" and name[1:].isdigit()))
+    if taken:
+        raise ValueError(f"mapping tables must not be named {', '.join(taken)}")
+
+
+def _checked(answer: object) -> Outcome:
+    try:
+        outcome = Outcome.model_validate(answer)
+    except ValueError as error:
+        raise ResultError(f"the validation's counts are malformed: {error}") from error
+    for rule in outcome.rules:
+        if rule.passed + rule.failed + rule.unknown + rule.errors != outcome.rows:
+            raise ResultError(f"rule {rule.rule_id} does not account for every record")
+    return outcome
+
+
+def _seal(path: Path, schema: pa.Schema, rows: int) -> None:
+    """Check the file against what the job said; one that says nothing becomes an empty table."""
+    if rows == 0:
+        pq.write_table(schema.empty_table(), path, compression="zstd")
+        return
+    if path.stat().st_size > _RESULT_BYTES:
+        raise ResultError(f"{path.name} is larger than {_RESULT_BYTES} bytes")
+    try:
+        metadata = pq.read_metadata(path)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ResultError(f"{path.name} is not Parquet") from error
+    found = metadata.schema.to_arrow_schema()
+    # by name and type only: the engine marks columns that happen to hold no null as not nullable
+    if metadata.num_rows != rows or (found.names, found.types) != (schema.names, schema.types):
+        raise ResultError(f"{path.name} is not what was announced")

@@ -1,0 +1,263 @@
+"""The validation job: runs confined, knows nothing but its plan and its descriptors."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import duckdb
+
+from libs.expressions import quote_identifier, quote_literal
+from services.validator import queries
+from services.validator.jail.engine import Resources, open_engine
+from services.validator.plan import Condition, Plan, SetCheck
+from services.validator.queries import Group
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Files:
+    """The paths of a job's descriptors, in the order in which the broker sends them."""
+
+    data: str
+    mappings: tuple[str, ...]
+    failures: str
+    corrections: str
+    spill: str
+
+    @classmethod
+    def of(cls, descriptors: Sequence[int]) -> "Files":
+        """Name the descriptors: data, mappings, then the writable ones."""
+        paths = [f"/proc/self/fd/{descriptor}" for descriptor in descriptors]
+        return cls(paths[0], tuple(paths[1:-3]), *paths[-3:])
+
+    def all(self) -> list[str]:
+        """Return those that the engine may open as files."""
+        return [self.data, *self.mappings, self.failures, self.corrections]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What came of one rule."""
+
+    rule_id: str
+    rule_version: int
+    severity: str
+    failed: int = 0
+    unknown: int = 0
+    errors: int = 0
+    problem: str = ""
+
+    def to_dict(self, rows: int) -> dict[str, Any]:
+        """Return it with the records that passed: the rest."""
+        passed = rows - self.failed - self.unknown - self.errors
+        return {name: getattr(self, name) for name in self.__slots__} | {"passed": passed}
+
+
+@dataclass(slots=True)
+class Judgement:
+    """The state of one validation on its way."""
+
+    plan: Plan
+    files: Files
+    mappings: Sequence[str]
+    resources: Resources
+    engine: duckdb.DuckDBPyConnection = field(init=False)
+    rows: int = 0
+    broken: set[int] = field(default_factory=set)
+    groups: list[Group] = field(default_factory=list)
+    sets: list[tuple[SetCheck, str]] = field(default_factory=list)
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    failing: list[tuple[Group, int]] = field(default_factory=list)
+
+
+def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+    """Carry out `job["plan"]` on the files and return the counts; failures and corrections go to their files."""
+    files = Files.of(descriptors)
+    resources = Resources(spill=files.spill, **job["resources"])
+    work = Judgement(Plan.model_validate(job["plan"]), files, job["mappings"], resources)
+    work.engine = _open(work)
+    work.rows = _one(work, "SELECT count(*) FROM extract")[0]
+    _judge(work)
+    counts = _report(work)
+    rules = [tally.to_dict(work.rows) for tally in work.tallies.values()]
+    return {"rows": work.rows, "rules": rules, **counts}
+
+
+def _open(work: Judgement, *, careful: bool = False) -> duckdb.DuckDBPyConnection:
+    engine = open_engine(work.resources, work.files.all(), careful=careful)
+    engine.execute(f"CREATE TEMP VIEW extract AS SELECT * FROM read_parquet({quote_literal(work.files.data)})")
+    for table, path in zip(work.mappings, work.files.mappings, strict=True):
+        source = f"SELECT * FROM read_parquet({quote_literal(path)})"
+        engine.execute(f"CREATE TEMP TABLE {quote_identifier(table)} AS {source}")
+    return engine
+
+
+def _one(work: Judgement, query: str) -> Row:
+    row: Row | None = work.engine.execute(query).fetchone()
+    return row or ()
+
+
+def _judge(work: Judgement) -> None:
+    plan = work.plan
+    checks: list[Condition | SetCheck] = [*plan.conditions, *plan.set_checks]
+    for check in checks:
+        work.tallies.setdefault(check.rule_id, Tally(check.rule_id, check.rule_version, check.severity))
+    units = _units(plan.conditions)
+    _flag(work, [unit for unit in units if all(one.total for one in unit)])
+    for unit in units:
+        if not all(one.total for one in unit):
+            _flag(work, [unit])
+    if plan.set_checks:
+        work.engine.execute(queries.define_view(plan, work.broken))
+    for check in plan.set_checks:
+        _find(work, check)
+    for group in work.groups:
+        _count(work, group)
+
+
+def _units(conditions: Sequence[Condition]) -> list[list[Condition]]:
+    """Put each second look with the condition that it belongs to."""
+    units: list[list[Condition]] = []
+    for condition in conditions:
+        if condition.recheck:
+            units[-1].append(condition)
+        else:
+            units.append([condition])
+    return units
+
+
+def _flag(work: Judgement, units: Sequence[list[Condition]]) -> None:
+    """Judge the conditions of `units` in one scan; where that fails, in halves, and the culprit alone, error by error."""
+    if not units:
+        return
+    group = Group(f"g{len(work.groups)}", tuple(condition for unit in units for condition in unit))
+    try:
+        work.engine.execute(queries.flag(work.plan, group, work.broken))
+    except duckdb.Error:
+        if _find_broken_corrections(work):
+            _flag(work, units)
+        elif len(units) > 1:
+            middle = len(units) // 2
+            _flag(work, units[:middle])
+            _flag(work, units[middle:])
+        else:
+            _isolate(work, group)
+    else:
+        work.groups.append(group)
+
+
+def _find_broken_corrections(work: Judgement) -> bool:
+    """Set corrections aside that cannot be applied to this data; true if there was a new one."""
+    before = len(work.broken)
+    for number, correction in enumerate(work.plan.corrections):
+        try:
+            work.engine.execute(queries.probe(work.plan, number, work.broken))
+        except duckdb.Error as error:
+            work.broken.add(number)
+            work.tallies[correction.rule_id].problem = _reason(error)
+    return len(work.broken) > before
+
+
+def _isolate(work: Judgement, group: Group) -> None:
+    """Judge one rule with errors caught record by record, on a connection of its own."""
+    engine = _open(work, careful=True)
+    try:
+        engine.execute(queries.flag(work.plan, group, work.broken, isolated=True))
+        flagged = engine.execute(f"SELECT * FROM {group.table}").to_arrow_table()
+    except duckdb.Error as error:
+        tally = work.tallies[group.conditions[0].rule_id]
+        tally.errors, tally.problem = work.rows, _reason(error)
+    else:
+        work.engine.register("isolated", flagged)
+        work.engine.execute(f"CREATE TEMP TABLE {group.table} AS SELECT * FROM isolated")
+        work.engine.unregister("isolated")
+        work.groups.append(group)
+    finally:
+        engine.close()
+
+
+def _find(work: Judgement, check: SetCheck) -> None:
+    table = f"s{len(work.sets)}"
+    tally = work.tallies[check.rule_id]
+    try:
+        work.engine.execute(queries.find(check, table))
+    except duckdb.Error as error:
+        tally.errors, tally.problem = work.rows, _reason(error)
+    else:
+        tally.failed = _one(work, f"SELECT count(*) FROM {table}")[0]
+        if tally.failed:
+            work.sets.append((check, table))
+
+
+def _count(work: Judgement, group: Group) -> None:
+    flagged, *histograms = _one(work, queries.count(group))
+    if not flagged:
+        return
+    for index, condition in enumerate(group.conditions):
+        if condition.recheck:
+            continue
+        codes = _codes(histograms[index // queries.PER_WORD], index)
+        tally = work.tallies[condition.rule_id]
+        tally.failed, tally.unknown, tally.errors = codes
+        if codes[0] or codes[2] or (codes[1] and condition.unknown_fails):
+            work.failing.append((group, index))
+
+
+def _codes(histogram: dict[int, int], index: int) -> tuple[int, int, int]:
+    found = [0, 0, 0, 0]
+    for word, count in histogram.items():
+        found[(word >> (2 * (index % queries.PER_WORD))) & 3] += count
+    return found[1], found[2], found[3]
+
+
+def _report(work: Judgement) -> dict[str, int]:
+    if not work.failing and not work.sets:
+        return {"failures": 0, "held": 0, "corrections": 0}
+    _hold(work)
+    work.engine.execute(f"CREATE TEMP TABLE failures AS {' UNION ALL '.join(_failures(work))}")
+    held = "count(DISTINCT _ordinal) FILTER (severity = 'blocking')"
+    failures, held_records = _one(work, f"SELECT count(*), {held} FROM failures")
+    _copy(work, "SELECT * FROM failures ORDER BY key, _ordinal, rule_id", work.files.failures)
+    return {"failures": failures, "held": held_records, "corrections": _correct(work)}
+
+
+def _hold(work: Judgement) -> None:
+    shown = [name for group, index in work.failing for name in group.conditions[index].fields]
+    shown += [name for check, _ in work.sets for name in check.fields]
+    shown += [correction.field for correction in work.plan.corrections]
+    groups = {group.table: group for group, _ in work.failing}
+    sources = [f"SELECT _ordinal FROM {table} WHERE {queries.reported(group)}" for table, group in groups.items()]
+    sources += [f"SELECT _ordinal FROM {table}" for _, table in work.sets]
+    work.engine.execute(queries.hold(work.plan, shown, sources))
+
+
+def _failures(work: Judgement) -> Iterator[str]:
+    for group, index in work.failing:
+        yield queries.failures_of(group, index)
+    for check, table in work.sets:
+        yield queries.failures_of_set(check, table)
+
+
+def _correct(work: Judgement) -> int:
+    broken = {work.plan.corrections[number].rule_id for number in work.broken}
+    correctable = [
+        queries.corrections_of(work.plan, group, index)
+        for group, index in work.failing
+        if group.conditions[index].severity == "correctable" and group.conditions[index].rule_id not in broken
+    ]
+    if not correctable:
+        return 0
+    work.engine.execute(f"CREATE TEMP TABLE corrections AS {' UNION ALL '.join(correctable)}")
+    _copy(work, "SELECT * FROM corrections ORDER BY _ordinal, rule_id", work.files.corrections)
+    count: int = _one(work, "SELECT count(*) FROM corrections")[0]
+    return count
+
+
+def _copy(work: Judgement, query: str, path: str) -> None:
+    options = "FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false"
+    work.engine.execute(f"COPY ({query}) TO {quote_literal(path)} ({options})")
+
+
+def _reason(error: Exception) -> str:
+    return str(error).partition("\n")[0][:500]

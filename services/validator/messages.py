@@ -1,0 +1,36 @@
+"""What a failure says to people: templates rendered by the engine, with the record's own texts."""
+
+import re
+from collections.abc import Sequence
+
+from libs.expressions import quote_identifier, quote_literal
+
+_PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_EMPTY = "(empty)"
+
+
+def placeholders(template: str, known: Sequence[str]) -> list[str]:
+    """Return the fields that `template` shows, in order; other braces are plain text."""
+    return [name for name in _PLACEHOLDER.findall(template) if name in known]
+
+
+def message_sql(template: str, known: Sequence[str]) -> str:
+    """Return SQL over the texts `h` that renders `template`; a null or empty field reads "(empty)"."""
+    parts: list[str] = []
+    end = 0
+    for match in _PLACEHOLDER.finditer(template):
+        if match[1] in known:
+            parts += [quote_literal(template[end : match.start()]), _shown(match[1])]
+            end = match.end()
+    parts.append(quote_literal(template[end:]))
+    return "(" + " || ".join(parts) + ")"
+
+
+def fields_sql(fields: Sequence[str]) -> str:
+    """Return SQL over the texts `h` of a JSON object: field name → text or null."""
+    pairs = ", ".join(f"{quote_literal(name)}, h.{quote_identifier(name)}" for name in fields)
+    return f"CAST(json_object({pairs}) AS VARCHAR)"
+
+
+def _shown(name: str) -> str:
+    return f"coalesce(nullif(h.{quote_identifier(name)}, ''), {quote_literal(_EMPTY)})"

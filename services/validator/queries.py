@@ -1,0 +1,182 @@
+"""The SQL texts that carry out a plan. Tables: `extract` is the data; a group's table holds its flagged records."""
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+from libs.expressions import quote_identifier, quote_literal
+from services.validator.messages import fields_sql
+from services.validator.plan import Condition, Correction, Join, Plan, SetCheck
+
+PER_WORD = 4
+"""Codes take two bits; words are bytes, on which the engine's bit operations are fastest."""
+
+_FAIL, _UNKNOWN = 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Conditions that one scan judged together; `table` holds the records for which any did not simply pass."""
+
+    table: str
+    conditions: tuple[Condition, ...]
+
+    @property
+    def words(self) -> int:
+        """How many bytes the codes take."""
+        return -(-len(self.conditions) // PER_WORD)
+
+
+def typed_view(plan: Plan, broken: Collection[int] = ()) -> str:
+    """Return the typed records, corrections applied one after the other, as a parenthesised SELECT.
+
+    Corrections whose numbers are `broken` change nothing and have the code 3, an error, for every record.
+    """
+    view = f'(SELECT {", ".join(plan.columns)} FROM extract AS "r")'
+    for number, correction in enumerate(plan.corrections):
+        view = _broken(view, number, correction) if number in broken else _corrected(view, number, correction)
+    return view
+
+
+def probe(plan: Plan, number: int, broken: Collection[int]) -> str:
+    """Return a query that fails if correction `number` cannot be applied to every record."""
+    later = set(range(number + 1, len(plan.corrections)))
+    return f'SELECT max(hash("?c{number}", "?n{number}")) FROM {typed_view(plan, {*broken, *later})}'
+
+
+def define_view(plan: Plan, broken: Collection[int]) -> str:
+    """Return the statement that makes the view `typed`, which dataset checks read."""
+    return f"CREATE TEMP VIEW typed AS SELECT * FROM {typed_view(plan, broken)}"
+
+
+def flag(plan: Plan, group: Group, broken: Collection[int] = (), *, isolated: bool = False) -> str:
+    """Return the statement that judges all conditions of `group` in one scan and keeps what did not pass.
+
+    The filter must not be pushed below the codes, or each condition would be evaluated twice: the volatile column, never
+    true, holds it above. `isolated` turns an error into code 3 instead of failing the statement.
+    """
+    words = ", ".join(f"{_word(chunk, isolated)} AS w{n}" for n, chunk in enumerate(_chunks(group.conditions)))
+    ids = {condition.rule_id for condition in group.conditions}
+    kept = "".join(f', "t"."?o{n}", "t"."?n{n}"' for n, one in enumerate(plan.corrections) if one.rule_id in ids)
+    source = f'{typed_view(plan, broken)} AS "t" {_joins(group.conditions)}'
+    codes = f'SELECT "t"._ordinal, random() < 0 AS held_above, {words}{kept} FROM {source}'
+    flagged = _tree([f"w{n}" for n in range(group.words)], "|")
+    return f"CREATE TEMP TABLE {group.table} AS SELECT * EXCLUDE (held_above) FROM ({codes}) WHERE {flagged} <> 0 OR held_above"
+
+
+def count(group: Group) -> str:
+    """Return the query that counts each word's values among the flagged records."""
+    histograms = ", ".join(f"histogram(w{n})" for n in range(group.words))
+    return f"SELECT count(*), {histograms} FROM {group.table}"
+
+
+def reported(group: Group) -> str | None:
+    """Return the condition on `group`'s table that a record is to be reported, or None if none can be."""
+    masks = [_mask(chunk) for chunk in _chunks(group.conditions)]
+    tests = [f"(w{n} & {mask}) <> 0" for n, mask in enumerate(masks) if mask]
+    return f"({_tree(tests, 'OR')})" if tests else None
+
+
+def find(check: SetCheck, table: str) -> str:
+    """Return the statement that keeps the ordinals that fail a dataset check."""
+    return f"CREATE TEMP TABLE {table} AS {check.find}"
+
+
+def hold(plan: Plan, fields: Iterable[str], sources: Sequence[str]) -> str:
+    """Return the statement that fetches key and texts of every record whose ordinal one of `sources` selects."""
+    texts = "".join(f", {plan.texts[name]} AS {quote_identifier(name)}" for name in sorted(set(fields)))
+    ordinals = " UNION ".join(sources)
+    return f'CREATE TEMP TABLE held AS SELECT "r"._ordinal, {plan.key} AS "?key"{texts} FROM extract AS "r" WHERE "r"._ordinal IN ({ordinals})'
+
+
+def failures_of(group: Group, index: int) -> str:
+    """Return the query of one condition's failures."""
+    condition, code = group.conditions[index], code_sql(index)
+    outcome = f"CASE {code} WHEN 1 THEN 'fail' WHEN 2 THEN 'unknown' ELSE 'error' END"
+    severity = quote_literal(condition.severity)
+    if index + 1 < len(group.conditions) and group.conditions[index + 1].recheck:
+        again = _failing(index + 1, group.conditions[index + 1])
+        severity = f"CASE WHEN {again} THEN 'blocking' ELSE {severity} END"
+    return f"{_failure(condition, severity, outcome)} FROM {group.table} AS g JOIN held AS h USING (_ordinal) WHERE {_failing(index, condition)}"
+
+
+def failures_of_set(check: SetCheck, table: str) -> str:
+    """Return the query of one dataset check's failures."""
+    return f"{_failure(check, quote_literal(check.severity), quote_literal('fail'))} FROM {table} AS g JOIN held AS h USING (_ordinal)"
+
+
+def corrections_of(plan: Plan, group: Group, index: int) -> str:
+    """Return the query of the corrections that correctable condition `index` made."""
+    condition = group.conditions[index]
+    made = next(one for one in plan.corrections if one.rule_id == condition.rule_id)
+    old = made.old or f"h.{quote_identifier(made.field)}"
+    return (
+        f'SELECT h._ordinal, h."?key" AS key, {quote_literal(made.field)} AS field, {old} AS old_value, {made.new} AS new_value, '
+        f"{quote_literal(made.rule_id)} AS rule_id, {made.rule_version}::INTEGER AS rule_version "
+        f"FROM {group.table} AS g JOIN held AS h USING (_ordinal) WHERE {_failing(index, condition)}"
+    )
+
+
+def code_sql(index: int) -> str:
+    """Return SQL of a condition's code in its group's table."""
+    return f"((w{index // PER_WORD} >> {2 * (index % PER_WORD)}) & 3)"
+
+
+def _failing(index: int, condition: Condition) -> str:
+    mask = (_FAIL | (_UNKNOWN if condition.unknown_fails else 0)) << (2 * (index % PER_WORD))
+    return f"(w{index // PER_WORD} & {mask}) <> 0"
+
+
+def _failure(check: Condition | SetCheck, severity: str, outcome: str) -> str:
+    return (
+        f'SELECT h._ordinal, h."?key" AS key, {quote_literal(check.rule_id)} AS rule_id, {check.rule_version}::INTEGER AS rule_version, '
+        f"{severity} AS severity, {outcome} AS outcome, {fields_sql(check.fields)} AS fields, {check.message} AS message"
+    )
+
+
+def _corrected(view: str, number: int, correction: Correction) -> str:
+    field = quote_identifier(correction.field)
+    judged = f'SELECT "t".*, {correction.code} AS "?c{number}", {correction.value} AS "?n{number}" FROM {view} AS "t" {_join_texts(correction.joins)}'
+    value = f'CASE WHEN "?c{number}" IN {correction.failing} THEN "?n{number}" ELSE {field} END AS {field}'
+    return f'(SELECT * REPLACE ({value}), {field} AS "?o{number}" FROM ({judged}))'
+
+
+def _broken(view: str, number: int, correction: Correction) -> str:
+    field = quote_identifier(correction.field)
+    return f'(SELECT *, 3::UTINYINT AS "?c{number}", {field} AS "?n{number}", {field} AS "?o{number}" FROM {view})'
+
+
+def _joins(conditions: Iterable[Condition]) -> str:
+    return _join_texts(join for condition in conditions for join in condition.joins)
+
+
+def _join_texts(joins: Iterable[Join]) -> str:
+    once = {join.alias: join for join in joins}.values()
+    return " ".join(
+        f'LEFT JOIN {quote_identifier(join.table)} AS {quote_identifier(join.alias)} ON {quote_identifier(join.alias)}."key" = ({join.key_sql})'
+        for join in once
+    )
+
+
+def _chunks(conditions: Sequence[Condition]) -> list[Sequence[Condition]]:
+    return [conditions[start : start + PER_WORD] for start in range(0, len(conditions), PER_WORD)]
+
+
+def _word(conditions: Sequence[Condition], isolated: bool) -> str:  # noqa: FBT001
+    codes = [f"coalesce(TRY({one.code}), 3::UTINYINT)" if isolated else one.code for one in conditions]
+    return _tree([f"({code} * {4**place}::UTINYINT)" for place, code in enumerate(codes)], "|")
+
+
+def _mask(conditions: Sequence[Condition]) -> int:
+    return sum(
+        (_FAIL | (_UNKNOWN if one.unknown_fails else 0)) << (2 * place)
+        for place, one in enumerate(conditions)
+        if not one.recheck
+    )
+
+
+def _tree(terms: Sequence[str], operator: str) -> str:
+    """Join terms as a balanced tree: a chain of hundreds would be too deep an expression."""
+    if len(terms) == 1:
+        return terms[0]
+    middle = len(terms) // 2
+    return f"({_tree(terms[:middle], operator)} {operator} {_tree(terms[middle:], operator)})"
