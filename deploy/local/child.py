@@ -52,7 +52,8 @@ class Child:
         try:
             await asyncio.wait_for(self._until_ready(process), timeout)
         except TimeoutError:
-            raise ChildFailedError(f"{self.program.name} does not serve after {timeout:.0f} s{self._words()}") from None
+            reason = f"{self.program.name} does not serve after {timeout:.0f} s{await self._reason()}{self._words()}"
+            raise ChildFailedError(reason) from None
         self._watcher = asyncio.create_task(self._watch(process))
 
     async def stop(self) -> None:
@@ -92,6 +93,9 @@ class Child:
                 await self._clear_away(process)
                 raise ChildFailedError(f"{self.program.name} ended with {_ending(process.returncode)}{self._words()}")
             await asyncio.sleep(_POLL)
+
+    async def _reason(self) -> str:
+        return f", it says {await self.program.explain()}" if self.program.explain is not None else ""
 
     def _words(self) -> str:
         return ":\n" + "\n".join(self._said) if self._said else " and said nothing"

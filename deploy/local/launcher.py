@@ -7,10 +7,11 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from deploy.local.child import ChildFailedError
 from deploy.local.configuration import Configuration
-from deploy.local.logs import Printer
+from deploy.local.logs import Printer, coloured
 from deploy.local.stack import PortTakenError, Stack
 from deploy.local.state import InUseError
 from libs.common.settings import SettingsError
@@ -21,11 +22,16 @@ Story = Callable[[Stack], Awaitable[None]]
 def run(command: str) -> int:
     """Run `up` or `demo` and return the process's exit code."""
     try:
-        configuration = Configuration.load()
-        return asyncio.run(_until_signalled(command, configuration))
+        return asyncio.run(_until_signalled(command, _readable(Configuration.load())))
     except (ChildFailedError, PortTakenError, InUseError, SettingsError) as error:
         print(f"regent: {error}", file=sys.stderr)
         return 1
+
+
+def _readable(configuration: Configuration) -> Configuration:
+    """Let the services write for people where people read."""
+    shape = "console" if coloured(sys.stdout) else "json"
+    return replace(configuration, common={"REGENT_LOG_FORMAT": shape, **configuration.common})
 
 
 async def _until_signalled(command: str, configuration: Configuration) -> int:

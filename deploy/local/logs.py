@@ -11,6 +11,11 @@ _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)
 _WIDTH = 12
 
 
+def coloured(stream: TextIO) -> bool:
+    """Tell whether a person with colours reads the stream (see no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
 class Printer:
     """Prints lines under coloured names, and keeps each program's lines of this start in a file of its own."""
 
@@ -18,7 +23,7 @@ class Printer:
         self._directory = directory
         self._stream = stream
         self._quiet = quiet
-        self._coloured = stream.isatty() and "NO_COLOR" not in os.environ
+        self._coloured = coloured(stream)
         self._files: dict[str, TextIO] = {}
 
     def __call__(self, name: str, line: str) -> None:

@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import signal
+import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass, field
@@ -200,7 +201,21 @@ def _socket_directory(home: Path) -> Path:
     own = private_directory(home / "socket")
     if len(os.fsencode(own)) <= _LONGEST_SOCKET_DIRECTORY:
         return own
-    return Path(tempfile.mkdtemp(prefix="regent-"))
+    remembered = home / "socket.location"
+    if remembered.exists() and _is_ours(Path(remembered.read_text())):
+        return Path(remembered.read_text())
+    elsewhere = Path(tempfile.mkdtemp(prefix="regent-"))
+    write_secret(remembered, str(elsewhere))
+    return elsewhere
+
+
+def _is_ours(directory: Path) -> bool:
+    """Tell whether a directory is still there, still our own and closed to others."""
+    try:
+        status = directory.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and stat.S_IMODE(status.st_mode) == 0o700  # noqa: PLR2004
 
 
 def _initialise(server: Postgres) -> None:

@@ -28,6 +28,8 @@ class Program:
     stop_signal: signal.Signals = signal.SIGTERM
     user: int | None = None
     directory: Path | None = None
+    explain: Callable[[], Awaitable[str]] | None = None
+    """Says why it does not serve yet, for the message that gives it up."""
 
 
 def binary(name: str) -> Path:

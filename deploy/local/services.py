@@ -53,7 +53,7 @@ class Surroundings:
             "REGENT_OBJECTS": private_directory(data / "objects").as_uri(),
             "REGENT_NATS_URL": self.nats.url,
             "REGENT_NKEY_SEED_FILE": str(self.nats.seeds[service]),
-            "REGENT_LOG_FORMAT": "console",
+            "REGENT_LOG_FORMAT": "json",
             **self.configuration.common,
         }
 
@@ -94,16 +94,23 @@ class Surroundings:
             environment=self.environment(service, port),
             ready=partial(ready, port),
             directory=ROOT,
+            explain=partial(readiness, port),
         )
 
 
 async def ready(port: int) -> bool:
     """Ask a service whether it is ready."""
+    return (await readiness(port)).startswith("200")
+
+
+async def readiness(port: int) -> str:
+    """Return the status and the checks that a service reports, or that it does not answer."""
     try:
         async with httpx.AsyncClient(timeout=2, trust_env=False) as client:
-            return (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == httpx.codes.OK
+            answer = await client.get(f"http://127.0.0.1:{port}/readyz")
     except httpx.HTTPError:
-        return False
+        return "nothing yet"
+    return f"{answer.status_code} {answer.text}"
 
 
 def replicas(configuration: Configuration, ports: Ports) -> dict[str, Sequence[int]]:
