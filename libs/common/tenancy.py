@@ -28,7 +28,8 @@ async def on_tenant_changed(tx: Transaction, event: Event) -> None:
 
 async def is_active(tx: Transaction) -> bool:
     """Say whether the transaction's tenant may start things; one that nothing was heard of may."""
-    return (await tx.connection.fetchval(_STATUS, tx.tenant_id)) != "suspended"
+    status: str | None = await tx.connection.fetchval(_STATUS, tx.tenant_id)
+    return status != "suspended"
 
 
 async def require_active(tx: Transaction) -> None:
