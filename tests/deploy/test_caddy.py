@@ -1,6 +1,7 @@
 """The gateway sends each path to its owner, takes no lies about the caller, and bridges a replica's death."""
 
 import asyncio
+import importlib
 import os
 import signal
 import sys
@@ -14,9 +15,12 @@ import httpx
 import pytest
 
 from deploy.local import caddy
+from deploy.local.configuration import SERVICES
 from deploy.local.processes import Program, free_port, listens
 from deploy.local.routes import ROUTES, owner
+from deploy.local.services import ROOT
 from deploy.local.supervisor import Supervisor
+from libs.common.app import describe_app
 
 UPSTREAM = Path(__file__).with_name("upstream.py")
 
@@ -67,6 +71,16 @@ def _upstream(port: int) -> Program:
 def test_each_path_has_its_owner(path: str, service: str | None) -> None:
     """A path belongs to one service, by whole segments; what is nobody's, operations among them, is not served."""
     assert owner(path) == service
+
+
+@pytest.mark.parametrize(
+    "service", [service for service in SERVICES if (ROOT / "services" / service / "main.py").exists()]
+)
+def test_every_operation_is_routed_to_its_service(service: str) -> None:
+    """What a service declares in its API is what the gateway sends to it."""
+    routers = importlib.import_module(f"services.{service}.api").ROUTERS
+    paths = describe_app(service, routers).openapi()["paths"]
+    assert {path: owner(path) for path in paths} == dict.fromkeys(paths, service)
 
 
 def test_every_service_is_routed() -> None:

@@ -1,5 +1,6 @@
 """Each service is given its own credentials and nobody else's, and the database lets in only the roles named."""
 
+import importlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from deploy.local import database, nats, postgres
 from deploy.local.configuration import SERVICES, Configuration
 from deploy.local.postgres import Postgres
 from deploy.local.processes import free_port
-from deploy.local.services import Surroundings, replica_name
+from deploy.local.services import ROOT, Surroundings, replica_name
 from deploy.local.state import role_passwords
 from deploy.local.supervisor import Supervisor
 from libs.common.settings import Settings
@@ -31,10 +32,19 @@ async def given(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory
     await supervisor.stop("surroundings")
 
 
+def own_settings(service: str) -> type[Settings]:
+    """Return the service's own settings class, or the common one where its module is not there."""
+    if not (ROOT / "services" / service / "settings.py").exists():
+        return Settings
+    found = vars(importlib.import_module(f"services.{service}.settings")).values()
+    classes = [each for each in found if isinstance(each, type) and issubclass(each, Settings)]
+    return max(classes, key=lambda each: len(each.__mro__))
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_environment_is_a_service_s_settings(given: Surroundings, service: str) -> None:
-    """The common settings load from it as they are."""
-    settings = Settings.load(given.environment(service, 4711))
+    """All that the service's settings require is dealt out, under the names that they have there."""
+    settings = own_settings(service).load(given.environment(service, 4711))
     assert settings.listen_port == 4711
     assert settings.nkey_seed_file.exists()
     assert f"{service}_server" in settings.database_url.get_secret_value()
