@@ -27,7 +27,7 @@ def deliver_to_directory(root: Path, path: str, name: str, artifact: Path, sha25
     """Put `artifact` as `name` into the directory `path` below `root`, made if absent.
 
     Written beside its place, synced, renamed, the directory synced: a reader sees the whole file or none. A file that is
-    there with the same content is left alone; one with other content is replaced. No link below the root is followed.
+    there with the same content is left alone; one with other content is replaced. A link below the root is refused.
 
     Raises:
         DeliveryError: `name-refused`, `path-refused`, `content-mismatch` when the artifact is not what its hash says, or

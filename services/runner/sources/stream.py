@@ -89,7 +89,7 @@ class _Again(io.RawIOBase):
         return True
 
 
-def _numbers(first: int, count: int) -> pa.Array:
+def _numbers(first: int, count: int) -> "pa.Array[Any]":
     # not pa.array(): that imports pandas where it is installed, which takes seconds
     return pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(array("q", range(first, first + count)))])
 
