@@ -110,7 +110,7 @@ def _proxy(ports: Sequence[int]) -> dict[str, Any]:
         "flush_interval": -1,
         "load_balancing": {
             "selection_policy": {"policy": "least_conn"},
-            "try_duration": "10s",
+            "try_duration": "15s",
             "try_interval": "100ms",
             "retry_match": [{"method": ["GET", "HEAD", "OPTIONS"]}],
         },

@@ -42,7 +42,7 @@ async def gateway(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFacto
     await supervisor.start(*(_upstream(number) for number in (first, second, catalog)))
     ports = {"runner": [first, second], "catalog": [catalog]}
     await supervisor.start(caddy.program(home, host="127.0.0.1", port=port, upstreams=ports, documents=documents))
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=15) as client:
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
         yield Gateway(client, supervisor, (first, second))
 
 
