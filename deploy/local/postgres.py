@@ -191,6 +191,9 @@ def _other_place(home: Path) -> Path:
 def forget(home: Path) -> None:
     """Remove what the server of `home` keeps outside it, if anything."""
     shutil.rmtree(_other_place(home), ignore_errors=True)
+    remembered = home / "socket.location"
+    if remembered.exists() and _is_ours(Path(remembered.read_text())):
+        shutil.rmtree(remembered.read_text())
 
 
 def _libraries(installed: Path) -> Path:

@@ -49,10 +49,14 @@ async def test_below_a_private_directory_it_works(tmp_path: Path) -> None:
     """A clone that only its owner can enter is enough: no other user needs to reach the files."""
     private = tmp_path / "private"
     private.mkdir(mode=0o700)
-    server = await postgres.prepare(private / "deeper" / ("x" * 60) / ("y" * 60))
+    home = private / "deeper" / ("x" * 60) / ("y" * 60)
+    server = await postgres.prepare(home)
     async with Supervisor(silent) as supervisor:
         await supervisor.start(server.program())
         assert await value(server, "SELECT current_user::text") == "postgres"
+    assert (await postgres.prepare(home)).socket == server.socket
+    postgres.forget(home)
+    assert not server.socket.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root needs another place")
