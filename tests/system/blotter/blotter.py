@@ -1,7 +1,8 @@
 """A broker's blotter as plain rows, read from its CSV files; no library of the product takes part."""
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 Row = dict[str, str]
@@ -16,6 +17,16 @@ class Blotter:
     counterparties: list[Row]
     clients: list[Row]
     firm_lei: str
+
+    def on(self, day: date) -> "Blotter":
+        """Return the blotter with only those counterparties that are valid on `day`."""
+        text = day.isoformat()
+        valid = [
+            row
+            for row in self.counterparties
+            if (row.get("valid_from") or text) <= text <= (row.get("valid_to") or text)
+        ]
+        return replace(self, counterparties=valid)
 
 
 @dataclass(frozen=True, slots=True)
