@@ -1,0 +1,84 @@
+"""What makes a rule whole, and what a validation comes to. No I/O."""
+
+from collections.abc import Iterator, Mapping
+
+from libs.common.definitions.kinds import Reference
+from libs.common.errors import FieldProblem
+from libs.common.vocabulary.mappings import MappingSpec
+from libs.common.vocabulary.rules import ExpressionCheck, ReferenceCheck, RuleSpec, SequenceCheck, UniqueCheck
+from libs.common.vocabulary.schemas import FieldType, SchemaSpec
+from libs.expressions import ExpressionError, MappingTable, Scope, typecheck
+
+# Parquet's logical types, as DuckDB names what it reads from them.
+_COLUMN_TYPES = {"string": "VARCHAR", "large_string": "VARCHAR", "int64": "BIGINT", "bool": "BOOLEAN"}
+
+
+def rule_references(spec: RuleSpec) -> Iterator[Reference]:
+    """Name everything that a rule refers to."""
+    yield Reference("schema", spec.schema_id, "/spec/schema_id")
+    for alias, mapping in spec.mappings.items():
+        yield Reference("mapping", mapping, f"/spec/mappings/{alias}")
+
+
+def rule_problems(spec: RuleSpec, schema: SchemaSpec, mappings: Mapping[str, MappingSpec]) -> list[FieldProblem]:
+    """Name everything that does not fit between a rule, its schema and its mappings."""
+    tables = {alias: MappingTable(alias, mapping.columns) for alias, mapping in mappings.items()}
+    scope = Scope(schema, tables)
+    problems = list(_check_problems(spec, scope))
+    problems += _unknown_fields(spec.fields, schema, "/spec/fields")
+    if spec.fix is not None:
+        field = schema.field(spec.fix.field)
+        if field is None:
+            problems += _unknown_fields((spec.fix.field,), schema, "/spec/fix/field")
+        else:
+            problems += _expression(spec.fix.expression, scope, "/spec/fix/expression", field.type)
+    return problems
+
+
+def _check_problems(spec: RuleSpec, scope: Scope) -> Iterator[FieldProblem]:
+    check, place = spec.check, "/spec/check"
+    if isinstance(check, ExpressionCheck):
+        yield from _expression(check.expression, scope, f"{place}/expression", "boolean")
+    elif isinstance(check, UniqueCheck):
+        yield from _unknown_fields(check.fields, scope.schema, f"{place}/fields")
+    elif isinstance(check, ReferenceCheck):
+        yield from _unknown_fields((check.field,), scope.schema, f"{place}/field")
+    elif isinstance(check, SequenceCheck):
+        yield from _unknown_fields(check.fields, scope.schema, f"{place}/fields")
+        yield from _expression(check.when, scope, f"{place}/when", "boolean")
+        yield from _expression(check.requires, scope, f"{place}/requires", "boolean")
+
+
+def _unknown_fields(names: tuple[str, ...], schema: SchemaSpec, place: str) -> list[FieldProblem]:
+    unknown = [name for name in names if schema.field(name) is None]
+    return [FieldProblem(place, f"the schema has no field {name!r}") for name in unknown]
+
+
+def _expression(text: str, scope: Scope, place: str, expected: FieldType) -> list[FieldProblem]:
+    try:
+        typecheck(text, scope, expected)
+    except ExpressionError as error:
+        nearest = f"; did you mean {error.nearest!r}?" if error.nearest else ""
+        wanted = f" (expected {error.expected})" if error.expected else ""
+        said = f"line {error.line}, column {error.column}: {error.message}{wanted}{nearest}"
+        return [FieldProblem(place, said)]
+    return []
+
+
+def column_type(arrow_type: str) -> str:
+    """Return DuckDB's name for a column type that Arrow names.
+
+    Raises:
+        ValueError: sealed datasets have no such columns.
+    """
+    if arrow_type in _COLUMN_TYPES:
+        return _COLUMN_TYPES[arrow_type]
+    if arrow_type.startswith("decimal"):
+        return "DECIMAL" + arrow_type[arrow_type.index("(") :].replace(" ", "")
+    if arrow_type.startswith("date32"):
+        return "DATE"
+    if arrow_type.startswith("timestamp"):
+        return "TIMESTAMP WITH TIME ZONE" if "tz=" in arrow_type else "TIMESTAMP"
+    if arrow_type.startswith(("int", "uint")):
+        return "BIGINT"
+    raise ValueError(f"a sealed dataset has no columns of type {arrow_type}")

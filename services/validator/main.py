@@ -1,0 +1,50 @@
+"""Validator: judges records behind a wall; the only place where a tenant's rules run."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from libs.common.app import Runtime, Service, serve
+from libs.common.bus.work import WorkQueue
+from libs.common.database.pool import Database
+from libs.common.definitions.commands import Definitions
+from libs.common.definitions.copies import SealedReader
+from libs.common.settings import refuse_key_ring
+from services.validator.api import ROUTERS
+from services.validator.commands import KINDS
+from services.validator.handlers import SUBSCRIPTIONS
+from services.validator.jail.broker import job_server
+from services.validator.reaper import reap
+from services.validator.settings import Settings
+from services.validator.worker import Worker
+
+
+@asynccontextmanager
+async def workers(runtime: Runtime) -> AsyncIterator[None]:
+    """Open what only the validator has: its rules, the jail, and who hands work to it."""
+    settings: Settings = runtime.settings
+    sealed = SealedReader(runtime.objects)
+    runtime.extras["definitions"] = Definitions(KINDS, runtime.objects, sealed)
+    url = settings.claimer_database_url.get_secret_value()
+    async with (
+        job_server(settings.slots) as server,
+        Database.open(url, service="validator", role="claimer", size=1) as claimer,
+    ):
+        worker = Worker(runtime, server, sealed)
+        runtime.spawn("work", WorkQueue(runtime.bus, "validator", worker.work, slots=settings.slots).run())
+        runtime.spawn("reaper", reap(claimer, worker))
+        yield
+
+
+def service(settings: Settings) -> Service:
+    """Declare the service."""
+    return Service("validator", settings, ROUTERS, SUBSCRIPTIONS, workers)
+
+
+def main() -> None:
+    """Run the service."""
+    refuse_key_ring()
+    serve(service(Settings.load()))
+
+
+if __name__ == "__main__":
+    main()

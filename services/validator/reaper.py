@@ -1,0 +1,32 @@
+"""Finds queued validations that nobody works on: a worker died, or a poke was lost."""
+
+import asyncio
+
+import asyncpg
+import structlog
+
+from libs.common.context import utc_now
+from libs.common.database.pool import Database
+from libs.common.errors import Refusal
+from services.validator import store
+from services.validator.worker import Worker
+
+_LOG = structlog.get_logger(__name__)
+_INTERVAL = 2.0
+_MOST = 4
+
+
+async def reap(claimer: Database, worker: Worker) -> None:
+    """Hand abandoned jobs to the worker until cancelled; a lost database is waited for."""
+    while True:
+        await asyncio.sleep(_INTERVAL)
+        try:
+            async with claimer.connection() as connection:
+                found = await store.abandoned(connection, utc_now(), _MOST)
+            for row in found:
+                reference = {"tenant_id": str(row["tenant_id"]), "request_id": str(row["request_id"])}
+                await worker.work("validate", reference)
+        except (Refusal, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            _LOG.warning("reaper.interrupted", error=repr(error))
+        except Exception:  # one job that fails must not end the service
+            _LOG.exception("reaper.failed")

@@ -1,0 +1,19 @@
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+
+from libs.common.settings import Settings as CommonSettings
+
+
+class Settings(CommonSettings):
+    """What the validator needs beside the common settings."""
+
+    runner_public_key: str = Field(description="the runner's public nkey, which signs the grants of its jobs")
+    scratch: Path | None = Field(default=None, description="directory for jobs' files; default: the system's")
+    slots: int = Field(default=2, ge=1, le=64, description="validations at once")
+    memory_mib: int = Field(default=1024, ge=256, le=65_536, description="memory of one validation's engine, in MiB")
+    threads: int = Field(default=2, ge=1, le=64, description="threads of one validation's engine")
+    wall_seconds: float = Field(default=900, gt=0, le=86_400, description="longest time of one validation")
+    claimer_database_url: SecretStr = Field(
+        description="PostgreSQL URL of the role that finds abandoned jobs of all tenants"
+    )

@@ -1,0 +1,268 @@
+"""Takes queued validations, has them judged behind the wall, and says what came of them."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pyarrow.parquet as pq
+import structlog
+from prometheus_client import Counter, Histogram
+
+from libs.common.app import Runtime
+from libs.common.context import Context, utc_now
+from libs.common.definitions.copies import Pinned, SealedReader
+from libs.common.errors import Refusal, Unavailable
+from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
+from libs.common.events.validator import RuleCount, ValidationCompleted
+from libs.common.identity.grants import require_grant
+from libs.common.jail import MIB, JobError, JobServer, JobServerLost
+from libs.common.objects import ObjectAlteredError, ObjectMissingError
+from libs.common.telemetry.traces import span
+from libs.common.vocabulary.mappings import MappingSpec
+from libs.common.vocabulary.rules import RuleSpec
+from libs.common.vocabulary.schemas import SchemaSpec
+from libs.expressions import ExpressionError, MappingTable, Moment, mapping_rows
+from services.validator import commands, store
+from services.validator.domain import column_type
+from services.validator.jail.broker import Outcome, Request, ResultError, RuleTally, validate
+from services.validator.plan import ResolvedRule, Subject, build_plan
+
+_LOG = structlog.get_logger(__name__)
+_LEASE = timedelta(seconds=30)
+_HEARTBEAT = 10.0
+_MOST_ATTEMPTS = 3
+
+SECONDS = Histogram(
+    "regent_validation_seconds", "Time to judge a dataset", ["phase"], buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60, 300)
+)
+VERDICTS = Counter("regent_validation_verdicts_total", "Verdicts on records", ["outcome"])
+JOBS = Counter("regent_validation_jobs_total", "Validations ended", ["outcome"])
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A claimed validation."""
+
+    context: Context
+    request: ValidationRequested
+    attempt: int
+
+
+class Worker:
+    """Judges datasets; a worker that dies is replaced when its lease is over."""
+
+    def __init__(self, runtime: Runtime, server: JobServer, sealed: SealedReader) -> None:
+        self._runtime = runtime
+        self._server = server
+        self._sealed = sealed
+        self._settings = runtime.settings
+
+    async def work(self, _queue: str, reference: dict[str, Any]) -> None:
+        """Handle one poke."""
+        context = Context(UUID(reference["tenant_id"]), "service:validator", utc_now())
+        async with self._runtime.database.transaction(context) as tx:
+            row = await store.claim_job(tx, UUID(reference["request_id"]), context.now + _LEASE)
+        if row is None:
+            return
+        request = ValidationRequested.model_validate(row["request"])
+        context = Context(
+            context.tenant_id, context.actor, context.now, str(request.run_id), traceparent=row["traceparent"]
+        )
+        job = Job(context, request, row["attempts"])
+        with span("validate", parent=row["traceparent"]):
+            async with self._kept(job):
+                await self._judge_or_fail(job)
+
+    @asynccontextmanager
+    async def _kept(self, job: Job) -> AsyncIterator[None]:
+        """Keep the lease alive while the body runs."""
+        beating = asyncio.create_task(self._beat(job))
+        try:
+            yield
+        finally:
+            beating.cancel()
+
+    async def _beat(self, job: Job) -> None:
+        while True:
+            await asyncio.sleep(_HEARTBEAT)
+            now = utc_now()
+            context = Context(job.context.tenant_id, job.context.actor, now)
+            async with self._runtime.database.transaction(context) as tx:
+                await store.extend_lease(tx, job.request.request_id, job.attempt, now + _LEASE)
+
+    async def _judge_or_fail(self, job: Job) -> None:
+        scratch = Path(tempfile.mkdtemp(prefix="validation-", dir=self._settings.scratch))
+        try:
+            await self._judge(job, scratch)
+            JOBS.labels("completed").inc()
+        except (ObjectMissingError, ObjectAlteredError) as error:
+            await self._fail(job, "dataset-altered", f"The dataset in the object store is not what was sealed: {error}")
+        except (ExpressionError, KeyError, ValueError) as error:
+            await self._fail(job, "rule-does-not-compile", f"A rule does not fit the dataset: {error}")
+        except RuleErredError as error:
+            await self._fail(job, "rule-erred", str(error))
+        except (Unavailable, JobServerLost, OSError):
+            if job.attempt < _MOST_ATTEMPTS:
+                raise
+            await self._fail(job, "validator-unavailable", "The dataset could not be judged in several tries.")
+        except Refusal as error:
+            await self._fail(job, error.kind, error.detail)
+        except (JobError, ResultError) as error:
+            await self._fail(job, "validation-stopped", f"The validation was stopped: {error}")
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    async def _fail(self, job: Job, code: str, message: str) -> None:
+        JOBS.labels("failed").inc()
+        _LOG.warning("validation.failed", run=str(job.request.run_id), code=code, message=message)
+        async with self._runtime.database.transaction(job.context) as tx:
+            await commands.fail(tx, job.request, job.attempt, code, message[:2000])
+
+    async def _judge(self, job: Job, scratch: Path) -> None:
+        request, started = job.request, time.perf_counter()
+        require_grant(
+            self._settings.runner_public_key,
+            job.context.tenant_id,
+            request.run_id,
+            request.phase,
+            request.grant,
+            job.context.now,
+        )
+        _require_granted(request)
+        async with self._runtime.database.transaction(job.context) as tx:
+            chosen = await commands.resolve_rules(tx, self._sealed, request)
+        data = scratch / "data.parquet"
+        await self._runtime.objects.fetch(request.dataset.key, request.dataset.sha256, data)
+        outcome = await validate(self._server, await self._request(request, chosen, data, scratch))
+        _require_no_errors(outcome, chosen)
+        failures = await self._seal(request, scratch, "failures", outcome.failures)
+        corrections = await self._seal(request, scratch, "corrections", outcome.corrections)
+        seconds = time.perf_counter() - started
+        completed = _completed(request, chosen, outcome, failures, corrections, seconds)
+        async with self._runtime.database.transaction(job.context) as tx:
+            path = scratch / "failures.parquet" if failures else None
+            await commands.complete(tx, request, job.attempt, completed, path)
+        _measure(request, outcome, seconds)
+
+    async def _request(
+        self, request: ValidationRequested, chosen: commands.RunRules, data: Path, scratch: Path
+    ) -> Request:
+        schema = SchemaSpec.model_validate(await self._sealed.read(_pinned(request.schema_version)))
+        rules = [
+            ResolvedRule(
+                id=str(pinned.id), version=pinned.number, spec=RuleSpec.model_validate(await self._sealed.read(pinned))
+            )
+            for pinned in chosen.rules
+        ]
+        tables, contents = {}, {}
+        for pinned in chosen.mappings:
+            mapping = MappingSpec.model_validate(await self._sealed.read(pinned))
+            name = f"mapping_{pinned.id.hex}"
+            tables[pinned.id] = MappingTable(name, mapping.columns)
+            contents[name] = mapping_rows(mapping, request.business_date)
+        types = {field.name: column_type(str(field.type)) for field in pq.read_schema(data)}
+        subject = Subject(source=schema, column_types=types, business_key=request.business_key, phase=request.phase)
+        plan = build_plan(subject, rules, tables, Moment(request.business_date, request.as_of))
+        return Request(
+            plan=plan,
+            data=data,
+            scratch=scratch,
+            mappings=contents,
+            memory=self._settings.memory_mib * MIB,
+            threads=self._settings.threads,
+            wall_seconds=self._settings.wall_seconds,
+        )
+
+    async def _seal(self, request: ValidationRequested, scratch: Path, name: str, rows: int) -> ObjectReference | None:
+        if rows == 0:
+            return None
+        sealed = await self._runtime.objects.put_file(
+            f"{request.grant.writes}/{name}.parquet", scratch / f"{name}.parquet"
+        )
+        return ObjectReference(key=sealed.key, sha256=sealed.sha256, size=sealed.size)
+
+
+class RuleErredError(Exception):
+    """A rule erred instead of failing; that fails the run."""
+
+
+def _require_granted(request: ValidationRequested) -> None:
+    if request.dataset not in request.grant.reads:
+        raise Refusal("The grant does not name the dataset.", type="bad-grant")
+
+
+def _require_no_errors(outcome: Outcome, chosen: commands.RunRules) -> None:
+    erred = outcome.errored
+    if erred:
+        told = "; ".join(f"{chosen.names.get(rule.rule_id, rule.rule_id)}: {_told(rule)}" for rule in erred[:5])
+        raise RuleErredError(f"{len(erred)} rules erred instead of giving a verdict: {told}")
+
+
+def _told(rule: RuleTally) -> str:
+    return rule.problem or f"on {rule.errors} records"
+
+
+def _pinned(version: VersionReference) -> Pinned:
+    return Pinned(version.kind, version.id, version.number, version.key, version.sha256)
+
+
+def _version(pinned: Pinned) -> VersionReference:
+    return VersionReference(kind=pinned.kind, id=pinned.id, number=pinned.number, key=pinned.key, sha256=pinned.sha256)
+
+
+def _completed(
+    request: ValidationRequested,
+    chosen: commands.RunRules,
+    outcome: Outcome,
+    failures: ObjectReference | None,
+    corrections: ObjectReference | None,
+    seconds: float,
+) -> ValidationCompleted:
+    return ValidationCompleted(
+        run_id=request.run_id,
+        request_id=request.request_id,
+        phase=request.phase,
+        rules=tuple(_version(pinned) for pinned in chosen.rules),
+        mappings=tuple(_version(pinned) for pinned in chosen.mappings),
+        counts=_counts(outcome.rules, outcome.rows, chosen.names),
+        rows=outcome.rows,
+        held=outcome.held,
+        warned=sum(rule.failed for rule in outcome.rules if rule.severity == "warning"),
+        corrected=outcome.corrections,
+        failures=failures,
+        corrections=corrections,
+        seconds=round(seconds, 4),
+    )
+
+
+def _counts(rules: Sequence[RuleTally], rows: int, names: dict[str, str]) -> tuple[RuleCount, ...]:
+    return tuple(
+        RuleCount(
+            rule_id=rule.rule_id,
+            rule_version=rule.rule_version,
+            name=names.get(rule.rule_id, rule.rule_id),
+            severity=rule.severity,
+            rows=rows,
+            passed=rule.passed,
+            failed=rule.failed,
+            unknown=rule.unknown,
+            errors=rule.errors,
+        )
+        for rule in rules
+    )
+
+
+def _measure(request: ValidationRequested, outcome: Outcome, seconds: float) -> None:
+    SECONDS.labels(request.phase).observe(seconds)
+    for rule in outcome.rules:
+        VERDICTS.labels("pass").inc(rule.passed)
+        VERDICTS.labels("fail").inc(rule.failed)
+        VERDICTS.labels("unknown").inc(rule.unknown)
