@@ -1,6 +1,6 @@
 """A jail for one process: what runs in it has nothing worth stealing and cannot reach anything."""
 
-from libs.common.jail.confine import Confinement, confine, engine_paths, interpreter_paths
+from libs.common.jail.confinement import Confinement, confine, engine_paths, interpreter_paths
 from libs.common.jail.errors import (
     ConfinementError,
     JailError,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from libs.common.jail import privileges
-from libs.common.jail.confine import confine, engine_paths, interpreter_paths
+from libs.common.jail.confinement import confine, engine_paths
 from libs.common.jail.limits import Limits
 
 JobFunction = Callable[[dict[str, Any], Sequence[int]], Any]
@@ -55,7 +55,7 @@ def _prepare(work: Work, readable: Sequence[str]) -> dict[str, Any]:
     split = len(work.files) - work.writable
     confine(
         Limits.from_dict(request["limits"]),
-        readable=[*interpreter_paths(), *engine_paths(), *readable, *work.files[:split]],
+        readable=[*readable, *engine_paths(), *work.files[:split]],
         writable=work.files[split:],
         keep={work.result, work.proof, *work.files},
     )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from libs.common.jail import child, privileges, wire
+from libs.common.jail.confinement import interpreter_paths
 
 _TIDY_SECONDS = 1.0
 
@@ -170,7 +171,7 @@ def main() -> None:
         control.send(wire.pack({"broken": f"{type(error).__name__}: {error}"[:2000]}))
         sys.exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the socket's end is our sign
-    Forkserver(control, function, settings["readable"]).serve()
+    Forkserver(control, function, [*interpreter_paths(), *settings["readable"]]).serve()
     os._exit(0)  # DuckDB's bindings print leak reports at a normal exit
 
 

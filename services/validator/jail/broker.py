@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 
 import pyarrow as pa
@@ -116,11 +118,9 @@ async def validate(server: JobServer, request: Request) -> Outcome:
 
 def _job(request: Request) -> dict[str, object]:
     small = request.data.stat().st_size < _SMALL
-    resources = {
-        "memory": request.memory,
-        "threads": 1 if small else request.threads,
-        "spill_bytes": request.spill_bytes,
-    }
+    resources: dict[str, int] = {"memory": request.memory}
+    if not small:
+        resources |= {"threads": request.threads, "spill_bytes": request.spill_bytes}
     return {"plan": request.plan.model_dump(), "mappings": list(request.mappings), "resources": resources}
 
 
@@ -163,6 +163,13 @@ def _in_memory(table: pa.Table) -> int:
     return descriptor
 
 
+@cache
+def _empty(schema: pa.Schema) -> bytes:
+    file = BytesIO()
+    pq.write_table(schema.empty_table(), file, compression="zstd")
+    return file.getvalue()
+
+
 def _refuse_reserved(tables: Mapping[str, pa.Table]) -> None:
     taken = sorted(name for name in tables if name in _RESERVED or (name[:1] in "gs" and name[1:].isdigit()))
     if taken:
@@ -183,7 +190,7 @@ def _checked(answer: object) -> Outcome:
 def _seal(path: Path, schema: pa.Schema, rows: int) -> None:
     """Check the file against what the job said; one that says nothing becomes an empty table."""
     if rows == 0:
-        pq.write_table(schema.empty_table(), path, compression="zstd")
+        path.write_bytes(_empty(schema))
         return
     if path.stat().st_size > _RESULT_BYTES:
         raise ResultError(f"{path.name} is larger than {_RESULT_BYTES} bytes")

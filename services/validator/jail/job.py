@@ -1,10 +1,12 @@
 """The validation job: runs confined, knows nothing but its plan and its descriptors."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from libs.expressions import quote_identifier, quote_literal
 from services.validator import queries
@@ -64,6 +66,7 @@ class Judgement:
     resources: Resources
     engine: duckdb.DuckDBPyConnection = field(init=False)
     rows: int = 0
+    numbers: Iterator[int] = field(default_factory=itertools.count)
     broken: set[int] = field(default_factory=set)
     groups: list[Group] = field(default_factory=list)
     sets: list[tuple[SetCheck, str]] = field(default_factory=list)
@@ -74,7 +77,7 @@ class Judgement:
 def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     """Carry out `job["plan"]` on the files and return the counts; failures and corrections go to their files."""
     files = Files.of(descriptors)
-    resources = Resources(spill=files.spill, **job["resources"])
+    resources = Resources(**job["resources"])
     work = Judgement(Plan.model_validate(job["plan"]), files, job["mappings"], resources)
     work.engine = _open(work)
     work.rows = _one(work, "SELECT count(*) FROM extract")[0]
@@ -85,7 +88,7 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
 
 
 def _open(work: Judgement, *, careful: bool = False) -> duckdb.DuckDBPyConnection:
-    engine = open_engine(work.resources, work.files.all(), careful=careful)
+    engine = open_engine(work.resources, work.files.all(), work.files.spill, careful=careful)
     engine.execute(f"CREATE TEMP VIEW extract AS SELECT * FROM read_parquet({quote_literal(work.files.data)})")
     for table, path in zip(work.mappings, work.files.mappings, strict=True):
         source = f"SELECT * FROM read_parquet({quote_literal(path)})"
@@ -131,9 +134,9 @@ def _flag(work: Judgement, units: Sequence[list[Condition]]) -> None:
     """Judge the conditions of `units` in one scan; where that fails, in halves, and the culprit alone, error by error."""
     if not units:
         return
-    group = Group(f"g{len(work.groups)}", tuple(condition for unit in units for condition in unit))
+    group = Group(f"g{next(work.numbers)}", tuple(condition for unit in units for condition in unit))
     try:
-        work.engine.execute(queries.flag(work.plan, group, work.broken))
+        flagged = _one(work, queries.flag(work.plan, group, work.broken))[0]
     except duckdb.Error:
         if _find_broken_corrections(work):
             _flag(work, units)
@@ -144,7 +147,8 @@ def _flag(work: Judgement, units: Sequence[list[Condition]]) -> None:
         else:
             _isolate(work, group)
     else:
-        work.groups.append(group)
+        if flagged:
+            work.groups.append(group)
 
 
 def _find_broken_corrections(work: Judgement) -> bool:
@@ -164,7 +168,7 @@ def _isolate(work: Judgement, group: Group) -> None:
     engine = _open(work, careful=True)
     try:
         engine.execute(queries.flag(work.plan, group, work.broken, isolated=True))
-        flagged = engine.execute(f"SELECT * FROM {group.table}").to_arrow_table()
+        flagged = _table(engine, f"SELECT * FROM {group.table}")
     except duckdb.Error as error:
         tally = work.tallies[group.conditions[0].rule_id]
         tally.errors, tally.problem = work.rows, _reason(error)
@@ -172,28 +176,32 @@ def _isolate(work: Judgement, group: Group) -> None:
         work.engine.register("isolated", flagged)
         work.engine.execute(f"CREATE TEMP TABLE {group.table} AS SELECT * FROM isolated")
         work.engine.unregister("isolated")
-        work.groups.append(group)
+        if flagged.num_rows:
+            work.groups.append(group)
     finally:
         engine.close()
+
+
+def _table(engine: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
+    table: pa.Table = engine.execute(query).to_arrow_table()  # type: ignore[assignment]
+    return table
 
 
 def _find(work: Judgement, check: SetCheck) -> None:
     table = f"s{len(work.sets)}"
     tally = work.tallies[check.rule_id]
     try:
-        work.engine.execute(queries.find(check, table))
+        found = _one(work, queries.find(check, table))[0]
     except duckdb.Error as error:
         tally.errors, tally.problem = work.rows, _reason(error)
     else:
-        tally.failed = _one(work, f"SELECT count(*) FROM {table}")[0]
+        tally.failed = found
         if tally.failed:
             work.sets.append((check, table))
 
 
 def _count(work: Judgement, group: Group) -> None:
-    flagged, *histograms = _one(work, queries.count(group))
-    if not flagged:
-        return
+    histograms = _one(work, queries.count(group))
     for index, condition in enumerate(group.conditions):
         if condition.recheck:
             continue

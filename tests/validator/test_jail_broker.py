@@ -1,0 +1,81 @@
+"""What the broker believes of a job's answer, and what it refuses to start."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from libs.common.jail import JobCrashed, JobFailed, JobServer
+from services.validator.jail import broker
+from services.validator.jail.broker import Request, ResultError, validate
+from tests.validator.judging import MAPPINGS, planned, record, rule
+
+
+async def test_data_that_is_not_parquet_fails_the_job(jail: JobServer, tmp_path: Path) -> None:
+    """Hostile or damaged data is parsed in the jail and fails there; the next job works."""
+    (tmp_path / "data.parquet").write_bytes(b"PAR1" + b"\xff" * 1000 + b"PAR1")
+    request = Request(plan=planned([]), data=tmp_path / "data.parquet", scratch=tmp_path, mappings=MAPPINGS)
+    with pytest.raises((JobFailed, JobCrashed)):
+        await validate(jail, request)
+
+
+async def test_reserved_names_are_refused(jail: JobServer, tmp_path: Path) -> None:
+    """A mapping cannot take the place of the extract."""
+    (tmp_path / "data.parquet").write_bytes(b"")
+    for name in ("extract", "held", "g0"):
+        request = Request(
+            plan=planned([]), data=tmp_path / "data.parquet", scratch=tmp_path, mappings={name: MAPPINGS["venues"]}
+        )
+        with pytest.raises(ValueError, match=name):
+            await validate(jail, request)
+
+
+def test_counts_must_account_for_every_record() -> None:
+    """An answer whose counts do not add up is not used."""
+    tally = {
+        "rule_id": "r",
+        "rule_version": 1,
+        "severity": "blocking",
+        "passed": 1,
+        "failed": 0,
+        "unknown": 0,
+        "errors": 0,
+    }
+    answer = {"rows": 2, "rules": [tally], "failures": 0, "held": 0, "corrections": 0}
+    with pytest.raises(ResultError, match="account"):
+        broker._checked(answer)
+    with pytest.raises(ResultError, match="malformed"):
+        broker._checked({**answer, "rows": -1})
+    assert broker._checked({**answer, "rows": 1}).rows == 1
+
+
+def test_files_must_be_what_was_announced(tmp_path: Path) -> None:
+    """A result file with other columns, other rows or no Parquet at all is not used."""
+    path = tmp_path / "failures.parquet"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ResultError):
+        broker._seal(path, broker.FAILURES, 1)
+    pq.write_table(pa.table({"_ordinal": [1]}), path)
+    with pytest.raises(ResultError):
+        broker._seal(path, broker.FAILURES, 1)
+    pq.write_table(broker.FAILURES.empty_table(), path)
+    with pytest.raises(ResultError):
+        broker._seal(path, broker.FAILURES, 1)
+
+
+async def test_engine_is_locked(jail: JobServer, tmp_path: Path) -> None:
+    """Even a plan that were SQL of a tenant's own could read nothing but its data."""
+    plan = planned([rule("reads", "version > 0")])
+    for text in ("(SELECT count(*) FROM read_text('/etc/passwd')) > 0", "getenv('HOME') IS NULL"):
+        code = f"coalesce(CAST(NOT ({text}) AS UTINYINT), 2::UTINYINT)"
+        conditions = [
+            one.model_copy(update={"code": code}) if one.rule_id == "reads" else one for one in plan.conditions
+        ]
+        table = pa.table({"_ordinal": pa.array([1], pa.int64()), **{name: [value] for name, value in record().items()}})
+        pq.write_table(table, tmp_path / "data.parquet")
+        hostile = plan.model_copy(update={"conditions": tuple(conditions)})
+        outcome = await validate(
+            jail, Request(plan=hostile, data=tmp_path / "data.parquet", scratch=tmp_path, mappings=MAPPINGS)
+        )
+        assert [one.rule_id for one in outcome.errored] == ["reads"]
