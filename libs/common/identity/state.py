@@ -81,7 +81,7 @@ async def keep_fresh(state: IdentityState, bus: Bus) -> None:
 
 
 async def read_snapshot(bus: Bus) -> dict[str, Any]:
-    """Read the bucket's latest values by one multi-last direct get.
+    """Read the bucket's values, one of each name, by one direct get (`multi_last` answers no more than 1,024).
 
     Raises:
         SnapshotError: the answer is incomplete or an error.
@@ -89,7 +89,7 @@ async def read_snapshot(bus: Bus) -> dict[str, Any]:
     inbox = bus.client.new_inbox()
     subscription = await bus.client.subscribe(inbox)
     try:
-        request = orjson.dumps({"multi_last": [IDENTITY_SUBJECTS], "batch": 100_000})
+        request = orjson.dumps({"seq": 1, "next_by_subj": IDENTITY_SUBJECTS, "batch": 100_000})
         await bus.client.publish(f"{API_PREFIX}.DIRECT.GET.{IDENTITY_STREAM}", request, reply=inbox)
         return await _collect(subscription)
     finally:
