@@ -29,8 +29,9 @@ class Checker:
     """Checks batches against an XSD set; threads share it, each with a schema of its own (a schema keeps its errors)."""
 
     def __init__(self, envelope: Envelope, xsd_set: XsdSetSpec | None) -> None:
-        self._envelope = envelope
-        self._first = envelope.head.count(b"\n") + 1
+        self._tail = envelope.tail
+        self._head = envelope.head + b"\n"  # so that no line is both the document's and a record's
+        self._first = self._head.count(b"\n") + 1
         self._xsd_set = xsd_set
         self._own = threading.local()
 
@@ -41,7 +42,7 @@ class Checker:
         if faults or self._xsd_set is None:
             return faults
         try:
-            document = etree.fromstring(self._envelope.head + data + self._envelope.tail, safe_parser())
+            document = etree.fromstring(self._head + data + self._tail, safe_parser())
         except etree.XMLSyntaxError as error:
             return [LineFault(self._line(error.lineno), str(error.msg))]
         schema = self._schema(self._xsd_set)

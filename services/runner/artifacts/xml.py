@@ -67,7 +67,7 @@ def _write(request: RenderRequest, envelope: Envelope, checker: Checker, batches
         stream.write(envelope.head)
         for batch, found in _check_in_order(checker, batches):
             faults += _name_records(batch, found)
-            if len(faults) >= _FAULTS:
+            if len(faults) >= _FAULTS or any(fault.ordinal == 0 for fault in faults):
                 break
             stream.write(text_bytes(batch.column("xml")))
             written += batch.num_rows

@@ -11,7 +11,7 @@ from libs.common.vocabulary.xsd import XsdSetSpec
 from services.runner.engines.errors import RenderError
 
 _XS = "http://www.w3.org/2001/XMLSchema"
-_SCHEME = "regent:"
+_BASE = "file:///xsd-set/"  # nothing is there: the resolver answers, and relative references come out equal
 
 
 def load_xsd_set(spec: XsdSetSpec) -> etree.XMLSchema:
@@ -52,7 +52,7 @@ class _SetResolver(etree.Resolver):
     def resolve(self, system_url: str | None, public_id: str | None, context: Any) -> Any:  # type: ignore[override]
         """Answer the parser's request for a document."""
         del public_id
-        document = self._documents.get(basename((system_url or "").removeprefix(_SCHEME)))
+        document = self._documents.get(basename(system_url or ""))
         if document is None:
             return self.resolve_empty(context)  # type: ignore[attr-defined]
         return self.resolve_string(document, context, base_url=system_url)
@@ -85,7 +85,7 @@ def _driver_name(position: int) -> str:
 def _driver(documents: Mapping[str, bytes]) -> bytes:
     root = etree.Element(f"{{{_XS}}}schema", nsmap={"xs": _XS})
     for position, (namespace, names) in enumerate(_by_namespace(documents).items()):
-        attributes = {"schemaLocation": _SCHEME + (names[0] if len(names) == 1 else _driver_name(position))}
+        attributes = {"schemaLocation": _BASE + (names[0] if len(names) == 1 else _driver_name(position))}
         if namespace is not None:
             attributes["namespace"] = namespace
         etree.SubElement(root, f"{{{_XS}}}import", attributes)
@@ -102,6 +102,6 @@ def _with_drivers(documents: Mapping[str, bytes]) -> dict[str, bytes]:
         if namespace is not None:
             root.set("targetNamespace", namespace)
         for name in names:
-            etree.SubElement(root, f"{{{_XS}}}include", {"schemaLocation": _SCHEME + name})
+            etree.SubElement(root, f"{{{_XS}}}include", {"schemaLocation": _BASE + name})
         result[_driver_name(position)] = etree.tostring(root)
     return result
