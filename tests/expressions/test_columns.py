@@ -116,8 +116,8 @@ PHYSICAL = [
 
 @pytest.mark.parametrize(("kind", "physical", "raw", "value", "conforms"), PHYSICAL)
 def test_typed_column(
-    engine: duckdb.DuckDBPyConnection, kind: str, physical: str, raw: Any, value: str | None, conforms: bool
-) -> None:  # noqa: FBT001
+    engine: duckdb.DuckDBPyConnection, kind: str, physical: str, raw: Any, value: str | None, *, conforms: bool
+) -> None:
     """Columns that the source typed are taken as they are, and lose nothing: what does not fit does not conform."""
     assert read(engine, field_of(kind), physical, raw) == (value, conforms, True)
 

@@ -80,9 +80,10 @@ def conditions(inner: st.SearchStrategy[str], flags: st.SearchStrategy[str]) -> 
 
 
 def grammar(leaves: st.SearchStrategy[str], depth: int) -> tuple[st.SearchStrategy[str], st.SearchStrategy[str]]:
+    """Return numbers and conditions that are `depth` operators deep along at least one path."""
     values, flags = leaves, FLAGS
     for _ in range(depth):
-        values, flags = values | numbers(values, flags), flags | conditions(values, flags)
+        values, flags = numbers(leaves | values, FLAGS | flags), conditions(leaves | values, FLAGS | flags)
     return values, flags
 
 

@@ -3,65 +3,84 @@ from libs.expressions.functions.registry import function
 from libs.expressions.values import Value, boolean, shared
 
 _GROUP = "Identifiers"
-_CHARACTER_VALUE = "CAST(CASE WHEN ord(c) > 57 THEN ord(c) - 55 ELSE ord(c) - 48 END AS INTEGER)"
+_LEI = "[0-9A-Z]{18}(0[2-9]|[1-8][0-9]|9[0-8])"
+_BASE = 1024
+_RING = _BASE**2 - 1
 
 
 @function(
-    "lei(value: text)", "boolean", "Whether it is a well-formed LEI (ISO 17442) with right check digits.", group=_GROUP
+    "lei(value: text)", "boolean", "Whether it has the form and check digits of an LEI (ISO 17442).", group=_GROUP
 )
 def _lei(value: Value) -> Value:
-    return shared(value, lambda raw: _checked(raw, _lei_pattern(raw), f"{_mod_97(raw.sql)} = 1"))
+    return shared(value, lambda raw: _checked(raw, _LEI, f"{_mod_97(raw.sql)} = 1"))
 
 
-def _lei_pattern(raw: Value) -> str:
-    return f"regexp_full_match({raw.sql}, '[0-9A-Z]{{18}}(0[2-9]|[1-8][0-9]|9[0-8])')"
+@function(
+    "uti(value: text)",
+    "boolean",
+    "Whether it has the form of a UTI (ISO 23897): an LEI, then up to 32 capitals and digits.",
+    group=_GROUP,
+)
+def _uti(value: Value) -> Value:
+    return shared(value, lambda raw: _checked(raw, _LEI + "[A-Z0-9]{1,32}", f"{_mod_97(f'left({raw.sql}, 20)')} = 1"))
+
+
+@function(
+    "isin(value: text)", "boolean", "Whether it has the form and check digit of an ISIN (ISO 6166).", group=_GROUP
+)
+def _isin(value: Value) -> Value:
+    return shared(value, lambda raw: _checked(raw, "[A-Z]{2}[0-9A-Z]{9}[0-9]", f"{_luhn(raw.sql)} = 0"))
 
 
 def _checked(raw: Value, pattern: str, check: str) -> Value:
     """Combine pattern and check digit: the latter is computed only where the pattern holds."""
-    return boolean(f"(CASE WHEN {pattern} THEN {check} WHEN {raw.sql} IS NOT NULL THEN false END)", raw)
+    form = f"regexp_full_match({raw.sql}, '{pattern}')"
+    return boolean(f"(CASE WHEN {form} THEN {check} WHEN {raw.sql} IS NOT NULL THEN false END)", raw)
+
+
+def _characters(raw: str) -> str:
+    """Return SQL of the text's code points."""
+    return f"list_transform(string_split({raw}, ''), lambda c: ord(c))"
 
 
 def _mod_97(raw: str) -> str:
     """ISO 7064 mod 97-10: letters count as two digits, 10 to 35."""
-    values = f"list_transform(string_split({raw}, ''), lambda c: {_CHARACTER_VALUE})"
-    return f"list_reduce({values}, lambda a, v: (a * (CASE WHEN v > 9 THEN 100 ELSE 10 END) + v) % 97)"
-
-
-@function(
-    "isin(value: text)",
-    "boolean",
-    "Whether it is a well-formed ISIN (ISO 6166) with a right check digit.",
-    group=_GROUP,
-)
-def _isin(value: Value) -> Value:
-    return shared(
-        value,
-        lambda raw: _checked(
-            raw, f"regexp_full_match({raw.sql}, '[A-Z]{{2}}[0-9A-Z]{{9}}[0-9]')", f"{_luhn(raw.sql)} = 0"
-        ),
-    )
+    step = "CASE WHEN c > 57 THEN (a * 100 + c - 55) % 97 ELSE (a * 10 + c - 48) % 97 END"
+    return f"list_reduce({_characters(raw)}, lambda a, c: {step}, 0)"
 
 
 def _luhn(raw: str) -> str:
-    """Luhn from the right over the digits that letters expand to; state = 10 * (next digit doubles) + sum mod 10."""
-    values = f"list_transform(list_reverse(string_split({raw}, '')), lambda c: {_CHARACTER_VALUE})"
-    return f"list_reduce(list_prepend(0, {values}), lambda a, v: {_luhn_step()}) % 10"
+    """Luhn over the digits that letters expand to, modulo 10.
+
+    Which digits count twice is known only at the end. So two sums run side by side, `plain + _BASE * doubled`, for
+    the last digit being counted once or twice; a new digit swaps them, which is multiplying by _BASE modulo
+    _BASE ** 2 - 1. A letter is two digits and swaps twice: not at all.
+    """
+    weights = ", ".join(str(_luhn_weight(chr(code))) for code in range(ord("0"), ord("Z") + 1))
+    swap = f"a * (CASE WHEN c > 57 THEN 1 ELSE {_BASE} END)"
+    step = f"({swap} + ([{weights}]::INTEGER[])[c - 47]) % {_RING}"
+    return f"(list_reduce({_characters(raw)}, lambda a, c: {step}, 0) % {_BASE}) % 10"
 
 
-def _luhn_step() -> str:
-    doubled = "((2 * {0}) // 10 + (2 * {0}) % 10)"
-    low, high = "(v % 10)", "(v // 10)"
-    plain = f"CASE WHEN v > 9 THEN (a + {low} + {doubled.format(high)}) % 10 ELSE 10 + (a + {low}) % 10 END"
-    twice = (
-        f"CASE WHEN v > 9 THEN 10 + (a + {doubled.format(low)} + {high}) % 10 ELSE (a + {doubled.format(low)}) % 10 END"
-    )
-    return f"CASE WHEN a < 10 THEN {plain} ELSE {twice} END"
+def _luhn_weight(char: str) -> int:
+    """Return what a character adds to the two sums."""
+    if not char.isalnum():
+        return 0
+    tens, ones = divmod(int(char, 36), 10)
+    return ones + _doubled(tens) + _BASE * (_doubled(ones) + tens)
+
+
+def _doubled(digit: int) -> int:
+    return sum(divmod(2 * digit, 10))
 
 
 def _listed(value: Value, name: str) -> Value:
     """Match the whole list as one pattern: an automaton, 20 times faster than IN over the 2,000 market codes."""
-    return boolean(f"regexp_full_match({value.sql}, '{'|'.join(codes(name))}')", value)
+    return _shaped(value, "|".join(codes(name)))
+
+
+def _shaped(value: Value, pattern: str) -> Value:
+    return boolean(f"regexp_full_match({value.sql}, '{pattern}')", value)
 
 
 @function("mic(value: text)", "boolean", "Whether it is an active market identifier code (ISO 10383).", group=_GROUP)
@@ -86,7 +105,7 @@ def _country(value: Value) -> Value:
     group=_GROUP,
 )
 def _cfi(value: Value) -> Value:
-    return boolean(f"regexp_full_match({value.sql}, '[ECDRFOSHIJKLTM][A-Z]{{5}}')", value)
+    return _shaped(value, "[ECDRFOSHIJKLTM][A-Z]{5}")
 
 
 @function(
@@ -96,21 +115,4 @@ def _cfi(value: Value) -> Value:
     group=_GROUP,
 )
 def _bic(value: Value) -> Value:
-    return boolean(f"regexp_full_match({value.sql}, '[A-Z0-9]{{4}}[A-Z]{{2}}[A-Z0-9]{{2}}([A-Z0-9]{{3}})?')", value)
-
-
-@function(
-    "uti(value: text)",
-    "boolean",
-    "Whether it has the form of a UTI (ISO 23897): an LEI, then up to 32 capitals and digits.",
-    group=_GROUP,
-)
-def _uti(value: Value) -> Value:
-    return shared(
-        value,
-        lambda raw: _checked(
-            raw,
-            f"regexp_full_match({raw.sql}, '[0-9A-Z]{{18}}(0[2-9]|[1-8][0-9]|9[0-8])[A-Z0-9]{{1,32}}')",
-            f"{_mod_97(f'left({raw.sql}, 20)')} = 1",
-        ),
-    )
+    return _shaped(value, "[A-Z0-9]{4}[A-Z]{2}[A-Z0-9]{2}([A-Z0-9]{3})?")
