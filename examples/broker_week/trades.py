@@ -13,6 +13,11 @@ OFF_VENUE = "XOFF"
 _OPENS, _SECONDS_OPEN = timedelta(hours=7, minutes=5), 8 * 3600 + 20 * 60
 _MICROSECONDS = 1_000_000
 _WORKING_DAYS = 5
+_ON_VENUE = 0.84
+_BOOKS = ("CASH", "PROGRAM", "FACILITATION")
+_CAPACITIES = ("DEAL",) * 50 + ("AOTC",) * 26 + ("MTCH",) * 24
+_ALGORITHMS = ("",) * 8 + ("ALGO1", "ALGO2", "ALGO3", "ALGO4")
+_SHORT_SALES = ("", "", "", "SESH", "SELL")
 
 
 class Trade(NamedTuple):
@@ -48,7 +53,7 @@ class Desk:
         clients: Sequence[Client],
     ) -> None:  # fmt: skip
         self._rng = random.Random(f"trades {seed}")
-        self._monday = monday
+        self._days = _days(monday)
         self._instruments = self._rng.sample(instruments, len(instruments))
         self._popularity = list(itertools.accumulate(1 / (rank + 2) for rank in range(len(instruments))))
         self._prices = [round(self._rng.lognormvariate(4, 0.8), 4) for _ in instruments]
@@ -60,42 +65,51 @@ class Desk:
         return (self._trade(number) for number in range(1, count + 1))
 
     def _trade(self, number: int) -> Trade:
-        rng = self._rng
-        position = bisect.bisect(self._popularity, rng.random() * self._popularity[-1])
-        instrument = self._instruments[min(position, len(self._instruments) - 1)]
+        pick, below = self._pick, self._below
+        rank = bisect.bisect(self._popularity, self._rng.random() * self._popularity[-1], hi=len(self._instruments) - 1)
+        instrument = self._instruments[rank]
         executed, booked, settles = self._times()
-        capacity = rng.choices(("DEAL", "AOTC", "MTCH"), (50, 26, 24))[0]
-        side = rng.choice("BS")
-        on_venue = rng.random() < 0.84  # noqa: PLR2004 (the share of the week's trades done on a venue)
+        capacity, side, on_venue = pick(_CAPACITIES), pick("BS"), self._rng.random() < _ON_VENUE
         return Trade(
             trade_id=f"W{number:08d}",
             version="1",
             action="NEW",
             executed_at=executed,
             booked_at=booked,
-            book=rng.choice(("CASH", "PROGRAM", "FACILITATION")),
-            trader=f"TR{rng.randrange(1, 13):02d}",
-            algo=rng.choices(("", f"ALGO{rng.randrange(1, 5)}"), (65, 35))[0],
+            book=pick(_BOOKS),
+            trader=f"TR{1 + below(12):02d}",
+            algo=pick(_ALGORITHMS),
             side=side,
             isin=instrument.isin,
-            quantity=str(max(1, int(rng.lognormvariate(4.5, 1.2)))),
-            price=f"{self._prices[self._instruments.index(instrument)] * rng.uniform(0.97, 1.03):.4f}",
+            quantity=str(1 + int(self._rng.lognormvariate(4.5, 1.2))),
+            price=f"{self._prices[rank] * (0.97 + 0.06 * self._rng.random()):.4f}",
             price_ccy=instrument.currency,
             venue=instrument.mic if on_venue else OFF_VENUE,
-            venue_tx_id=f"V{rng.randrange(10**11):011d}" if on_venue else "",
-            counterparty=rng.choice(self._counterparties),
-            client=rng.choice(self._clients) if capacity == "AOTC" else "",
+            venue_tx_id=f"V{below(10**11):011d}" if on_venue else "",
+            counterparty=pick(self._counterparties),
+            client=pick(self._clients) if capacity == "AOTC" else "",
             capacity=capacity,
-            short_sale=rng.choices(("", "SESH", "SELL"), (60, 20, 20))[0] if side == "S" and capacity != "AOTC" else "",
+            short_sale=pick(_SHORT_SALES) if capacity != "AOTC" and (side == "S" or below(40) == 0) else "",
             settlement_date=settles,
         )
 
     def _times(self) -> tuple[str, str, str]:
-        rng = self._rng
-        day = rng.randrange(_WORKING_DAYS)
-        midnight = datetime.combine(self._monday + timedelta(days=day), datetime.min.time())
-        executed = midnight + _OPENS + timedelta(microseconds=rng.randrange(_SECONDS_OPEN * _MICROSECONDS))
-        booked = executed.replace(microsecond=0) + timedelta(seconds=rng.randrange(60, 5_000))
-        over_weekend = 2 if day + 2 >= _WORKING_DAYS else 0
-        settles = midnight.date() + timedelta(days=2 + over_weekend)
-        return f"{executed.isoformat(timespec='microseconds')}Z", f"{booked.isoformat()}Z", settles.isoformat()
+        midnight, settles = self._days[self._below(_WORKING_DAYS)]
+        executed = midnight + _OPENS + timedelta(microseconds=self._below(_SECONDS_OPEN * _MICROSECONDS))
+        booked = executed.replace(microsecond=0) + timedelta(seconds=60 + self._below(5_000))
+        return f"{executed.isoformat(timespec='microseconds')}Z", f"{booked.isoformat()}Z", settles
+
+    def _below(self, count: int) -> int:
+        return int(self._rng.random() * count)
+
+    def _pick(self, values: Sequence[str]) -> str:
+        return values[int(self._rng.random() * len(values))]
+
+
+def _days(monday: date) -> list[tuple[datetime, str]]:
+    """Return midnight and settlement date (two working days later) of each day of the week."""
+    midnights = [datetime.combine(monday, datetime.min.time()) + timedelta(days=day) for day in range(_WORKING_DAYS)]
+    return [
+        (midnight, (midnight.date() + timedelta(days=2 + (2 if day + 2 >= _WORKING_DAYS else 0))).isoformat())
+        for day, midnight in enumerate(midnights)
+    ]

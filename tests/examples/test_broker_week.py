@@ -81,3 +81,9 @@ def test_concat_identifier() -> None:
     """The CONCAT identifier drops prefixes, marks and punctuation, and pads short names."""
     assert parties.concat_id(parties.Client("C", "Zoë", "de Vries", "1980-01-02", "IE")) == "IE19800102ZOE##VRIES"
     assert parties.concat_id(parties.Client("C", "Łucja", "O'Brien", "1999-12-31", "AT")) == "AT19991231LUCJAOBRIE"
+
+
+def test_some_purchases_are_marked_as_short_sales() -> None:
+    """The week has a few good rows that deserve a warning: purchases with a short-sale mark."""
+    trades, _ = _made()
+    assert 0 < sum(trade.side == "B" and trade.short_sale != "" for trade in trades) < 50
