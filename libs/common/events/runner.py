@@ -48,6 +48,8 @@ class RunChanged(Data):
     before: str
     after: str
     reason: str = ""
+    schedule_id: UUID | None = None
+    nominal_time: datetime | None = None
 
 
 class RunEnded(Data):
@@ -61,7 +63,10 @@ class RunEnded(Data):
     records_in: int | None = None
     records_out: int | None = None
     records_held: int | None = None
+    code: str = ""
     reason: str = ""
+    schedule_id: UUID | None = None
+    nominal_time: datetime | None = None
 
 
 class StepSealed(Data):
@@ -73,6 +78,7 @@ class StepSealed(Data):
     output: ObjectReference | None = None
     balance: dict[str, int] = Field(default_factory=dict)
     seconds: float
+    reused_from: UUID | None = None
 
 
 class StepFailed(Data):

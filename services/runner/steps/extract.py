@@ -1,0 +1,75 @@
+from libs.common.vocabulary.connections import FileConnector, PostgresConnector
+from libs.common.vocabulary.reports import FileSource, QuerySource
+from services.runner.commands.results import StepResult
+from services.runner.domain.ledger import Balance
+from services.runner.engines.errors import SourceError
+from services.runner.engines.sealing import Extract
+from services.runner.library import CONNECTOR
+from services.runner.sources.extract import extract_file, extract_query
+from services.runner.steps.job import Job
+from services.runner.steps.plan import dated
+
+_NAME = "extract.parquet"
+
+
+async def extract(job: Job) -> StepResult:
+    """Seal what the source holds now.
+
+    Raises:
+        DataPathError: the source could not be read.
+    """
+    started = job.tools.now()
+    source = job.plan.report.source
+    connector = await job.plan.spec("connector", source.connector_id, CONNECTOR)
+    if isinstance(source, FileSource) and isinstance(connector, FileConnector):
+        extracted = await job.patiently(lambda: _from_file(job, source, connector))
+    elif isinstance(source, QuerySource) and isinstance(connector, PostgresConnector):
+        extracted = await _from_database(job, source, connector)
+    else:
+        raise SourceError("connector-unfit", f"A {connector.kind} connector cannot serve a {source.kind} source.")
+    sealed = await job.workspace.keep(job.key("extract", _NAME), extracted.path)
+    return StepResult(
+        step="extract",
+        started_at=started,
+        balance=Balance(created=extracted.rows, records_out=extracted.rows),
+        outputs={"extract": sealed},
+        facts={"column_types": extracted.column_types, "rows": extracted.rows},
+        main="extract",
+    )
+
+
+async def _from_file(job: Job, source: FileSource, connector: FileConnector) -> Extract:
+    root = job.tools.sources.directory(job.run["tenant_id"], connector.root)
+    if root is None:
+        raise SourceError("root-undeclared", f"The operator has declared no source directory {connector.root!r}.")
+    return await extract_file(
+        job.tools.jobs,
+        root=root,
+        path=connector.path,
+        file=dated(source.file, job.run["business_date"]),
+        delimiter=source.delimiter,
+        schema=await job.plan.source_schema(),
+        target=job.place("extract") / _NAME,
+        timeout_seconds=job.tools.settings.step_timeout_seconds,
+    )
+
+
+async def _from_database(job: Job, source: QuerySource, connector: PostgresConnector) -> Extract:
+    # one lease for all tries: catalog lends once an attempt
+    secret = await job.tools.leases.secret(job.claim, "extract", source.connector_id)
+    schema = await job.plan.source_schema()
+
+    async def read() -> Extract:
+        return await extract_query(
+            job.tools.jobs,
+            connector=connector,
+            password=secret.get("password", ""),
+            query=source.query,
+            schema=schema,
+            business_date=job.run["business_date"],
+            as_of=job.run["as_of"],
+            target=job.place("extract") / _NAME,
+            policy=job.tools.policy,
+        )
+
+    return await job.patiently(read)

@@ -1,0 +1,113 @@
+import asyncio
+from pathlib import Path
+
+from libs.common.ids import derived_id
+from libs.common.objects import Sealed
+from libs.common.vocabulary.reports import Output, XmlOutput
+from libs.common.vocabulary.xsd import XsdSetSpec
+from services.runner.artifacts.placeholders import Hole, parse_parts
+from services.runner.artifacts.requests import RenderRequest
+from services.runner.commands.results import RenderedFile, StepResult
+from services.runner.domain.ledger import Balance
+from services.runner.engines.errors import RenderError
+from services.runner.engines.steps import render_artifact
+from services.runner.library import XSD_SET
+from services.runner.steps.job import Job
+from services.runner.steps.records import Sources, write_records
+
+
+async def render(job: Job) -> StepResult:
+    """Write the report's artifacts, and the file of all records that are not in them.
+
+    Raises:
+        DataPathError: see `services.runner.artifacts.render.render`; `unbalanced` when an artifact lacks records.
+    """
+    started = job.tools.now()
+    records = _expected(job)
+    place = job.place("render")
+    outputs = job.plan.report.outputs
+    made = await asyncio.gather(*(_artifact(job, output, place, number) for number, output in enumerate(outputs)))
+    short = [file.name for file in made if file.records != records]
+    if short:
+        raise RenderError("unbalanced", f"{', '.join(short)} does not hold the {records} records that are to go out.")
+    return StepResult(
+        step="render",
+        started_at=started,
+        balance=Balance(records_in=records, records_out=records),
+        outputs=await _not_out(job, place),
+        facts={"rows": records},
+        main="records",
+        artifacts=tuple(made),
+        destinations=job.plan.report.destinations,
+    )
+
+
+def _expected(job: Job) -> int:
+    rows = int(job.facts("transform")["rows"])
+    verdict = job.claim.verdicts.get("output")
+    return rows - int(verdict["verdict"]["held"]) if verdict else rows
+
+
+async def _artifact(job: Job, output: Output, place: Path, number: int) -> RenderedFile:
+    name = file_name(output.name, job.run["report_name"], job.run["business_date"].isoformat())
+    folder = place / str(number)  # a folder each: a child may write in its own only
+    folder.mkdir()
+    request = await _request(job, output, folder / "artifact")
+    timeout = job.tools.settings.step_timeout_seconds
+    made = await job.patiently(lambda: render_artifact(job.tools.jobs, request, timeout_seconds=timeout))
+    sealed = await job.workspace.keep(job.key("render", f"{number}.{output.format}"), made.path)
+    id_ = derived_id("artifact", str(job.run["id"]), name)
+    return RenderedFile(id=id_, name=name, format=output.format, sealed=sealed, records=made.rows)
+
+
+def file_name(template: str, report: str, business_date: str) -> str:
+    """Return an artifact's file name: `{report}` and `{business_date}` filled in.
+
+    Raises:
+        RenderError: `template-refused` for another placeholder.
+    """
+    values = {"report": report, "business_date": business_date}
+    parts = parse_parts(template, values)
+    name = "".join(values[part.name] if isinstance(part, Hole) else part for part in parts)
+    return name.replace("/", "_").replace("\\", "_")
+
+
+async def _request(job: Job, output: Output, target: Path) -> RenderRequest:
+    transformed = await job.output("transform", "records")
+    if transformed is None:
+        raise RenderError("records-missing", "The sealed records are gone.")
+    failures = await job.output("validate_output", "failures")
+    return RenderRequest(
+        transformed=transformed,
+        target_schema=await job.plan.target_schema(),
+        failures=(failures,) if failures else (),
+        output=output,
+        xsd_set=await _xsd_set(job, output),
+        target=target,
+        report=job.run["report_name"],
+        run_id=str(job.run["id"]),
+        business_date=job.run["business_date"],
+        as_of=job.run["as_of"],
+        created=job.run["created_at"],
+        memory=job.tools.settings.engine_memory,
+        threads=job.tools.settings.engine_threads,
+    )
+
+
+async def _xsd_set(job: Job, output: Output) -> XsdSetSpec | None:
+    if not isinstance(output, XmlOutput) or output.xsd_set_id is None:
+        return None
+    return await job.plan.spec("xsd_set", output.xsd_set_id, XSD_SET)
+
+
+async def _not_out(job: Job, place: Path) -> dict[str, Sealed]:
+    sources = Sources(
+        failures=await job.output("validate", "failures"),
+        dispositions=await job.output("transform", "dispositions"),
+        faults=await job.output("transform", "faults"),
+        output_failures=await job.output("validate_output", "failures"),
+    )
+    target = place / "not-out.parquet"
+    if not await asyncio.to_thread(write_records, sources, target):
+        return {}
+    return {"records": await job.workspace.keep(job.key("render", target.name), target)}

@@ -1,0 +1,42 @@
+"""Asking for a verdict: what the validator may read, where it may write, until when."""
+
+from dataclasses import asdict
+from datetime import timedelta
+
+from libs.common.events.runner import ObjectReference, ValidationRequested
+from libs.common.ids import derived_id
+from libs.common.objects import Sealed
+from services.runner.commands.verdicts import granted_prefix
+from services.runner.domain.steps import PHASES
+from services.runner.steps.job import Job
+
+
+def request_for(job: Job, step: str, dataset: Sealed, rows: int) -> ValidationRequested:
+    """Return the signed request for a validation step over a sealed dataset."""
+    run, report, tools = job.run, job.plan.report, job.tools
+    phase = PHASES[step]
+    reference = ObjectReference(**asdict(dataset))
+    grant = tools.signer.grant(
+        run["tenant_id"],
+        run["id"],
+        phase,
+        reads=(reference,),
+        writes=granted_prefix(run, step),
+        expires=tools.now() + timedelta(seconds=tools.settings.validation_timeout_seconds),
+    )
+    schema = report.source_schema_id if phase == "input" else report.target_schema_id
+    return ValidationRequested(
+        run_id=run["id"],
+        request_id=derived_id("validation", str(run["id"]), phase, str(job.claim.fence)),
+        phase="input" if phase == "input" else "output",
+        report_id=run["report_id"],
+        business_date=run["business_date"],
+        as_of=run["as_of"],
+        schema_version=job.plan.reference("schema", schema),
+        rules=report.rules,
+        rules_of=run["rules_of"],
+        business_key=report.business_key,
+        dataset=reference,
+        rows=rows,
+        grant=grant,
+    )

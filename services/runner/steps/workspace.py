@@ -1,0 +1,92 @@
+"""Work in progress on the local disk: what was made or fetched here once is not fetched again."""
+
+import asyncio
+import os
+import shutil
+import time
+from pathlib import Path
+from uuid import UUID
+
+from libs.common.objects import Objects, Sealed
+
+_IDLE_SECONDS = 900.0
+
+
+class Workspace:
+    """One run's directory; sealed files in it are known by their content's hash."""
+
+    def __init__(self, objects: Objects, directory: Path) -> None:
+        self._objects = objects
+        self._directory = directory
+        self._known: dict[str, Path] = {}
+        self.used_at = time.monotonic()
+
+    def place(self, step: str, attempt: int) -> Path:
+        """Return an empty directory for an attempt at a step."""
+        directory = self._directory / f"{step}-{attempt}"
+        if directory.exists():
+            shutil.rmtree(directory)
+        directory.mkdir(parents=True)
+        return directory
+
+    async def keep(self, key: str, path: Path) -> Sealed:
+        """Seal a local file in the object store."""
+        sealed = await self._objects.put_file(key, path)
+        self._known[sealed.sha256] = path
+        return sealed
+
+    async def file(self, sealed: Sealed) -> Path:
+        """Return a sealed file as a local one.
+
+        Raises:
+            ObjectMissingError, ObjectAlteredError: the store has lost or changed it.
+        """
+        known = self._known.get(sealed.sha256)
+        if known is None:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            known = self._directory / f"{sealed.sha256}{Path(sealed.key).suffix}"
+            await self._objects.fetch(sealed.key, sealed.sha256, known)
+            self._known[sealed.sha256] = known
+        return known
+
+    def remove(self) -> None:
+        """Delete the directory."""
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+class Workspaces:
+    """This process's workspaces, by run."""
+
+    def __init__(self, objects: Objects, scratch: Path) -> None:
+        self._objects = objects
+        self._home = scratch / str(os.getpid())
+        self._open: dict[UUID, Workspace] = {}
+
+    def prepare(self) -> None:
+        """Make this process's directory and delete those of processes that are gone."""
+        self._home.parent.mkdir(parents=True, exist_ok=True)
+        for left in self._home.parent.iterdir():
+            if left.name.isdigit() and (left == self._home or not Path(f"/proc/{left.name}").exists()):
+                shutil.rmtree(left, ignore_errors=True)
+        self._home.mkdir(mode=0o700, exist_ok=True)
+
+    def of(self, run_id: UUID) -> Workspace:
+        """Return a run's workspace."""
+        found = self._open.setdefault(run_id, Workspace(self._objects, self._home / str(run_id)))
+        found.used_at = time.monotonic()
+        return found
+
+    async def drop(self, run_id: UUID) -> None:
+        """Delete a run's workspace: it has ended, or another worker has it."""
+        if (found := self._open.pop(run_id, None)) is not None:
+            await asyncio.to_thread(found.remove)
+
+    async def tidy(self) -> None:
+        """Delete what nobody used for a while; it is in the object store."""
+        limit = time.monotonic() - _IDLE_SECONDS
+        for run_id in [run_id for run_id, workspace in self._open.items() if workspace.used_at < limit]:
+            await self.drop(run_id)
+
+    def close(self) -> None:
+        """Delete this process's directory."""
+        shutil.rmtree(self._home, ignore_errors=True)

@@ -1,0 +1,113 @@
+"""What belongs to a run: steps, balances, verdicts, artifacts, deliveries, progress."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Table, insert, select, update
+
+from libs.common.database.transaction import Row, Transaction
+from services.runner.domain.ledger import Balance
+from services.runner.domain.steps import STEPS
+from services.runner.store.tables import artifact, delivery, ledger, progress, step, validation
+
+_PROGRESS = """
+INSERT INTO progress (tenant_id, run_id, position, name, at, data)
+SELECT $1, $2, coalesce(max(position), 0) + 1, $3, $4, $5 FROM progress WHERE tenant_id = $1 AND run_id = $2
+"""
+
+
+async def _of(tx: Transaction, table: Table, run_id: UUID, *order: Any) -> Sequence[Row]:
+    return await tx.rows(select(table).where(table.c.run_id == run_id).order_by(*order))
+
+
+async def steps(tx: Transaction, run_id: UUID) -> Sequence[Row]:
+    """Return a run's ended steps, oldest first."""
+    rows = await _of(tx, step, run_id, step.c.ended_at)
+    return sorted(rows, key=lambda row: STEPS.index(row["step"]))
+
+
+async def add_step(tx: Transaction, run_id: UUID, name: str, **values: Any) -> None:
+    """Add a step that has ended."""
+    await tx.execute(insert(step).values(tenant_id=tx.tenant_id, run_id=run_id, step=name, **values))
+
+
+async def balances(tx: Transaction, run_id: UUID) -> list[tuple[str, Balance]]:
+    """Return a run's balances by step, in order."""
+    rows = await _of(tx, ledger, run_id, ledger.c.position)
+    return [(row["step"], Balance(**{name: row[name] for name in Balance.__slots__})) for row in rows]
+
+
+async def add_balance(tx: Transaction, run_id: UUID, name: str, balance: Balance) -> None:
+    """Add a step's balance."""
+    values = {"tenant_id": tx.tenant_id, "run_id": run_id, "position": STEPS.index(name) + 1, "step": name}
+    await tx.execute(insert(ledger).values(**values, **balance.as_dict()))
+
+
+async def validations(tx: Transaction, run_id: UUID) -> dict[str, Row]:
+    """Return a run's validations by phase."""
+    return {row["phase"]: row for row in await _of(tx, validation, run_id, validation.c.phase)}
+
+
+async def add_validation(tx: Transaction, run_id: UUID, phase: str, **values: Any) -> None:
+    """Add a validation that was asked for (or is taken over from another run)."""
+    await tx.execute(insert(validation).values(tenant_id=tx.tenant_id, run_id=run_id, phase=phase, **values))
+
+
+async def end_validation(tx: Transaction, run_id: UUID, request_id: UUID, status: str, verdict: Any) -> bool:
+    """Record a verdict once; return whether the request was open."""
+    columns = validation.c
+    statement = (
+        update(validation)
+        .where(columns.run_id == run_id, columns.request_id == request_id, columns.status == "requested")
+        .values(status=status, ended_at=tx.context.now, verdict=verdict)
+    )
+    return await tx.execute(statement) == 1
+
+
+async def artifacts(tx: Transaction, run_id: UUID) -> Sequence[Row]:
+    """Return a run's artifacts."""
+    return await _of(tx, artifact, run_id, artifact.c.name)
+
+
+async def artifact_of(tx: Transaction, artifact_id: UUID) -> Row | None:
+    """Return an artifact, or None."""
+    return await tx.row(select(artifact).where(artifact.c.id == artifact_id))
+
+
+async def add_artifact(tx: Transaction, **values: Any) -> None:
+    """Add a rendered artifact."""
+    await tx.execute(insert(artifact).values(tenant_id=tx.tenant_id, created_at=tx.context.now, **values))
+
+
+async def deliveries(tx: Transaction, run_id: UUID) -> Sequence[Row]:
+    """Return a run's deliveries."""
+    return await _of(tx, delivery, run_id, delivery.c.created_at, delivery.c.id)
+
+
+async def add_delivery(tx: Transaction, **values: Any) -> None:
+    """Add a delivery that is to be made."""
+    await tx.execute(
+        insert(delivery).values(tenant_id=tx.tenant_id, created_at=tx.context.now, status="pending", **values)
+    )
+
+
+async def end_delivery(tx: Transaction, delivery_id: UUID, status: str, **values: Any) -> bool:
+    """End a pending delivery; return whether it was pending."""
+    columns = delivery.c
+    statement = update(delivery).where(columns.id == delivery_id, columns.status == "pending")
+    return await tx.execute(statement.values(status=status, ended_at=tx.context.now, **values)) == 1
+
+
+async def add_progress(tx: Transaction, run_id: UUID, name: str, data: Any) -> None:
+    """Add what followers see; the caller holds the run's row."""
+    await tx.connection.execute(_PROGRESS, tx.tenant_id, run_id, name, tx.context.now, data)
+
+
+async def progress_after(tx: Transaction, run_id: UUID, position: int) -> Sequence[Row]:
+    """Return what followers have not seen yet, at most 500."""
+    columns = progress.c
+    statement = select(columns.position, columns.name, columns.at, columns.data)
+    return await tx.rows(
+        statement.where(columns.run_id == run_id, columns.position > position).order_by(columns.position).limit(500)
+    )

@@ -1,0 +1,84 @@
+"""Runs in the database."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Text, any_, bindparam, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import NotFound
+from services.runner.store.tables import run
+
+_R = run.c
+_ENDED_WELL = ["succeeded", "partial"]
+
+
+async def add(tx: Transaction, **values: Any) -> bool:
+    """Add a run; return whether it was new."""
+    statement = insert(run).values(tenant_id=tx.tenant_id, created_at=tx.context.now, **values)
+    return await tx.execute(statement) == 1
+
+
+async def find(tx: Transaction, run_id: UUID) -> Row:
+    """Return a run.
+
+    Raises:
+        NotFound: the tenant has no such run.
+    """
+    return _one(await tx.row(select(run).where(_R.id == run_id)))
+
+
+async def lock(tx: Transaction, run_id: UUID) -> Row:
+    """Return a run, held against other changes until we commit.
+
+    Raises:
+        NotFound: the tenant has no such run.
+    """
+    return _one(await tx.row(select(run).where(_R.id == run_id).with_for_update()))
+
+
+def _one(row: Row | None) -> Row:
+    if row is None:
+        raise NotFound("There is no such run.")
+    return row
+
+
+async def exists(tx: Transaction, run_id: UUID) -> bool:
+    """Say whether the tenant has a run of that id."""
+    return await tx.value(select(_R.id).where(_R.id == run_id)) is not None
+
+
+async def change(tx: Transaction, run_id: UUID, *, status: str, fence: int, **values: Any) -> bool:
+    """Change a run if it still has this status and this fence; return whether it had."""
+    statement = update(run).where(_R.id == run_id, _R.status == status, _R.fence == fence).values(**values)
+    return await tx.execute(statement) == 1
+
+
+async def unended(tx: Transaction, status: str | None = None) -> Sequence[UUID]:
+    """Return the ids of the tenant's runs that have not ended, or of those in one status."""
+    statement = select(_R.id).where(_R.lease_until.is_not(None))
+    rows = await tx.rows(statement.where(_R.status == status) if status else statement)
+    return [row["id"] for row in rows]
+
+
+async def last_ended(tx: Transaction, report_id: UUID, business_date: Any, *, well: bool) -> Row | None:
+    """Return the newest ended run of a report for a date; `well` asks for one that came to its end."""
+    columns = _R
+    statement = select(run).where(
+        columns.report_id == report_id, columns.business_date == business_date, columns.ended_at.is_not(None)
+    )
+    if well:
+        statement = statement.where(columns.status == _any(_ENDED_WELL))
+    return await tx.row(statement.order_by(columns.created_at.desc(), columns.id.desc()).limit(1))
+
+
+def _any(values: list[str]) -> Any:
+    return any_(bindparam(None, values, type_=ARRAY(Text)))
+
+
+async def children(tx: Transaction, run_id: UUID) -> Sequence[UUID]:
+    """Return the ids of the reruns of a run, oldest first."""
+    rows = await tx.rows(select(_R.id).where(_R.parent_id == run_id).order_by(_R.created_at, _R.id))
+    return [row["id"] for row in rows]
