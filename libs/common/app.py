@@ -102,6 +102,7 @@ async def running(service: Service) -> AsyncIterator[Runtime]:
         runtime = Runtime(settings, database, bus, Objects(settings.objects), IdentityState(), stop)
         _start_common_workers(service, runtime)
         await stack.enter_async_context(service.workers(runtime))
+        stack.push_async_callback(_cancel, stop)  # before the workers' resources are closed under them
         yield runtime
 
 
@@ -110,8 +111,15 @@ async def _stoppable_tasks() -> AsyncIterator[asyncio.TaskGroup]:
     """Yield a task group whose tasks are cancelled when the service ends."""
     async with asyncio.TaskGroup() as tasks:
         yield tasks
-        for task in list(tasks._tasks):  # noqa: SLF001 - the group has no public way to cancel its tasks
-            task.cancel()
+        await _cancel(tasks)
+
+
+async def _cancel(tasks: asyncio.TaskGroup) -> None:
+    running_tasks = list(tasks._tasks)  # noqa: SLF001 - the group has no public way to cancel its tasks
+    for task in running_tasks:
+        task.cancel()
+    if running_tasks:
+        await asyncio.wait(running_tasks, timeout=5)
 
 
 def _start_common_workers(service: Service, runtime: Runtime) -> None:
