@@ -64,7 +64,7 @@ class GrantRevoked(Data):
 
     grant_id: UUID
     subject: str
-    reason: Literal["logout", "reuse", "disabled", "secret-rotated", "deleted", "suspended"]
+    reason: Literal["logout", "reuse", "disabled", "secret-rotated", "deleted", "suspended", "revoked"]
     until: datetime
 
 

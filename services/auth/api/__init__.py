@@ -1,0 +1,19 @@
+"""The routes of auth."""
+
+from services.auth.api import clients, grants, metadata, oauth, people, roles, sessions, tenants
+
+ROUTERS = (
+    oauth.ROUTER,
+    metadata.ROUTER,
+    sessions.PUBLIC,
+    sessions.OWN,
+    tenants.PLATFORM,
+    tenants.ROUTER,
+    people.CREATING,
+    people.ROUTER,
+    roles.ROUTER,
+    roles.PERMISSIONS,
+    clients.SECRETS,
+    clients.ROUTER,
+    grants.ROUTER,
+)

@@ -1,0 +1,53 @@
+"""What anybody may know: public keys (RFC 7517) and where things are (RFC 8414, OpenID Connect Discovery)."""
+
+from typing import Any
+
+from fastapi import Request, Response
+
+from libs.common.context import Context
+from libs.common.http.door import OpenDoor
+from libs.common.identity.verifier import ALGORITHM
+from libs.common.ids import SYSTEM_TENANT
+from services.auth.api.oauth import GRANT_TYPES
+from services.auth.api.shapes import answer
+from services.auth.permissions import CATALOGUE
+from services.auth.store import keys
+
+ROUTER = OpenDoor("/.well-known", tag="metadata")
+_CACHED = {"Cache-Control": "public, max-age=300"}
+
+
+@ROUTER.get("/jwks.json", name="jwks")
+async def jwks(request: Request) -> Response:
+    """Return the public keys: those that sign, will sign, and did until a moment ago."""
+    async with request.app.state.database.transaction(Context(SYSTEM_TENANT, "anonymous")) as tx:
+        known = await keys.all_keys(tx)
+    return answer({"keys": [row["jwk"] for row in known]}, 200, _CACHED)
+
+
+@ROUTER.get("/oauth-authorization-server", name="oauth_metadata")
+async def oauth_authorization_server(request: Request) -> Response:
+    """Describe the authorization server (RFC 8414)."""
+    return answer(_description(request), 200, _CACHED)
+
+
+@ROUTER.get("/openid-configuration", name="openid_configuration")
+async def openid_configuration(request: Request) -> Response:
+    """Describe the issuer to clients that look here for its keys."""
+    subjects = {"subject_types_supported": ["public"], "id_token_signing_alg_values_supported": [ALGORITHM]}
+    return answer({**_description(request), **subjects}, 200, _CACHED)
+
+
+def _description(request: Request) -> dict[str, Any]:
+    issuer = request.app.state.runtime.settings.public_url
+    return {
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/oauth2/token",
+        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "grant_types_supported": list(GRANT_TYPES),
+        "response_types_supported": [],
+        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
+        "scopes_supported": sorted(
+            f"{resource}:{action}" for resource, actions in CATALOGUE.items() for action in actions
+        ),
+    }

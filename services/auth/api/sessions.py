@@ -1,0 +1,75 @@
+"""Coming and going: the set-up link, login, logout, who am I."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import Depends, Request, Response
+
+from libs.common.http.door import Caller, Door, OpenDoor, Tx, authenticate
+from services.auth import domain
+from services.auth.api.shapes import Body, Email, Name, Password, answer, doorway, token_answer
+from services.auth.commands import grants
+from services.auth.store import accounts
+from services.auth.store import grants as stored
+
+PUBLIC = OpenDoor("/v1", tag="sessions")
+OWN = Door("/v1", tag="sessions")
+
+
+class Login(Body):
+    """An address and its password; the tenant where there are several."""
+
+    email: Email
+    password: Password
+    tenant: UUID | None = None
+
+
+class Setup(Body):
+    """The one-time link's token, the first tenant and its owner."""
+
+    token: Password
+    tenant_name: Name
+    email: Email
+    name: Name
+    password: Password
+
+
+@PUBLIC.post("/login", name="login")
+async def login(request: Request, body: Login) -> Response:
+    """Log in; the answer is the same for a wrong password and an unknown address."""
+    email = domain.normalise_email(body.email)
+    tokens = await doorway(request).login(email, body.password, body.tenant)
+    return token_answer(tokens, tenant_id=tokens.access.tenant_id)
+
+
+@PUBLIC.post("/setup", status_code=201, name="set_up")
+async def set_up(request: Request, body: Setup) -> Response:
+    """Make the first tenant with its owner; the link works once."""
+    email = domain.normalise_email(body.email)
+    password = domain.require_good_password(body.password, email)
+    owner, tokens = await doorway(request).set_up(body.token, body.tenant_name, email, body.name, password)
+    return token_answer(tokens, 201, tenant_id=tokens.access.tenant_id, user_id=owner)
+
+
+@OWN.post("/logout", status_code=204, name="logout", dependencies=[Depends(authenticate)])
+async def logout(tx: Tx, caller: Caller) -> Response:
+    """Void the caller's own tokens."""
+    await grants.revoke_one(tx, caller.grant_id, "logout")
+    return Response(status_code=204)
+
+
+@OWN.get("/me", name="me", dependencies=[Depends(authenticate)])
+async def me(tx: Tx, caller: Caller) -> Response:
+    """Say who asks, where and with which permissions."""
+    tenant = await accounts.find_tenant(tx)
+    kind, _, id_ = caller.subject.partition(":")
+    find = accounts.find_member if kind == "user" else stored.find_client
+    row = await find(tx, UUID(id_))
+    content: dict[str, Any] = {
+        "kind": kind,
+        **{name: value for name, value in dict(row).items() if name in ("id", "name", "email", "roles")},
+        "tenant": {"id": tenant["tenant_id"], "name": tenant["name"]},
+        "grant_id": caller.grant_id,
+        "permissions": sorted(caller.permissions),
+    }
+    return answer(content)

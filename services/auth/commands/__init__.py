@@ -1,0 +1,1 @@
+"""What auth does, each inside the door's transaction."""

@@ -1,0 +1,135 @@
+"""Grants: the reason why somebody holds tokens. Revoking one voids them all."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+from uuid import UUID, uuid4
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Conflict, NotFound
+from libs.common.events.auth import GrantRevoked, LoginFailed, SessionOpened
+from services.auth import domain
+from services.auth.commands import roles
+from services.auth.opaque import RefreshToken
+from services.auth.store import accounts, grants
+
+Reason = Literal["logout", "reuse", "disabled", "secret-rotated", "deleted", "suspended", "revoked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Somebody who may have an access token now."""
+
+    subject: str
+    grant_id: UUID
+    permissions: frozenset[str]
+    refresh: RefreshToken | None = None
+
+
+async def open_login(
+    tx: Transaction, user_id: UUID, method: Literal["password", "setup"], lifetime: timedelta
+) -> Entry:
+    """Open a grant for a member who has just proven who they are."""
+    member = await accounts.find_member(tx, user_id)
+    subject, grant_id = f"user:{user_id}", uuid4()
+    expires = tx.context.now + lifetime
+    await grants.add_grant(tx, grant_id, subject, method, expires)
+    refresh = RefreshToken.make(tx.tenant_id, grant_id)
+    await grants.add_refresh_token(tx, grant_id, refresh.digest, expires)
+    opened = SessionOpened(grant_id=grant_id, subject=subject, method=method, address=tx.context.address)
+    await tx.emit("session.opened", opened, entity=grant_id)
+    return Entry(subject, grant_id, await roles.permissions_of(tx, member["roles"]), refresh)
+
+
+async def refresh(tx: Transaction, presented: RefreshToken, scope: str | None) -> Entry | None:
+    """Exchange a refresh token for the next one; None where it is refused.
+
+    A token that was used before is stolen or was: its grant is revoked with all that came of it. The transaction must
+    be committed either way.
+
+    Raises:
+        Invalid: the scope asks for more than there is; the token stays usable.
+    """
+    grant = await grants.lock_grant(tx, presented.grant_id)
+    token = await grants.find_refresh_token(tx, presented.grant_id, presented.digest)
+    if grant is None or token is None:
+        return await _refused(tx, grant, "unknown")
+    if token["used_at"] is not None and grant["revoked_at"] is None:
+        await revoke(tx, grant, "reuse")
+    if token["used_at"] is not None:
+        return await _refused(tx, grant, "reused")
+    if grant["revoked_at"] is not None:
+        return await _refused(tx, grant, "disabled")
+    if token["expires_at"] <= tx.context.now:
+        return await _refused(tx, grant, "expired")
+    held = await _held(tx, grant["subject"])
+    if held is None:
+        return await _refused(tx, grant, "disabled")
+    return await _exchange(tx, grant, token, presented, domain.narrowed(held, scope))
+
+
+async def _held(tx: Transaction, subject: str) -> frozenset[str] | None:
+    """Return what a user may do now, or None where they or their tenant are shut out."""
+    if (await accounts.find_tenant(tx))["status"] != "active":
+        return None
+    member = await accounts.find_member(tx, UUID(subject.removeprefix("user:")))
+    return await roles.permissions_of(tx, member["roles"]) if member["status"] == "active" else None
+
+
+async def _exchange(
+    tx: Transaction, grant: Row, token: Row, presented: RefreshToken, permissions: frozenset[str]
+) -> Entry:
+    following = RefreshToken.make(tx.tenant_id, grant["id"])
+    await grants.use_refresh_token(tx, grant["id"], presented.digest)
+    await grants.add_refresh_token(tx, grant["id"], following.digest, token["expires_at"])
+    await grants.touch_grant(tx, grant["id"])
+    opened = SessionOpened(
+        grant_id=grant["id"], subject=grant["subject"], method="refresh_token", address=tx.context.address
+    )
+    await tx.emit("session.opened", opened, entity=grant["id"])
+    return Entry(grant["subject"], grant["id"], permissions, following)
+
+
+async def _refused(
+    tx: Transaction, grant: Row | None, reason: Literal["unknown", "reused", "expired", "disabled"]
+) -> Entry | None:
+    """Announce a refused refresh in the tenant of its grant; an invented tenant has no trail."""
+    if grant is not None:
+        address = tx.context.address
+        failed = LoginFailed(method="refresh_token", reason=reason, subject=grant["subject"], address=address)
+        await tx.emit("session.failed", failed, entity=grant["id"])
+    return None
+
+
+async def revoke(tx: Transaction, grant: Row, reason: Reason) -> None:
+    """Void all tokens of a locked grant, at once and everywhere."""
+    until = domain.revocation_end(tx.context.now)
+    await grants.end_grant(tx, grant["id"], until)
+    void = GrantRevoked(grant_id=grant["id"], subject=grant["subject"], reason=reason, until=until)
+    await tx.emit("grant.revoked", void, entity=grant["id"])
+
+
+async def revoke_all(tx: Transaction, subject: str, reason: Reason) -> None:
+    """Void all tokens of a user."""
+    for grant in await grants.live_grants(tx, subject):
+        await revoke(tx, grant, reason)
+
+
+async def revoke_one(tx: Transaction, id: UUID, reason: Reason) -> None:  # noqa: A002
+    """Void all tokens of a grant of the tenant; a client goes on under another grant.
+
+    Raises:
+        NotFound: there is no such grant.
+        Conflict: it is revoked already.
+    """
+    grant = await grants.lock_grant(tx, id)
+    if grant is None:
+        raise NotFound("There is no such grant.")
+    if grant["revoked_at"] is not None:
+        raise Conflict("The grant is revoked already.", type="grant-revoked")
+    await revoke(tx, grant, reason)
+    kind, _, owner = grant["subject"].partition(":")
+    if kind == "client":
+        following = uuid4()
+        await grants.add_grant(tx, following, grant["subject"], "client_credentials", None)
+        await grants.change_client(tx, UUID(owner), grant_id=following)

@@ -1,0 +1,143 @@
+"""Tenants and their people. Events carry ids, never addresses or names of persons."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Conflict, Forbidden
+from libs.common.events.auth import TenantChanged, UserChanged
+from libs.common.http.door import require_revision
+from libs.common.identity.principal import Principal
+from libs.common.ids import SYSTEM_TENANT
+from services.auth import domain
+from services.auth.commands import grants, roles
+from services.auth.store import accounts
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody to be made a user: a normalised address, a name, the hash of a password."""
+
+    email: str
+    name: str
+    password_hash: str
+
+
+async def create(tx: Transaction, name: str, owner: Person) -> UUID:
+    """Make the transaction's tenant, with its first owner; returns the owner's id."""
+    await accounts.add_tenant(tx, name)
+    created = TenantChanged(tenant_id=tx.tenant_id, name=name, status="active")
+    await tx.emit("tenant.created", created, entity=tx.tenant_id)
+    return await add_user(tx, owner, ["owner"])
+
+
+async def set_status(tx: Transaction, status: Literal["active", "suspended"]) -> None:
+    """Suspend the transaction's tenant, which voids its tokens everywhere, or resume it.
+
+    Raises:
+        NotFound: there is no such tenant.
+        Conflict: it is in that state already, or is the system tenant.
+    """
+    row = await accounts.find_tenant(tx, lock=True)
+    if tx.tenant_id == SYSTEM_TENANT or row["status"] == status:
+        raise Conflict(f"The tenant is {row['status']}.", type="tenant-state")
+    await accounts.set_tenant_status(tx, status)
+    event = "tenant.suspended" if status == "suspended" else "tenant.resumed"
+    changed = TenantChanged(tenant_id=tx.tenant_id, name=row["name"], status=status)
+    await tx.emit(event, changed, entity=tx.tenant_id)
+
+
+async def invite(tx: Transaction, caller: Principal, person: Person, names: Sequence[str]) -> UUID:
+    """Add a user on a caller's behalf.
+
+    Raises:
+        Invalid: a role does not exist.
+        Forbidden: a role is not the caller's to give.
+        Conflict: the tenant has a user of that address.
+    """
+    domain.require_assignable(caller.permissions, await roles.require_roles(tx, names))
+    return await add_user(tx, person, names)
+
+
+async def add_user(tx: Transaction, person: Person, names: Sequence[str]) -> UUID:
+    """Add a user. Somebody who has the address already keeps their password and becomes a member here too.
+
+    Raises:
+        Conflict: the tenant has a user of that address.
+    """
+    id = await accounts.ensure_identity(tx, uuid4(), person.email, person.password_hash)  # noqa: A001
+    await accounts.add_member(tx, id, person.name, names)
+    after = {"roles": list(names), "status": "active"}
+    await tx.emit("user.created", UserChanged(user_id=id, after=after), entity=id)
+    return id
+
+
+async def change_user(
+    tx: Transaction,
+    caller: Principal,
+    id: UUID,  # noqa: A002
+    revision: int,
+    name: str,
+    names: Sequence[str],
+) -> None:
+    """Give a user another name or other roles.
+
+    Raises:
+        NotFound: there is no such user.
+        PreconditionFailed: they changed in between.
+        Invalid: a role does not exist.
+        Forbidden: a role is not the caller's to give or take, or the user is the caller.
+        Conflict: the tenant would have no owner.
+    """
+    owners = await accounts.lock_owners(tx)
+    row = await accounts.find_member(tx, id, lock=True)
+    require_revision(revision, row["revision"])
+    if set(names) != set(row["roles"]):
+        await _require_change_of_roles(tx, caller, row, names)
+        _require_owner(owners, id, stays="owner" in names)
+    await accounts.change_member(tx, id, name=name, roles=list(names))
+    changed = UserChanged(user_id=id, before={"roles": list(row["roles"])}, after={"roles": list(names)})
+    await tx.emit("user.updated", changed, entity=id)
+
+
+async def _require_change_of_roles(tx: Transaction, caller: Principal, row: Row, names: Sequence[str]) -> None:
+    if caller.subject == f"user:{row['id']}":
+        raise Forbidden("Nobody changes their own roles.", type="own-roles")
+    before = await roles.permissions_of(tx, row["roles"])
+    domain.require_assignable(caller.permissions, await roles.require_roles(tx, names), before)
+
+
+async def set_user_status(
+    tx: Transaction,
+    caller: Principal,
+    id: UUID,  # noqa: A002
+    status: Literal["active", "disabled"],
+) -> None:
+    """Disable a user, which voids their tokens, or enable them again.
+
+    Raises:
+        NotFound: there is no such user.
+        Forbidden: the user may do more than the caller, or is the caller.
+        Conflict: they are in that state already, or are the last owner.
+    """
+    owners = await accounts.lock_owners(tx)
+    row = await accounts.find_member(tx, id, lock=True)
+    if caller.subject == f"user:{id}":
+        raise Forbidden("Nobody disables themselves.", type="own-status")
+    domain.require_assignable(caller.permissions, await roles.permissions_of(tx, row["roles"]))
+    if row["status"] == status:
+        raise Conflict(f"The user is {status} already.", type="user-state")
+    if status == "disabled":
+        _require_owner(owners, id, stays=False)
+        await grants.revoke_all(tx, f"user:{id}", "disabled")
+    await accounts.change_member(tx, id, status=status)
+    before: dict[str, Any] = {"status": row["status"]}
+    event = "user.disabled" if status == "disabled" else "user.updated"
+    await tx.emit(event, UserChanged(user_id=id, before=before, after={"status": status}), entity=id)
+
+
+def _require_owner(owners: Sequence[UUID], id: UUID, *, stays: bool) -> None:  # noqa: A002
+    if not stays and list(owners) == [id]:
+        raise Conflict("A tenant keeps at least one active owner.", type="last-owner")

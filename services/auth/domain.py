@@ -1,0 +1,152 @@
+"""What auth decides, without I/O and without a clock."""
+
+import ipaddress
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from libs.common.errors import FieldProblem, Forbidden, Invalid, TooManyRequests
+from services.auth.permissions import PLATFORM, covers, covers_all
+
+WINDOW = timedelta(minutes=15)
+ACCOUNT_FAILURES = 5
+ADDRESS_FAILURES = 100
+TOKEN_SECONDS = 300
+"""The longest life of an access token; after it a revocation or a retired key says nothing any more."""
+
+_CLOCK_LEEWAY = timedelta(seconds=10)
+_EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f.]+(\.[^\s@\x00-\x1f\x7f.]+)*")
+_MAX_EMAIL = 254
+_MIN_PASSWORD, _MAX_PASSWORD = 15, 1024
+_MIN_DISTINCT = 5
+_MIN_NAME_IN_PASSWORD = 4
+
+
+def normalise_email(text: str) -> str:
+    """Return the address as accounts are found by: NFKC, no outer spaces, case folded.
+
+    Raises:
+        Invalid: it is no address.
+    """
+    address = unicodedata.normalize("NFKC", text).strip().casefold()
+    if len(address) > _MAX_EMAIL or not _EMAIL.fullmatch(address):
+        raise Invalid("The e-mail address is not valid.", fields=[FieldProblem("/email", "is no e-mail address")])
+    return address
+
+
+def normalise_password(text: str) -> str:
+    """Return the password as it is hashed: NFKC, nothing trimmed or cut (NIST SP 800-63B-4)."""
+    return unicodedata.normalize("NFKC", text)
+
+
+def require_good_password(password: str, email: str) -> str:
+    """Return the normalised password.
+
+    Raises:
+        Invalid: it is too short, too long or too easy to guess; says why.
+    """
+    text = normalise_password(password)
+    fault = _password_fault(text, email)
+    if fault:
+        raise Invalid("The password cannot be used.", fields=[FieldProblem("/password", fault)])
+    return text
+
+
+def _password_fault(text: str, email: str) -> str | None:
+    if not _MIN_PASSWORD <= len(text) <= _MAX_PASSWORD:
+        return f"must have {_MIN_PASSWORD} to {_MAX_PASSWORD} characters"
+    if len(set(text)) < _MIN_DISTINCT:
+        return f"must have at least {_MIN_DISTINCT} different characters"
+    owner = email.partition("@")[0]
+    if len(owner) >= _MIN_NAME_IN_PASSWORD and owner in text.casefold():
+        return "must not contain the name in the e-mail address"
+    return None
+
+
+def address_block(address: str | None) -> str:
+    """Return what is throttled together: an IPv4 address, or the /64 of an IPv6 address."""
+    try:
+        parsed = ipaddress.ip_address((address or "").partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((parsed, 64), strict=False))
+    return str(parsed)
+
+
+def require_tries_left(failures: Sequence[datetime], allowed: int, now: datetime) -> None:
+    """Refuse one more try after `allowed` failures within the window; `failures` holds the newest ones.
+
+    Raises:
+        TooManyRequests: says when the oldest of them no longer counts.
+    """
+    recent = sorted(at for at in failures if at > now - WINDOW)
+    if len(recent) >= allowed:
+        wait = recent[-allowed] + WINDOW - now
+        raise TooManyRequests("Too many failed tries; wait.", retry_after=max(1, -(-wait // timedelta(seconds=1))))
+
+
+def narrowed(held: frozenset[str], requested: str | None) -> frozenset[str]:
+    """Return the permissions of a token: all that are held, or the requested part of them (RFC 6749, 3.3).
+
+    Raises:
+        Invalid: something is requested that is not held; a scope never widens.
+    """
+    wanted = frozenset((requested or "").split())
+    if not wanted:
+        return held
+    if not covers_all(held, wanted):
+        raise Invalid("The scope is not one that may be granted.", type="invalid_scope")
+    return wanted
+
+
+def require_assignable(caller: frozenset[str], given: frozenset[str], before: frozenset[str] = frozenset()) -> None:
+    """Refuse to hand out, or take away, more than the caller has.
+
+    Who has `role:assign` may hand out what they do not have themselves, but nothing of the tenant's ownership.
+
+    Raises:
+        Forbidden: names what is too much.
+    """
+    delegates = covers(caller, "role:assign")
+    beyond = sorted(
+        permission
+        for permission in given | before
+        if not covers(caller, permission)
+        and not (delegates and permission.partition(":")[0] not in ("tenant", PLATFORM))
+    )
+    if beyond:
+        raise Forbidden("Nobody can give or take more than they have.", extra={"permissions": beyond})
+
+
+@dataclass(frozen=True, slots=True)
+class KeyAges:
+    """When the signing keys did what; None where there is no such key or it has not happened."""
+
+    active_since: datetime | None
+    next_published: datetime | None
+    has_next: bool
+
+
+def key_step(ages: KeyAges, now: datetime, rotation: timedelta, lead: timedelta) -> str | None:
+    """Return what is to be done with the signing keys now: `first`, `prepare`, `promote` or nothing."""
+    if ages.active_since is None:
+        return "first"
+    if ages.has_next:
+        ready = ages.next_published is not None and ages.next_published + lead <= now
+        return "promote" if ready else None
+    return "prepare" if ages.active_since + rotation <= now + lead else None
+
+
+def dead_before(now: datetime) -> datetime:
+    """Return the instant before which no access token that still lives was issued."""
+    return now - timedelta(seconds=TOKEN_SECONDS) - _CLOCK_LEEWAY
+
+
+def revocation_end(now: datetime) -> datetime:
+    """Return until when a revocation has to be known everywhere."""
+    return now + timedelta(seconds=TOKEN_SECONDS) + _CLOCK_LEEWAY

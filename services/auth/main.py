@@ -1,0 +1,70 @@
+"""Auth: tenants, people, clients, tokens."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+from libs.common.app import Runtime, Service, serve
+from libs.common.crypto.keyring import KeyRing
+from libs.common.crypto.vault import Vault, require_right_keys
+from libs.common.database.pool import Database
+from services.auth.api import ROUTERS
+from services.auth.authority import Authority
+from services.auth.handlers import SUBSCRIPTIONS
+from services.auth.keeper import Keeper, require_known_keys
+from services.auth.publisher import Publisher
+from services.auth.settings import Settings
+
+
+@asynccontextmanager
+async def workers(runtime: Runtime) -> AsyncIterator[None]:
+    """Check the key ring, open what only auth has, see that there is a signing key, and keep everybody informed."""
+    settings: Settings = runtime.settings
+    ring = KeyRing.parse(settings.keyring.get_secret_value())
+    keeper_url = settings.keeper_database_url.get_secret_value()
+    async with Database.open(keeper_url, service="auth", role="keeper", size=3) as keeper:
+        await _require_keys(runtime.database, keeper, ring)
+        async with Authority.open(settings, runtime.database, Vault(ring)) as authority:
+            runtime.extras["auth"] = authority
+            await _start(runtime, keeper, ring, authority)
+            yield
+
+
+async def _require_keys(database: Database, keeper: Database, ring: KeyRing) -> None:
+    await require_known_keys(keeper, ring)
+    async with database.connection() as connection:
+        await require_right_keys(connection, ring)
+
+
+async def _start(runtime: Runtime, tidier: Database, ring: KeyRing, authority: Authority) -> None:
+    settings: Settings = runtime.settings
+    lead = timedelta(seconds=settings.key_lead_seconds)
+    keeper = Keeper(
+        runtime.database,
+        tidier,
+        ring,
+        authority.signers,
+        rotation=timedelta(days=settings.key_rotation_days),
+        lead=lead,
+    )
+    publisher = Publisher(runtime.database, tidier, runtime.bus)
+    runtime.database.after_commit.append(publisher.wake)
+    runtime.checks["publisher"] = lambda: publisher.current
+    runtime.spawn("keeper", keeper.run())
+    runtime.spawn("publisher", publisher.run())
+
+
+def service(settings: Settings) -> Service:
+    """Declare the service."""
+    return Service("auth", settings, ROUTERS, SUBSCRIPTIONS, workers)
+
+
+def main() -> None:
+    """Run the service."""
+    settings = Settings.load()
+    KeyRing.parse(settings.keyring.get_secret_value())
+    serve(service(settings))
+
+
+if __name__ == "__main__":
+    main()

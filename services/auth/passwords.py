@@ -1,0 +1,63 @@
+"""Passwords: argon2id in a bounded pool of threads, never on the event loop and never inside a transaction."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from libs.common.errors import Unavailable
+
+_QUEUE_PER_WORKER = 25
+
+
+class Passwords:
+    """Hashes and verifies; who finds the queue full is asked to come back."""
+
+    def __init__(self, workers: int) -> None:
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
+        self._most = workers * _QUEUE_PER_WORKER
+        self._waiting = 0
+        self._nobody = self._hasher.hash("the password of nobody")
+
+    def close(self) -> None:
+        """Stop the threads."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def hash(self, password: str) -> str:
+        """Return the hash of a normalised password."""
+        return await self._run(self._hash, password)
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Say whether the password is right; without a hash it is not, after the same time."""
+        right = await self._run(self._verify, password_hash or self._nobody, password)
+        return right == "right" and password_hash is not None
+
+    def outdated(self, password_hash: str) -> bool:
+        """Say whether a hash was made with other parameters than today's."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    async def _run(self, work: Callable[..., str], *arguments: str) -> str:
+        if self._waiting >= self._most:
+            raise Unavailable("Too many logins at once; try again.", retry_after=2)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+        finally:
+            self._waiting -= 1
+
+    def _hash(self, password: str) -> str:
+        return self._hasher.hash(_bytes(password))
+
+    def _verify(self, password_hash: str, password: str) -> str:
+        try:
+            self._hasher.verify(password_hash, _bytes(password))
+        except (VerificationError, InvalidHashError):
+            return "wrong"
+        return "right"
+
+
+def _bytes(password: str) -> bytes:
+    return password.encode("utf-8", "surrogatepass")

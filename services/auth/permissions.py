@@ -1,0 +1,89 @@
+"""What can be allowed, and the roles that every tenant has from the start.
+
+A permission is `resource:action`; `resource:*` is every action on the resource. Tokens carry permissions, never roles.
+"""
+
+from collections.abc import Mapping
+
+_DEFINED = ("read", "write", "publish")
+
+CATALOGUE: Mapping[str, tuple[str, ...]] = {
+    "connector": (*_DEFINED, "test"),
+    "schema": _DEFINED,
+    "mapping": _DEFINED,
+    "xsd_set": _DEFINED,
+    "report": _DEFINED,
+    "destination": _DEFINED,
+    "rule": _DEFINED,
+    "schedule": _DEFINED,
+    "calendar": _DEFINED,
+    "secret": ("write",),
+    "run": ("read", "start", "cancel", "rerun"),
+    "record": ("read",),
+    "artifact": ("read",),
+    "delivery": ("read", "retry"),
+    "exception": ("read", "amend", "waive", "resubmit"),
+    "validation": ("read",),
+    "obligation": ("read", "write"),
+    "lineage": ("read",),
+    "webhook": ("read", "write"),
+    "audit": ("read", "export", "verify"),
+    "user": ("read", "write"),
+    "role": ("read", "write", "assign"),
+    "client": ("read", "write"),
+    "grant": ("read", "revoke"),
+    "tenant": ("read", "write"),
+    "platform": ("tenants", "keys"),
+}
+"""Every resource with its actions."""
+
+_DEFINITIONS = ("connector", "schema", "mapping", "xsd_set", "report", "destination", "rule", "schedule", "calendar")
+_WORK = ("run", "record", "artifact", "delivery", "exception", "validation", "obligation", "lineage")
+_PEOPLE = ("user", "role", "client", "grant")
+PLATFORM = "platform"
+
+
+def _all(*resources: str) -> frozenset[str]:
+    return frozenset(f"{resource}:*" for resource in resources)
+
+
+def _read(*resources: str) -> frozenset[str]:
+    return frozenset(f"{resource}:read" for resource in resources)
+
+
+PREDEFINED: Mapping[str, frozenset[str]] = {
+    "owner": _all(*(resource for resource in CATALOGUE if resource != PLATFORM)),
+    "admin": _all(*_PEOPLE, "connector", "destination", "secret", "webhook")
+    | _read(*_DEFINITIONS, "run", "delivery", "tenant", "audit"),
+    "report_manager": _all(*_DEFINITIONS, *_WORK, "secret", "webhook") | _read("tenant"),
+    "approver": _read(*_DEFINITIONS, *_WORK)
+    | {f"{resource}:publish" for resource in _DEFINITIONS}
+    | {"exception:waive", "tenant:read"},
+    "operator": _read(*_DEFINITIONS, *_WORK, "tenant") | _all("run", "delivery") | {"exception:resubmit"},
+    "auditor": _read(*_DEFINITIONS, *_WORK, *_PEOPLE, "webhook", "tenant") | _all("audit"),
+    "integrator": _read(*_DEFINITIONS, *_WORK, "webhook", "tenant")
+    | {"run:start", "run:cancel", "run:rerun", "delivery:retry", "webhook:write"}
+    | {"exception:amend", "exception:waive", "exception:resubmit"},
+    "viewer": _read(*_DEFINITIONS, "run", "delivery", "obligation", "lineage", "tenant"),
+}
+"""Roles by name, the same in every tenant; a tenant may add its own."""
+
+PLATFORM_ROLES: Mapping[str, frozenset[str]] = {"platform_operator": frozenset({"platform:tenants", "platform:keys"})}
+"""Roles of the system tenant: they act on tenants, not inside them."""
+
+
+def exists(permission: str) -> bool:
+    """Say whether a permission is one of the catalogue's."""
+    resource, _, action = permission.partition(":")
+    return (action == "*" and resource in CATALOGUE) or action in CATALOGUE.get(resource, ())
+
+
+def covers(held: frozenset[str], wanted: str) -> bool:
+    """Say whether the permissions held include the wanted one, which may itself be `resource:*`."""
+    resource = wanted.partition(":")[0]
+    return wanted in held or f"{resource}:*" in held
+
+
+def covers_all(held: frozenset[str], wanted: frozenset[str]) -> bool:
+    """Say whether every wanted permission is held."""
+    return all(covers(held, permission) for permission in wanted)

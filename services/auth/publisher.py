@@ -1,0 +1,88 @@
+"""Tells every process which keys verify, which grants are void and which tenants are suspended.
+
+The bucket is brought to what the database says: after each change, and every second in case a change came from
+elsewhere or the bucket was lost. The bucket is read before the database, so what is removed from it was gone from the
+database later than it was written: two publishers at once can never remove a revocation that the other just wrote.
+"""
+
+import asyncio
+from typing import Any
+
+import asyncpg
+import orjson
+import structlog
+from nats.errors import Error as NatsError
+
+from libs.common.bus.connection import Bus
+from libs.common.bus.topology import IDENTITY_SUBJECTS
+from libs.common.context import Context, utc_now
+from libs.common.database.pool import Database
+from libs.common.errors import Unavailable
+from libs.common.identity.state import SnapshotError, read_snapshot
+from libs.common.ids import SYSTEM_TENANT
+from services.auth.store import keys
+
+_LOG = structlog.get_logger(__name__)
+_PREFIX = IDENTITY_SUBJECTS.removesuffix(">")
+_POLL_SECONDS = 1.0
+_DELETED = {"KV-Operation": "DEL", "Nats-TTL": "60s"}
+_VOID = "SELECT grant_id, until FROM revocation WHERE until > $1"
+_SUSPENDED = "SELECT tenant_id FROM tenant WHERE status = 'suspended'"
+
+
+class Publisher:
+    """Keeps the identity bucket at what the database says."""
+
+    def __init__(self, database: Database, keeper: Database, bus: Bus) -> None:
+        self._database = database
+        self._keeper = keeper
+        self._bus = bus
+        self._wake = asyncio.Event()
+        self.current = False
+
+    def wake(self) -> None:
+        """Look now: something was committed."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Publish until cancelled; a lost database or bus is waited for."""
+        while True:
+            self._wake.clear()
+            try:
+                await self.publish()
+                self.current = True
+            except (Unavailable, OSError, TimeoutError, asyncpg.PostgresError, NatsError, SnapshotError) as error:
+                self.current = False
+                _LOG.warning("publisher.interrupted", error=repr(error))
+                await asyncio.sleep(0.2)
+                continue
+            try:
+                await asyncio.wait_for(self._wake.wait(), _POLL_SECONDS)
+            except TimeoutError:
+                continue
+
+    async def publish(self) -> None:
+        """Bring the bucket to what the database says now; doing it again changes nothing."""
+        found = await read_snapshot(self._bus)
+        wanted = await self._wanted()
+        for name in sorted(wanted.keys() - {name for name in found if found[name] == wanted.get(name)}):
+            await self._bus.jetstream.publish(_PREFIX + name, orjson.dumps(wanted[name]), timeout=5)
+        for name in sorted(found.keys() - wanted.keys()):
+            await self._bus.jetstream.publish(_PREFIX + name, b"", headers=dict(_DELETED), timeout=5)
+        await self._note(name.removeprefix("key.") for name in wanted if name.startswith("key."))
+
+    async def _wanted(self) -> dict[str, Any]:
+        async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth")) as tx:
+            known = {f"key.{row['kid']}": {"jwk": row["jwk"]} for row in await keys.all_keys(tx)}
+        async with self._keeper.connection() as connection:
+            void = await connection.fetch(_VOID, utc_now())
+            suspended = await connection.fetch(_SUSPENDED)
+        return {
+            **known,
+            **{f"revoked.{row['grant_id']}": {"until": row["until"].isoformat()} for row in void},
+            **{f"tenant.{row['tenant_id']}": {"status": "suspended"} for row in suspended},
+        }
+
+    async def _note(self, kids: Any) -> None:
+        async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth")) as tx:
+            await keys.note_published(tx, list(kids))

@@ -1,0 +1,21 @@
+from pydantic import Field, SecretStr
+
+from libs.common.settings import Settings as CommonSettings
+
+
+class Settings(CommonSettings):
+    """What auth needs beside the common settings."""
+
+    keyring: SecretStr = Field(description='key ring for secrets at rest: {"active": id, "keys": {id: base64}}')
+    keeper_database_url: SecretStr = Field(
+        description="PostgreSQL URL of the role that publishes revocations and tidies across tenants"
+    )
+    access_token_seconds: int = Field(default=300, ge=30, le=300, description="life of an access token")
+    refresh_token_days: float = Field(default=30, gt=0, le=365, description="life of a login, however often refreshed")
+    key_rotation_days: float = Field(default=30, gt=0, le=365, description="age at which a signing key is replaced")
+    key_lead_seconds: float = Field(
+        default=600, ge=1, le=86400, description="how long a new signing key is published before it signs"
+    )
+    password_workers: int = Field(
+        default=4, ge=1, le=64, description="passwords hashed at the same time; each takes 19 MiB and a core"
+    )

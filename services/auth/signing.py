@@ -1,0 +1,96 @@
+"""Signs access tokens with the active key; private parts are sealed at rest and open in memory only."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from joserfc import jws
+from joserfc.jwk import ECKey, KeyParameters
+
+from libs.common.crypto.vault import Vault
+from libs.common.database.transaction import Transaction
+from libs.common.errors import Unavailable
+from libs.common.identity.verifier import ALGORITHM, AUDIENCE, TOKEN_TYPE
+from services.auth.store import keys
+
+_PLACE = {"table": "signing_key", "column": "sealed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """One key, ready to sign for one issuer."""
+
+    issuer: str
+    kid: str
+    key: ECKey
+
+    def sign(self, access: "Access") -> str:
+        """Return an access token as RFC 9068 describes it."""
+        claims = {"iss": self.issuer, "aud": AUDIENCE, "jti": str(uuid4()), **access.claims()}
+        header = {"alg": ALGORITHM, "kid": self.kid, "typ": TOKEN_TYPE}
+        return jws.serialize_compact(header, orjson.dumps(claims), self.key, algorithms=[ALGORITHM])
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What an access token says: who, in which tenant, by which grant, may do what, from when for how long."""
+
+    subject: str
+    tenant_id: UUID
+    grant_id: UUID
+    permissions: frozenset[str]
+    issued_at: int
+    seconds: int
+
+    @property
+    def scope(self) -> str:
+        """The permissions as a scope (RFC 6749): names separated by spaces."""
+        return " ".join(sorted(self.permissions))
+
+    def claims(self) -> dict[str, Any]:
+        """Return the claims that differ from token to token."""
+        return {
+            "sub": self.subject,
+            "client_id": self.subject.partition(":")[2] if self.subject.startswith("client:") else "regent",
+            "tenant_id": str(self.tenant_id),
+            "gid": str(self.grant_id),
+            "scope": self.scope,
+            "iat": self.issued_at,
+            "nbf": self.issued_at,
+            "exp": self.issued_at + self.seconds,
+        }
+
+
+class Signers:
+    """Gives the signer of the key that is active now; opened keys stay in memory by id."""
+
+    def __init__(self, vault: Vault, issuer: str) -> None:
+        self._vault = vault
+        self._issuer = issuer
+        self._opened: dict[str, Signer] = {}
+
+    async def make(self, tx: Transaction) -> tuple[str, dict[str, Any], bytes]:
+        """Make a key; returns its id, its public JWK and its sealed private part. The tenant is the system tenant."""
+        kid = uuid4().hex
+        use: KeyParameters = {"kid": kid, "use": "sig", "alg": ALGORITHM}
+        key = ECKey.generate_key("P-256", use, private=True)
+        private = orjson.dumps(key.as_dict(private=True))
+        return kid, key.as_dict(private=False), await self._vault.seal(tx, row=kid, secret=private, **_PLACE)
+
+    async def active(self, tx: Transaction) -> Signer:
+        """Return the active key's signer. The tenant is the system tenant.
+
+        Raises:
+            Unavailable: there is no key yet.
+        """
+        row = await keys.active_key(tx)
+        if row is None:
+            raise Unavailable("No signing key is ready yet; try again.", retry_after=1)
+        known = self._opened.get(row["kid"])
+        if known is None:
+            private = await self._vault.open(tx, row=row["kid"], sealed=row["sealed"], **_PLACE)
+            key = ECKey.import_key(orjson.loads(private))
+            known = Signer(self._issuer, row["kid"], key)
+            self._opened = {row["kid"]: known}
+        return known

@@ -1,0 +1,1 @@
+"""Auth's tables, and what is asked of them."""

@@ -1,0 +1,121 @@
+from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+METADATA = MetaData()
+_MOMENT = DateTime(timezone=True)
+
+tenant = Table(
+    "tenant",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("name", Text),
+    Column("status", Text),
+    Column("created_at", _MOMENT),
+)
+identity = Table(
+    "identity",
+    METADATA,
+    Column("id", Uuid, primary_key=True),
+    Column("email", Text),
+    Column("password_hash", Text),
+    Column("created_at", _MOMENT),
+)
+membership = Table(
+    "membership",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text),
+    Column("roles", ARRAY(Text)),
+    Column("status", Text),
+    Column("revision", Integer),
+    Column("created_at", _MOMENT),
+)
+role = Table(
+    "role",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text),
+    Column("permissions", ARRAY(Text)),
+    Column("revision", Integer),
+    Column("created_at", _MOMENT),
+)
+grant = Table(
+    "access_grant",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("subject", Text),
+    Column("method", Text),
+    Column("address", Text),
+    Column("created_at", _MOMENT),
+    Column("last_used_at", _MOMENT),
+    Column("expires_at", _MOMENT),
+    Column("revoked_at", _MOMENT),
+)
+refresh_token = Table(
+    "refresh_token",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("grant_id", Uuid, primary_key=True),
+    Column("sha256", LargeBinary, primary_key=True),
+    Column("created_at", _MOMENT),
+    Column("expires_at", _MOMENT),
+    Column("used_at", _MOMENT),
+)
+revocation = Table(
+    "revocation",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("grant_id", Uuid, primary_key=True),
+    Column("until", _MOMENT),
+)
+client = Table(
+    "oauth_client",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text),
+    Column("roles", ARRAY(Text)),
+    Column("grant_id", Uuid),
+    Column("revision", Integer),
+    Column("created_at", _MOMENT),
+)
+client_secret = Table(
+    "client_secret",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("client_id", Uuid, primary_key=True),
+    Column("sha256", LargeBinary, primary_key=True),
+    Column("created_at", _MOMENT),
+    Column("expires_at", _MOMENT),
+)
+setup_link = Table(
+    "setup_link",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("sha256", LargeBinary, primary_key=True),
+    Column("expires_at", _MOMENT),
+    Column("used_at", _MOMENT),
+)
+own_secret = Table(
+    "own_secret",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("sealed", LargeBinary),
+    Column("created_at", _MOMENT),
+)
+signing_key = Table(
+    "signing_key",
+    METADATA,
+    Column("kid", Text, primary_key=True),
+    Column("jwk", JSONB),
+    Column("sealed", LargeBinary),
+    Column("state", Text),
+    Column("created_at", _MOMENT),
+    Column("published_at", _MOMENT),
+    Column("activated_at", _MOMENT),
+    Column("retired_at", _MOMENT),
+)
