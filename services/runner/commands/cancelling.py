@@ -27,7 +27,7 @@ async def cancel_run(tx: Transaction, run_id: UUID, reason: str = "") -> Row:
     if run["status"] != "running":
         return await move(tx, run, "cancelled", code="cancelled", reason=text)
     asked = {"cancel_asked": True, "reason": text}
-    await runs.change(tx, run_id, status="running", fence=run["fence"], **asked)
+    await runs.change(tx, run, **asked)
     return {**run, **asked}
 
 

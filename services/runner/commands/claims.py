@@ -90,7 +90,7 @@ async def beat(tx: Transaction, claim: Claim, until: datetime) -> None:
         LostRaceError, CancelAskedError: see `hold`.
     """
     await hold(tx, claim)
-    await runs.change(tx, claim.run_id, status="running", fence=claim.fence, lease_until=until)
+    await runs.change(tx, claim.run, lease_until=until)
 
 
 async def release(tx: Transaction, claim: Claim, after: timedelta) -> None:

@@ -122,7 +122,7 @@ async def admit(tx: Transaction, library: Library, run: Row) -> Row:
     except NotYetVisible as missing:
         if tx.context.now < run["waiting_until"]:
             later = {**run, "lease_until": tx.context.now + _LOOK_AGAIN}
-            await runs.change(tx, run["id"], status="waiting", fence=run["fence"], lease_until=later["lease_until"])
+            await runs.change(tx, run, lease_until=later["lease_until"])
             return later
         return await fail(tx, run, missing.kind, missing.detail)
     except Refusal as refusal:

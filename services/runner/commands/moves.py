@@ -34,7 +34,7 @@ async def move(tx: Transaction, run: Row, after: str, *, reason: str = "", code:
     before = run["status"]
     require_transition(before, after)
     values = {"status": after, "reason": reason, "code": code, **_times(tx, run, after), **changes}
-    if not await runs.change(tx, run["id"], status=before, fence=run["fence"], **values):
+    if not await runs.change(tx, run, **values):
         raise LostRaceError(f"run {run['id']} is no longer {before}")
     moved = {**run, **values}
     await announce(tx, run["id"], EVENT_NAMES[after], fact(moved, before))

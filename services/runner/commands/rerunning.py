@@ -64,7 +64,7 @@ async def _take_over(tx: Transaction, parent: Row, run: Row) -> None:
         await _copy_step(tx, parent, run, row, balances.get(row["step"]))
     await _copy_verdicts(tx, parent, run, reused)
     step = next_step(row["step"] for row in reused) or ""
-    await runs.change(tx, run["id"], status="queued", fence=run["fence"], step=step)
+    await runs.change(tx, run, step=step)
 
 
 async def _copy_step(tx: Transaction, parent: Row, run: Row, row: Row, balance: Balance | None) -> None:

@@ -42,7 +42,7 @@ async def seal(tx: Transaction, claim: Claim, result: StepResult) -> Claim:
         id_ = derived_id("delivery", str(planned["artifact_id"]), str(planned["destination_id"]))
         await parts.add_delivery(tx, id=id_, run_id=claim.run_id, **planned)
     changes = {"step": _after(result.step), "attempts": 0, "delivering": bool(deliveries)}
-    await runs.change(tx, claim.run_id, status="running", fence=run["fence"], **changes)
+    await runs.change(tx, claim.run, **changes)
     return await picture(tx, {**run, **changes})
 
 
@@ -110,7 +110,7 @@ async def skip(tx: Transaction, claim: Claim, step: str) -> Claim:
     now = tx.context.now
     await parts.add_step(tx, claim.run_id, step, status="skipped", attempt=claim.fence, started_at=now, ended_at=now)
     changes = {"step": _after(step)}
-    await runs.change(tx, claim.run_id, status="running", fence=claim.fence, **changes)
+    await runs.change(tx, claim.run, **changes)
     return await picture(tx, {**claim.run, **changes})
 
 
@@ -163,7 +163,11 @@ async def finish(tx: Transaction, claim: Claim, result: StepResult) -> None:
     totals = close(await parts.balances(tx, claim.run_id))
     undelivered = sum(1 for delivered in result.deliveries if delivered.code)
     ending = conclude(totals.held, len(result.deliveries), undelivered)
-    counts: dict[str, Any] = {"records_in": totals.records_in, "records_out": totals.records_out, "records_held": totals.held}
+    counts: dict[str, Any] = {
+        "records_in": totals.records_in,
+        "records_out": totals.records_out,
+        "records_held": totals.held,
+    }
     await move(tx, run, ending.status, reason=ending.reason, step="", **counts)
 
 

@@ -50,10 +50,10 @@ async def exists(tx: Transaction, run_id: UUID) -> bool:
     return await tx.value(select(_R.id).where(_R.id == run_id)) is not None
 
 
-async def change(tx: Transaction, run_id: UUID, *, status: str, fence: int, **values: Any) -> bool:
-    """Change a run if it still has this status and this fence; return whether it had."""
-    statement = update(run).where(_R.id == run_id, _R.status == status, _R.fence == fence).values(**values)
-    return await tx.execute(statement) == 1
+async def change(tx: Transaction, seen: Row, /, **values: Any) -> bool:
+    """Change a run if it still has the status and the fence that it was seen with; return whether it had."""
+    same = (_R.id == seen["id"], _R.status == seen["status"], _R.fence == seen["fence"])
+    return await tx.execute(update(run).where(*same).values(**values)) == 1
 
 
 async def unended(tx: Transaction, status: str | None = None) -> Sequence[UUID]:
