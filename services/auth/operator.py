@@ -113,6 +113,11 @@ async def create_setup_link(database: Database, now: datetime, public_url: str) 
     return f"{public_url}/setup#{token}"
 
 
+async def first_setup_link(database: Database, keeper: Database, now: datetime, public_url: str) -> str | None:
+    """Make a set-up link where there is no tenant yet; returns None where there is one."""
+    return None if await list_tenants(keeper) else await create_setup_link(database, now, public_url)
+
+
 async def _require_tenant(tx: Transaction) -> None:
     if tx.tenant_id == SYSTEM_TENANT:
         await accounts.ensure_tenant(tx, "system")

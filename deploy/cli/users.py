@@ -1,0 +1,29 @@
+"""`regent user create`."""
+
+import argparse
+from typing import Any
+
+from deploy.cli.arguments import role_names, tenant_id
+from deploy.cli.local import auth_database
+from deploy.cli.output import add_password, read_password, show
+from libs.common.context import utc_now
+from services.auth import operator
+
+
+def add_to(groups: Any) -> None:
+    """Add the group's parser."""
+    commands = groups.add_parser("user", help="people").add_subparsers(required=True, metavar="<command>")
+    create = commands.add_parser("create", help="add a user to a tenant")
+    create.add_argument("--tenant", type=tenant_id, required=True, help="the tenant's id, or `system`")
+    create.add_argument("--email", required=True, help="the user's address")
+    create.add_argument("--name", required=True, help="the user's name")
+    create.add_argument("--roles", type=role_names, default=["viewer"], help="role names, separated by commas")
+    add_password(create)
+    create.set_defaults(run=_create)
+
+
+async def _create(chosen: argparse.Namespace) -> None:
+    person = operator.NewPerson(chosen.email, chosen.name, read_password(chosen))
+    async with auth_database() as database:
+        user = await operator.create_user(database, utc_now(), chosen.tenant, person, chosen.roles)
+    show(chosen, {"user_id": user, "tenant_id": chosen.tenant, "roles": ",".join(chosen.roles)})
