@@ -26,8 +26,8 @@ from libs.expressions import (
 )
 from libs.expressions.instants import timestamp_text
 from services.validator import datasets
+from services.validator.checks import Condition, Correction, Join, Plan, ResolvedRule, SetCheck, Subject, joins_of
 from services.validator.messages import message_sql, placeholders
-from services.validator.plan import Condition, Correction, Join, Plan, ResolvedRule, SetCheck, Subject, joins_of
 
 
 class Planner:

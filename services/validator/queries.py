@@ -4,8 +4,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from libs.expressions import quote_identifier, quote_literal
+from services.validator.checks import Condition, Correction, Join, Plan, SetCheck
 from services.validator.messages import fields_sql
-from services.validator.plan import Condition, Correction, Join, Plan, SetCheck
 
 PER_WORD = 4
 """Codes take two bits; words are bytes, on which the engine's bit operations are fastest."""
@@ -66,14 +66,13 @@ def flag(plan: Plan, group: Group, broken: Collection[int] = (), *, isolated: bo
 def count(group: Group) -> str:
     """Return the query that counts each word's values among the flagged records."""
     histograms = ", ".join(f"histogram(w{n})" for n in range(group.words))
-    return f"SELECT count(*), {histograms} FROM {group.table}"
+    return f"SELECT {histograms} FROM {group.table}"
 
 
-def reported(group: Group) -> str | None:
-    """Return the condition on `group`'s table that a record is to be reported, or None if none can be."""
-    masks = [_mask(chunk) for chunk in _chunks(group.conditions)]
-    tests = [f"(w{n} & {mask}) <> 0" for n, mask in enumerate(masks) if mask]
-    return f"({_tree(tests, 'OR')})" if tests else None
+def narrow(group: Group) -> str:
+    """Return the statement that leaves only records to be reported in `group`'s table: each rule reads it again."""
+    tests = [f"(w{n} & {mask}) <> 0" for n, mask in enumerate(map(_mask, _chunks(group.conditions))) if mask]
+    return f"CREATE OR REPLACE TEMP TABLE {group.table} AS SELECT * FROM {group.table} WHERE {_tree(tests, 'OR')}"
 
 
 def find(check: SetCheck, table: str) -> str:

@@ -14,7 +14,7 @@ from pydantic import NonNegativeInt
 
 from libs.common.jail import MIB, JobServer, Limits
 from libs.common.vocabulary.base import Strict
-from services.validator.plan import Plan
+from services.validator.checks import Plan
 
 ENTRY = "services.validator.jail.job:run"
 PRELOAD = ("duckdb", "pyarrow", "pyarrow.parquet", "services.validator.jail.job")

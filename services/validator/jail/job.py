@@ -10,8 +10,8 @@ import pyarrow as pa
 
 from libs.expressions import quote_identifier, quote_literal
 from services.validator import queries
+from services.validator.checks import Condition, Plan, SetCheck
 from services.validator.jail.engine import Resources, open_engine
-from services.validator.plan import Condition, Plan, SetCheck
 from services.validator.queries import Group
 
 Row = tuple[Any, ...]
@@ -235,7 +235,9 @@ def _hold(work: Judgement) -> None:
     shown += [name for check, _ in work.sets for name in check.fields]
     shown += [correction.field for correction in work.plan.corrections]
     groups = {group.table: group for group, _ in work.failing}
-    sources = [f"SELECT _ordinal FROM {table} WHERE {queries.reported(group)}" for table, group in groups.items()]
+    for group in groups.values():
+        work.engine.execute(queries.narrow(group))
+    sources = [f"SELECT _ordinal FROM {table}" for table in groups]
     sources += [f"SELECT _ordinal FROM {table}" for _, table in work.sets]
     work.engine.execute(queries.hold(work.plan, shown, sources))
 

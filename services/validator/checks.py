@@ -1,0 +1,109 @@
+"""What a plan is made of: data, made outside the jail, carried out inside it."""
+
+from typing import Literal
+
+from libs.common.vocabulary.base import Strict
+from libs.common.vocabulary.rules import Phase, RuleSpec
+from libs.common.vocabulary.schemas import SchemaSpec
+from libs.expressions import Compiled, business_key
+
+Severity = Literal["blocking", "warning", "correctable"]
+
+
+class Join(Strict):
+    """One lookup: mapping table `table` as `alias`, its key equal to `key_sql`."""
+
+    alias: str
+    table: str
+    key_sql: str
+
+
+class Condition(Strict):
+    """A check on one record. `code` is SQL over the typed view `t`: 0 pass, 1 fail, 2 unknown, as UTINYINT.
+
+    `message` is SQL over the failing record's texts `h`. `recheck` marks the second look at a corrected record, which
+    is not counted by itself.
+    """
+
+    rule_id: str
+    rule_version: int
+    severity: Severity
+    code: str
+    joins: tuple[Join, ...] = ()
+    total: bool = True
+    unknown_fails: bool = False
+    fields: tuple[str, ...]
+    message: str
+    recheck: bool = False
+
+
+class Correction(Strict):
+    """A correctable rule's fix: where its condition fails, `field` becomes `value` (SQL over `t`).
+
+    `old` and `new` are SQL of the texts before and after, over the layer's columns.
+    """
+
+    rule_id: str
+    rule_version: int
+    field: str
+    code: str
+    value: str
+    new: str
+    old: str | None
+    joins: tuple[Join, ...] = ()
+    unknown_fails: bool = False
+
+    @property
+    def failing(self) -> str:
+        """SQL of the list of codes that the fix answers."""
+        return "(1, 2)" if self.unknown_fails else "(1)"
+
+
+class SetCheck(Strict):
+    """A check on the whole dataset. `find` is SQL that gives `_ordinal` of each failing record in the view `typed`."""
+
+    rule_id: str
+    rule_version: int
+    severity: Severity
+    find: str
+    fields: tuple[str, ...]
+    message: str
+
+
+class Plan(Strict):
+    """All checks of one phase. `columns` is the typed view's select list over the extract `r`, `texts` each field's text."""
+
+    columns: tuple[str, ...]
+    key: str
+    texts: dict[str, str]
+    conditions: tuple[Condition, ...]
+    corrections: tuple[Correction, ...] = ()
+    set_checks: tuple[SetCheck, ...] = ()
+
+
+class ResolvedRule(Strict):
+    """A rule version that a run uses."""
+
+    id: str
+    version: int
+    spec: RuleSpec
+
+
+class Subject(Strict):
+    """What is judged: the schema, how the data's columns are stored, and how a record is called."""
+
+    source: SchemaSpec
+    column_types: dict[str, str]
+    business_key: tuple[str, ...] = ()
+    phase: Phase = "input"
+
+    def key_sql(self) -> str:
+        """Return SQL of the record's business key over `r`; transformed output carries it as `_key`."""
+        if self.phase == "output":
+            return '"r"."_key"'
+        return business_key(self.source, self.business_key, self.column_types)
+
+
+def joins_of(compiled: Compiled) -> tuple[Join, ...]:
+    """Return the lookups of an expression as data."""
+    return tuple(Join(alias=one.alias, table=one.table, key_sql=one.key_sql) for one in compiled.lookups)
