@@ -12,6 +12,7 @@ from dataclasses import replace
 from deploy.local.child import ChildFailedError
 from deploy.local.configuration import Configuration
 from deploy.local.logs import Printer, coloured
+from deploy.local.setup import setup_token
 from deploy.local.stack import PortTakenError, Stack
 from deploy.local.state import InUseError
 from libs.common.settings import SettingsError
@@ -59,15 +60,25 @@ async def _up(configuration: Configuration) -> None:
     began = time.monotonic()
     async with Stack(configuration, printer) as stack:
         printer("regent", f"ready after {time.monotonic() - began:.1f} s at {stack.configuration.public_url}")
+        if token := await setup_token(stack):
+            printer("regent", f"set up the first tenant, once: {configuration.public_url}/setup#{token}")
         printer("regent", f"data in {configuration.data}; Ctrl-C stops everything")
         await asyncio.Event().wait()
+
+
+def with_demo_root(configuration: Configuration) -> Configuration:
+    """Declare the demo's one root for deliveries, beside the data directory: nothing is delivered below that."""
+    root = configuration.data.with_name(f"{configuration.data.name}-reports")
+    root.mkdir(mode=0o700, exist_ok=True)
+    everybody = {**configuration.destination_roots.get("*", {}), "demo": str(root)}
+    return replace(configuration, destination_roots={**configuration.destination_roots, "*": everybody})
 
 
 async def _demo(configuration: Configuration) -> None:
     """Run the main job on the example data; the story itself is `examples/demo.py`."""
     story: Story = importlib.import_module("examples.demo").run
     printer = Printer(configuration.data / "logs", quiet=True)
-    async with Stack(configuration, printer, source=True) as stack:
+    async with Stack(with_demo_root(configuration), printer, source=True) as stack:
         printer("regent", f"ready at {configuration.public_url}; logs in {configuration.data / 'logs'}")
         await story(stack)
         if not os.environ.get("ONCE"):

@@ -105,7 +105,7 @@ class Worker:
             JOBS.labels("completed").inc()
         except (ObjectMissingError, ObjectAlteredError) as error:
             await self._fail(job, "dataset-altered", f"The dataset in the object store is not what was sealed: {error}")
-        except (ExpressionError, KeyError, ValueError) as error:
+        except RuleUnfitError as error:
             await self._fail(job, "rule-does-not-compile", f"A rule does not fit the dataset: {error}")
         except RuleErredError as error:
             await self._fail(job, "rule-erred", str(error))
@@ -170,7 +170,10 @@ class Worker:
             contents[name] = mapping_rows(mapping, request.business_date)
         types = {field.name: column_type(str(field.type)) for field in pq.read_schema(data)}
         subject = Subject(source=schema, column_types=types, business_key=request.business_key, phase=request.phase)
-        plan = build_plan(subject, rules, tables, Moment(request.business_date, request.as_of))
+        try:
+            plan = build_plan(subject, rules, tables, Moment(request.business_date, request.as_of))
+        except (ExpressionError, KeyError) as error:
+            raise RuleUnfitError(str(error)) from error
         return Request(
             plan=plan,
             data=data,
@@ -185,9 +188,13 @@ class Worker:
         if rows == 0:
             return None
         sealed = await self._runtime.objects.put_file(
-            f"{request.grant.writes}/{name}.parquet", scratch / f"{name}.parquet"
+            f"{request.grant.writes.rstrip('/')}/{name}.parquet", scratch / f"{name}.parquet"
         )
         return ObjectReference(key=sealed.key, sha256=sealed.sha256, size=sealed.size)
+
+
+class RuleUnfitError(Exception):
+    """A rule was made for another shape of data."""
 
 
 class RuleErredError(Exception):
