@@ -85,7 +85,7 @@ async def _request(job: Job, output: Output, target: Path) -> RenderRequest:
         xsd_set=await _xsd_set(job, output),
         target=target,
         report=job.run["report_name"],
-        run_id=str(job.run["id"]),
+        run_id=job.run["id"].hex,  # 32 characters: ISO 20022 message ids take 35
         business_date=job.run["business_date"],
         as_of=job.run["as_of"],
         created=job.run["created_at"],
