@@ -81,7 +81,7 @@ class XmlOutput(Strict):
 
     `document` is the whole document with one empty element `<r:records/>` where the records go, and `record` one
     record; the namespace `urn:regent:template` is `r`. `{field}` in text or attribute values is replaced by the value
-    (target fields in `record`; `run_id`, `created`, `business_date`, `count` and `report` in `document`). An element
+    (target fields in `record`; `run_id` as 32 hex digits, `created`, `business_date`, `count` and `report` in `document`). An element
     with `r:when="expression"` is left out unless the expression over the target record is true; one whose text is
     just `{field}` is left out when the field is null.
     """
