@@ -1,5 +1,6 @@
 """What an operator does without the API: on the machine itself, under the server's database role."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +12,7 @@ from libs.common.database.transaction import Transaction
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import domain, opaque
 from services.auth.commands import clients, roles, tenants
-from services.auth.passwords import Passwords
+from services.auth.passwords import hash_password
 from services.auth.permissions import PLATFORM, PREDEFINED
 from services.auth.store import accounts
 
@@ -38,11 +39,7 @@ async def make_person(new: NewPerson) -> tenants.Person:
     """
     email = domain.normalise_email(new.email)
     text = domain.require_good_password(new.password, email)
-    passwords = Passwords(1)
-    try:
-        return tenants.Person(email, new.name, await passwords.hash(text))
-    finally:
-        passwords.close()
+    return tenants.Person(email, new.name, await asyncio.to_thread(hash_password, text))
 
 
 async def create_tenant(database: Database, now: datetime, name: str, owner: NewPerson) -> tuple[UUID, UUID]:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Text, bindparam, delete, func, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, array, insert
+from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, NotFound
@@ -110,7 +110,7 @@ async def change_member(tx: Transaction, user_id: UUID, **values: Any) -> None:
 
 async def lock_owners(tx: Transaction) -> Sequence[UUID]:
     """Return the tenant's active owners, locked, so that two changes cannot each remove the last but one."""
-    statement = select(_M.id).where(_M.status == "active", _M.roles.contains(array(["owner"])))
+    statement = select(_M.id).where(_M.status == "active", _M.roles.contains(["owner"]))
     return [row["id"] for row in await tx.rows(statement.order_by(_M.id).with_for_update())]
 
 
@@ -166,7 +166,7 @@ async def remove_role(tx: Transaction, id: UUID) -> None:  # noqa: A002
 async def role_is_used(tx: Transaction, name: str) -> bool:
     """Say whether any user or client of the tenant has the role."""
     for table in (membership, client):
-        statement = select(table.c.tenant_id).where(table.c.roles.contains(array([name]))).limit(1)
+        statement = select(table.c.tenant_id).where(table.c.roles.contains([name])).limit(1)
         if await tx.value(statement):
             return True
     return False
