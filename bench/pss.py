@@ -1,0 +1,62 @@
+"""Memory of a process tree: proportional set sizes, so that shared pages count once."""
+
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+
+class Watch:
+    """Samples the summed PSS of a process and all its descendants until told to stop."""
+
+    def __init__(self, pid: int, interval: float = 0.1) -> None:
+        self.peak = 0
+        self._pid, self._interval = pid, interval
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """Return the peak in bytes."""
+        self._stop.set()
+        self._thread.join()
+        return self.peak
+
+    def _sample(self) -> None:
+        while not self._stop.wait(self._interval):
+            self.peak = max(self.peak, sum(map(_pss, _tree(self._pid))))
+
+
+def _tree(pid: int) -> list[int]:
+    found, todo = [], [pid]
+    while todo:
+        one = todo.pop()
+        found.append(one)
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            try:
+                todo += [int(child) for child in children.read_text().split()]
+            except OSError:
+                continue
+    return found
+
+
+def _pss(pid: int) -> int:
+    try:
+        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return 0
+
+
+def run_watched(command: list[str], **options: object) -> tuple[str, int, float]:
+    """Run a command to its end; return its output, its tree's peak PSS in bytes and its wall seconds."""
+    started = time.perf_counter()
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]  # noqa: S603 - our own
+    watch = Watch(process.pid)
+    output, _ = process.communicate()
+    peak = watch.stop()
+    if process.returncode:
+        raise SystemExit(f"{command} failed with {process.returncode}")
+    return output, peak, time.perf_counter() - started
