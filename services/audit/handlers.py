@@ -47,14 +47,18 @@ _FETCH_SECONDS = 20.0  # below the export's response threshold (60 s): a later m
 _AHEAD_SECONDS = 2.0
 _HALT_SECONDS = 10.0
 
+_TRANSIENT = (NatsError, Unavailable, OSError, TimeoutError, asyncpg.PostgresConnectionError)
+
 ENTRIES = Counter("regent_audit_entries_total", "Messages read from the event stream", ["outcome"])
 HALTED = Gauge("regent_audit_halted", "1 while the trail stands still because the event stream is not what was read")
-
-_TRANSIENT = (NatsError, Unavailable, OSError, TimeoutError, store.LostRaceError, asyncpg.PostgresConnectionError)
 
 
 class StreamBehindError(Exception):
     """The stream does not hold what we read from it: it lost data, or is another one."""
+
+
+class PurgeFoundError(Exception):
+    """A purge named further ahead explains the hole here."""
 
 
 class Ingest:
@@ -77,7 +81,7 @@ class Ingest:
             except (StreamBehindError, StreamGapError) as error:
                 self._halt(str(error))
                 await asyncio.sleep(_HALT_SECONDS)
-            except _TRANSIENT as error:
+            except (PurgeFoundError, store.LostRaceError, *_TRANSIENT) as error:
                 _LOG.warning("ingest.interrupted", error=repr(error))
             except Exception:
                 _LOG.exception("ingest.failed")
@@ -132,11 +136,7 @@ class Ingest:
         # a redelivery: its acknowledgement was lost
         fresh = [message for message in messages if _sequence(message) > self._position]
         if fresh:
-            try:
-                await self._store([_received(message) for message in fresh])
-            except StreamGapError:
-                await self._seek_purge(subscription, messages)
-                raise
+            await self._store_or_explain(subscription, messages, [_received(message) for message in fresh])
         else:
             await self._require_ahead()
         for message in messages:
@@ -162,8 +162,17 @@ class Ingest:
         self._purged += purged
         _measure(entries, stored, self._position)
 
-    async def _seek_purge(self, subscription: Any, messages: Sequence[Msg]) -> None:
-        """Read ahead for events that explain a hole, and record them; the next attempt then goes on over it."""
+    async def _store_or_explain(self, subscription: Any, messages: Sequence[Msg], batch: Sequence[Received]) -> None:
+        try:
+            await self._store(batch)
+        except StreamGapError:
+            found = await self._read_ahead(subscription, messages)
+            sequences = (message.stream_seq for message in batch)
+            require_contiguous(self._position, sequences, [*self._purged, *found])
+            raise PurgeFoundError(f"read again from {self._position + 1}") from None
+
+    async def _read_ahead(self, subscription: Any, messages: Sequence[Msg]) -> list[Purged]:
+        """Look for events that name purges, up to the stream's end, and record what they name."""
         found: list[Purged] = []
         ahead = list(messages)
         while ahead:
@@ -173,13 +182,18 @@ class Ingest:
             ahead = await _fetch(subscription, _AHEAD_SECONDS)
         async with self._database.transaction(_context()) as tx:
             await store.add_purged(tx, found)
+        return found
 
 
 async def _fetch(subscription: Any, seconds: float) -> list[Msg]:
     try:
         messages: list[Msg] = await subscription.fetch(_BATCH, timeout=seconds)
     except TimeoutError:
-        return []
+        messages = []
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        # Python 3.11's wait_for, which the client fetches with, drops a cancellation that arrives together with a message
+        raise asyncio.CancelledError
     return messages
 
 
