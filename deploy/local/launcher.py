@@ -66,19 +66,23 @@ async def _up(configuration: Configuration) -> None:
         await asyncio.Event().wait()
 
 
-def with_demo_root(configuration: Configuration) -> Configuration:
-    """Declare the demo's one root for deliveries, beside the data directory: nothing is delivered below that."""
+def with_demo_needs(configuration: Configuration) -> Configuration:
+    """Declare the demo's one root for deliveries, beside the data directory; sign the trail every other second."""
     root = configuration.data.with_name(f"{configuration.data.name}-reports")
     root.mkdir(mode=0o700, exist_ok=True)
     everybody = {**configuration.destination_roots.get("*", {}), "demo": str(root)}
-    return replace(configuration, destination_roots={**configuration.destination_roots, "*": everybody})
+    return replace(
+        configuration,
+        destination_roots={**configuration.destination_roots, "*": everybody},
+        common={"REGENT_CHECKPOINT_SECONDS": "2", **configuration.common},
+    )
 
 
 async def _demo(configuration: Configuration) -> None:
     """Run the main job on the example data; the story itself is `examples/demo.py`."""
     story: Story = importlib.import_module("examples.demo").run
     printer = Printer(configuration.data / "logs", quiet=True)
-    async with Stack(with_demo_root(configuration), printer, source=True) as stack:
+    async with Stack(with_demo_needs(configuration), printer, source=True) as stack:
         printer("regent", f"ready at {configuration.public_url}; logs in {configuration.data / 'logs'}")
         await story(stack)
         if not os.environ.get("ONCE"):
