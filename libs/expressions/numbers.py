@@ -4,7 +4,8 @@ Each number carries a scale and a bound. A result is computed in the narrowest D
 digits do not suffice, operands (or products) that are too large become null instead of aborting the query.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from decimal import Decimal
 
 from libs.expressions.errors import Refusal
@@ -144,21 +145,23 @@ def _guarded_product(left: Value, right: Value, scale: int, bound: int) -> Value
 
 def divide(left: Value, right: Value) -> Value:
     """Divide exactly, half-even at ten decimal places; null for a divisor of zero."""
+    smallest = right.bound if right.constant else 1
+    return _with_divisor(right, lambda by: _quotient(left, by, smallest))
+
+
+def _with_divisor(right: Value, body: Callable[[Value], Value]) -> Value:
+    """Build `body` over the divisor, null where it is zero. NULLIF is no function: the engine writes it out twice."""
+    return shared(right, lambda by: body(replace(by, sql=f"nullif({by.sql}, 0)", physical="", constant=None)))
+
+
+def _quotient(left: Value, right: Value, smallest: int) -> Value:
     shift = DIVISION_SCALE + right.scale - left.scale
-    above = _room(left, max(shift, 0))
-    below = _room(right, max(-shift, 0))
-    sql = f"decimal_division({fit(left, above, left.scale)}, nullif({fit(right, below, right.scale)}, 0), {DIVISION_SCALE})"
-    bound = min(left.bound, 10**above) * 10 ** max(shift, 0)
-    if isinstance(right.constant, int | Decimal) and right.bound:
-        bound = bound // (right.bound * 10 ** max(-shift, 0)) + 1
-    return number(
-        f"CAST({sql} AS DECIMAL({WIDTH},{DIVISION_SCALE}))",
-        (left, right),
-        DIVISION_SCALE,
-        bound,
-        kind="decimal",
-        physical=f"DECIMAL({WIDTH},{DIVISION_SCALE})",
-    )
+    above, below = _room(left, max(shift, 0)), _room(right, max(-shift, 0))
+    sql = f"decimal_division({fit(left, above, left.scale)}, {fit(right, below, right.scale)}, {DIVISION_SCALE})"
+    physical = f"DECIMAL({WIDTH},{DIVISION_SCALE})"
+    bound = min(left.bound, 10**above) * 10 ** max(shift, 0) // (smallest * 10 ** max(-shift, 0)) + 1
+    sql = f"CAST({sql} AS {physical})"
+    return number(sql, (left, right), DIVISION_SCALE, bound, kind="decimal", physical=physical)
 
 
 def _room(value: Value, shift: int) -> int:
@@ -170,44 +173,31 @@ def _room(value: Value, shift: int) -> int:
 
 def modulo(left: Value, right: Value) -> Value:
     """Return Python's `%`: the sign is the divisor's; null for a divisor of zero."""
+    return _with_divisor(right, lambda by: _modulo(left, by))
+
+
+def _modulo(left: Value, right: Value) -> Value:
     width, scale = common((left, right), spare=1)
-    divisor = Value(
-        f"nullif({fit(right, width, scale)}, 0)", right.type, right.weight + 1, scale, at_scale(right, scale)
-    )
-    return shared(
-        divisor,
-        lambda by: number(
-            _floor_modulo(fit(left, width, scale), by.sql),
-            (left, by),
-            scale,
-            at_scale(right, scale),
-            kind=_kind(left, right),
-        ),
-    )
+    sql = _floor_modulo(fit(left, width, scale), fit(right, width, scale))
+    return number(sql, (left, right), scale, at_scale(right, scale))
 
 
 def _floor_modulo(left: str, divisor: str) -> str:
     return f"((({left} % {divisor}) + {divisor}) % {divisor})"
 
 
-def _kind(left: Value, right: Value) -> ValueType:
-    return "integer" if left.type == right.type == "integer" else "decimal"
-
-
 def floor_divide(left: Value, right: Value) -> Value:
     """Return Python's `//`: rounded towards minus infinity; null for a divisor of zero."""
+    return _with_divisor(right, lambda by: shared(left, lambda one: _floor_quotient(one, by)))
+
+
+def _floor_quotient(left: Value, right: Value) -> Value:
     width, scale = common((left, right), spare=2)
-    first = Value(fit(left, width, scale), left.type, left.weight + 1, scale, at_scale(left, scale))
-    second = Value(
-        f"nullif({fit(right, width, scale)}, 0)", right.type, right.weight + 1, scale, at_scale(right, scale)
-    )
-    return shared_all((first, second), lambda both: _floor_quotient(both[0], both[1], width, _kind(left, right)))
-
-
-def _floor_quotient(left: Value, right: Value, width: int, kind: ValueType) -> Value:
-    whole = f"({left.sql} - {_floor_modulo(left.sql, right.sql)})"
-    sql = f"CAST(decimal_division({whole}, {right.sql}, 0) AS DECIMAL({WIDTH},0))"
-    return number(sql, (left, right), 0, 2 * 10**width, kind=kind, physical=f"DECIMAL({WIDTH},0)")
+    above, below = fit(left, width, scale), fit(right, width, scale)
+    physical = f"DECIMAL({WIDTH},0)"
+    whole = f"({above} - {_floor_modulo(above, below)})"
+    sql = f"CAST(decimal_division({whole}, {below}, 0) AS {physical})"
+    return number(sql, (left, right), 0, 2 * 10**width, physical=physical)
 
 
 def negate(value: Value) -> Value:

@@ -23,7 +23,8 @@ class Interpreter:
         return self.visit(ast.parse(text, mode="eval").body)
 
     def visit(self, node: ast.expr) -> Cell:
-        return getattr(self, type(node).__name__)(node)
+        value: Cell = getattr(self, type(node).__name__)(node)
+        return value
 
     def Constant(self, node: ast.Constant) -> Cell:  # noqa: N802 - named like the node
         if node.value is None or isinstance(node.value, bool | str):
@@ -44,7 +45,10 @@ class Interpreter:
         value = self.visit(node.operand)
         if value is None:
             return None
-        return (not value) if isinstance(node.op, ast.Not) else -value  # type: ignore[operator]
+        if isinstance(node.op, ast.Not):
+            return not value
+        assert isinstance(value, Fraction)
+        return -value
 
     def BinOp(self, node: ast.BinOp) -> Cell:  # noqa: N802
         left, right = self.visit(node.left), self.visit(node.right)
@@ -80,11 +84,12 @@ class Interpreter:
         if name == "coalesce":
             return next((value for value in values if value is not None), None)
         if name == "between":
-            value, low, high = node.args
-            return self.visit(ast.Compare(low, [ast.LtE(), ast.LtE()], [value, high]))
+            middle, low, high = node.args
+            return self.visit(ast.Compare(low, [ast.LtE(), ast.LtE()], [middle, high]))
         if None in values:
             return None
-        return FUNCTIONS[name](*values)  # type: ignore[operator]
+        value: Cell = FUNCTIONS[name](*values)  # type: ignore[operator]
+        return value
 
 
 def calculate(op: type[ast.operator], left: Fraction, right: Fraction) -> Fraction | None:

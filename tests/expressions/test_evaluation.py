@@ -218,3 +218,23 @@ def test_too_large_is_unknown(evaluate: Evaluate) -> None:
     huge = "9" * 18 + ".9999999999"
     assert evaluate("amount * amount", amount=huge) is None
     assert evaluate("amount * amount > 1", amount="12345678.5") == "true"
+
+
+DEEP = [
+    "abs({})",
+    "(amount // {})",
+    "(price / {})",
+    "({} % amount)",
+    "min_of({}, price)",
+    "({} if active else price)",
+    "round({}, 2)",
+]
+
+
+@pytest.mark.parametrize("shape", DEEP)
+def test_deepest_expression_is_planned_quickly(evaluate: Evaluate, shape: str) -> None:
+    """Nothing is written twice: the deepest nesting of an operator runs at once, where doubling would never end."""
+    text = "price"
+    for _ in range(39):
+        text = shape.format(text)
+    evaluate(text)

@@ -6,6 +6,7 @@ from fractions import Fraction
 from typing import Any
 
 import duckdb
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from tests.expressions.conftest import MOMENT, RECORD, SCHEMA, SCOPE, insert
 from tests.expressions.reference import Cell, Interpreter
 
 FUZZ = settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 WORDS = [
     *FUNCTIONS, *[field.name for field in SCHEMA.fields], "and", "or", "not", "in", "is", "None", "null", "true", "if", "else", "lambda", "for",
@@ -121,16 +122,13 @@ def run(engine: duckdb.DuckDBPyConnection, text: str, record: dict[str, Any]) ->
 
 
 def cells(record: dict[str, Any]) -> dict[str, Cell]:
-    exact = {
+    exact: dict[str, Cell] = {
         name: value if value is None or isinstance(value, bool) else Fraction(value) for name, value in record.items()
     }
     return exact | {"true": True, "false": False, "null": None}
 
 
-@FUZZ
-@given(st.one_of(*PLAIN), RECORDS)
-def test_agrees_with_the_slow_interpreter(engine: duckdb.DuckDBPyConnection, text: str, record: dict[str, Any]) -> None:
-    """Arithmetic, comparison and logic give what Python's own fractions give, wherever 38 digits suffice."""
+def check_against_interpreter(engine: duckdb.DuckDBPyConnection, text: str, record: dict[str, Any]) -> None:
     try:
         actual = run(engine, text, record)
     except ExpressionError as error:
@@ -141,6 +139,21 @@ def test_agrees_with_the_slow_interpreter(engine: duckdb.DuckDBPyConnection, tex
         assert _may_need_more_digits(text)
         return
     assert actual == expected
+
+
+@FUZZ
+@given(st.one_of(*PLAIN), RECORDS)
+def test_agrees_with_the_slow_interpreter(engine: duckdb.DuckDBPyConnection, text: str, record: dict[str, Any]) -> None:
+    """Arithmetic, comparison and logic give what Python's own fractions give, wherever 38 digits suffice."""
+    check_against_interpreter(engine, text, record)
+
+
+@pytest.mark.long
+@settings(FUZZ, max_examples=5000)
+@given(st.one_of(*PLAIN), RECORDS)
+def test_agrees_on_many(engine: duckdb.DuckDBPyConnection, text: str, record: dict[str, Any]) -> None:
+    """The same, fifty times as often."""
+    check_against_interpreter(engine, text, record)
 
 
 def _may_need_more_digits(text: str) -> bool:
