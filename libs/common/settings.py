@@ -64,7 +64,12 @@ def _read(environ: Mapping[str, str], name: str) -> Any:
         return environ[variable]
     file = environ.get(f"{variable}_FILE")
     # `nkey_seed_file` is itself a path: its variable ends in _FILE and is read above
-    return Path(file).read_text(encoding="utf-8").strip() if file else None
+    if not file:
+        return None
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"configuration: {variable}_FILE names {file}, which cannot be read: {error}") from None
 
 
 def _explain(error: ValidationError) -> list[str]:

@@ -72,6 +72,8 @@ class KeyRing:
         short = sorted(name for name, key in keys.items() if len(key) != _KEY)
         if short:
             raise SettingsError(f"configuration: REGENT_KEYRING keys are not 32 bytes long: {', '.join(short)}")
+        if len(set(keys.values())) != len(keys):
+            raise SettingsError("configuration: REGENT_KEYRING holds the same key under two ids")
         return cls(active, keys)
 
     def new_data_key(self, tenant_id: UUID) -> WrappedKey:
