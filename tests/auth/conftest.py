@@ -3,10 +3,12 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
-from deploy.local import nats
-from tests.auth.world import Tenant, World, hosted
+from deploy.local import nats, postgres
+from libs.common.migrations import migrate, provision
+from tests.auth.world import NUMBERS, Fresh, Tenant, World, hosted
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +25,16 @@ async def world(
 async def tenant(world: World) -> Tenant:
     """Return a fresh tenant with its owner."""
     return await world.tenant()
+
+
+@pytest.fixture
+async def fresh(databases: dict[str, str], postgres_server: postgres.Postgres) -> Fresh:
+    """Return a database of its own, the schema at head."""
+    name = f"auth_{next(NUMBERS)}"
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    await provision(postgres_server.url(database=name), ["auth"], {})
+    urls = {role: url.replace("/regent?", f"/{name}?") for role, url in databases.items() if role.startswith("auth_")}
+    await migrate(urls["auth_owner"], "auth")
+    return Fresh(urls)

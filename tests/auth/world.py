@@ -6,7 +6,7 @@ import itertools
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -50,6 +50,13 @@ def settings(databases: Mapping[str, str], bus: nats.Nats, folder: Path, **chang
     return Settings(**{**values, **changed})
 
 
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A database of its own with auth's schema at head: URLs by role."""
+
+    urls: Mapping[str, str]
+
+
 @dataclass(slots=True)
 class World:
     """One auth service in this process, as the outside sees it."""
@@ -57,7 +64,6 @@ class World:
     app: FastAPI
     runtime: Runtime
     databases: Mapping[str, str]
-    addresses: "itertools.count[int]" = field(default_factory=lambda: itertools.count(1))
 
     def client(self, address: str | None = None) -> httpx.AsyncClient:
         """Return a caller, each from an address of its own."""

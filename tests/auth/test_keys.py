@@ -1,0 +1,97 @@
+"""Signing keys turn without a refused request; only public parts are shown (S11)."""
+
+import asyncio
+from datetime import timedelta
+
+from libs.common.context import Context, utc_now
+from libs.common.crypto.keyring import KeyRing
+from libs.common.database.pool import Database
+from libs.common.ids import SYSTEM_TENANT
+from services.auth.keeper import Keeper
+from services.auth.store import keys
+from tests.auth.world import Tenant, World, ring
+
+LEAD = timedelta(seconds=1)
+
+
+async def jwks(world: World) -> list[dict[str, str]]:
+    async with world.client() as http:
+        answer = await http.get("/.well-known/jwks.json")
+    shown: list[dict[str, str]] = answer.json()["keys"]
+    return shown
+
+
+async def states(world: World) -> dict[str, str]:
+    async with world.runtime.database.transaction(Context(SYSTEM_TENANT, "service:test")) as tx:
+        return {
+            row["kid"]: row["state"] for row in await keys.all_keys(tx) if row["state"] != "next" or row["published_at"]
+        }
+
+
+async def test_only_public_parts_are_shown(world: World) -> None:
+    """The key set holds what verifies and nothing that signs (S11)."""
+    shown = await jwks(world)
+    assert shown
+    for key in shown:
+        assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+
+
+async def test_keys_turn_without_a_refused_request(tenant: Tenant, world: World) -> None:
+    """Tokens of the old and of the new key work all the way through a rotation (S11)."""
+    before = await tenant.login()
+    signers = world.runtime.extras["auth"].signers
+    async with Database.open(world.databases["auth_keeper"], service="auth", role="keeper", size=1) as database:
+        keeper = Keeper(
+            world.runtime.database, database, KeyRing.parse(ring()), signers, rotation=timedelta(0), lead=LEAD
+        )
+        statuses: list[int] = []
+        asking = asyncio.create_task(keep_asking(tenant, world, before["access_token"], statuses))
+        old = next(kid for kid, state in (await states(world)).items() if state == "active")
+        assert await keeper.turn_keys(utc_now()) == "prepare"
+        await until_state(world, "next")
+        assert await keeper.turn_keys(utc_now()) is None
+        await asyncio.sleep(1.2)
+        assert await keeper.turn_keys(utc_now()) == "promote"
+        await asyncio.sleep(0.8)
+        asking.cancel()
+        assert len(statuses) > 5
+        assert set(statuses) == {200}
+        assert (await states(world))[old] == "retiring"
+        assert old in {key["kid"] for key in await jwks(world)}
+        keeper._rotation = timedelta(days=365)
+        await keeper.turn_keys(utc_now() + timedelta(minutes=10))
+    assert old not in {key["kid"] for key in await jwks(world)}
+    assert (await tenant.login())["access_token"]
+
+
+async def keep_asking(tenant: Tenant, world: World, old_token: str, statuses: list[int]) -> None:
+    while True:
+        fresh = await tenant.login()
+        for token in (old_token, fresh["access_token"]):
+            async with world.client() as http:
+                answer = await http.get("/v1/me", headers={"Authorization": f"Bearer {token}"})
+            statuses.append(answer.status_code)
+
+
+async def until_state(world: World, state: str) -> None:
+    async with asyncio.timeout(3):
+        while state not in (await states(world)).values():  # noqa: ASYNC110 - the publisher works beside us
+            await asyncio.sleep(0.05)
+
+
+async def test_a_retired_key_loses_its_private_part(world: World) -> None:
+    """Once a key no longer signs, nothing of it is left to steal."""
+    async with world.runtime.database.transaction(Context(SYSTEM_TENANT, "service:test")) as tx:
+        rows = await tx.connection.fetch("SELECT state, sealed IS NULL AS gone FROM signing_key")
+    assert all(row["gone"] == (row["state"] == "retiring") for row in rows)
+
+
+async def test_two_services_make_one_first_key(world: World) -> None:
+    """Starting at once does not make two active keys."""
+    signers = world.runtime.extras["auth"].signers
+    async with Database.open(world.databases["auth_keeper"], service="auth", role="keeper", size=1) as database:
+        keeper = Keeper(
+            world.runtime.database, database, KeyRing.parse(ring()), signers, rotation=timedelta(days=9), lead=LEAD
+        )
+        await asyncio.gather(*(keeper.turn_keys(utc_now()) for _ in range(5)))
+    assert list((await states(world)).values()).count("active") == 1

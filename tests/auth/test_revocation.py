@@ -1,0 +1,75 @@
+"""A revocation reaches every process within a second (S11)."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from uuid import UUID
+
+from deploy.local import nats
+from libs.common.bus.connection import connect
+from libs.common.context import Context, utc_now
+from libs.common.identity.state import IdentityState, keep_fresh
+from libs.common.ids import SYSTEM_TENANT
+from services.auth import operator
+from tests.auth.world import Tenant, World
+
+
+@asynccontextmanager
+async def process(server: nats.Nats, name: str) -> AsyncIterator[IdentityState]:
+    """Yield what another service's process knows, kept fresh as there."""
+    async with connect(server.url, service=name, seed_file=server.seeds[name]) as bus:
+        state = IdentityState()
+        task = asyncio.create_task(keep_fresh(state, bus))
+        await until(lambda: state.primed, 3)
+        yield state
+        task.cancel()
+
+
+async def until(condition: Callable[[], bool], seconds: float) -> float:
+    """Wait for a condition; returns the seconds that it took."""
+    began = time.monotonic()
+    async with asyncio.timeout(seconds):
+        while not condition():  # noqa: ASYNC110 - the condition has no event
+            await asyncio.sleep(0.01)
+    return time.monotonic() - began
+
+
+async def test_a_revoked_grant_is_known_everywhere(tenant: Tenant, nats_server: nats.Nats) -> None:
+    """Two other processes know it a second after the answer at the latest (S11)."""
+    async with tenant.caller() as owner, process(nats_server, "runner") as one, process(nats_server, "catalog") as two:
+        grant = UUID((await owner.get("/v1/me")).json()["grant_id"])
+        assert (await owner.post(f"/v1/grants/{grant}/revoke")).status_code == 204
+        await until(lambda: grant in one.revoked and grant in two.revoked, 1.0)
+
+
+async def test_a_suspended_tenant_is_known_everywhere_and_so_is_its_return(
+    tenant: Tenant, world: World, nats_server: nats.Nats
+) -> None:
+    """Suspending stops the tenant's tokens at once; resuming lets it log in again."""
+    id_, secret = await operator.create_client(
+        world.runtime.database, utc_now(), SYSTEM_TENANT, "operator", ["platform_operator"]
+    )
+    token = (await world.token_for(id_, secret)).json()["access_token"]
+    async with world.client() as http, process(nats_server, "audit") as other:
+        http.headers["Authorization"] = f"Bearer {token}"
+        assert (await http.post(f"/v1/tenants/{tenant.id}/suspend")).status_code == 200
+        await until(lambda: tenant.id in other.suspended, 1.0)
+        refused = await http.post("/v1/login", json={"email": tenant.email, "password": "correct horse battery staple"})
+        assert refused.status_code == 401
+        assert (await http.post(f"/v1/tenants/{tenant.id}/resume")).status_code == 200
+        await until(lambda: tenant.id not in other.suspended, 1.0)
+    assert (await tenant.login())["tenant_id"] == str(tenant.id)
+
+
+async def test_a_revocation_is_forgotten_when_its_tokens_are_dead(
+    tenant: Tenant, world: World, nats_server: nats.Nats
+) -> None:
+    """The bucket does not grow for ever."""
+    async with tenant.caller() as owner, process(nats_server, "runner") as other:
+        grant = UUID((await owner.get("/v1/me")).json()["grant_id"])
+        await owner.post("/v1/logout")
+        await until(lambda: grant in other.revoked, 1.0)
+        async with world.runtime.database.transaction(Context(tenant.id, "service:test")) as tx:
+            await tx.connection.execute("UPDATE revocation SET until = now() WHERE grant_id = $1", grant)
+        await until(lambda: grant not in other.revoked, 3.0)
