@@ -20,6 +20,9 @@ ROUTES = (
         "auth",
         (
             "/v1/auth",
+            "/v1/login",
+            "/v1/logout",
+            "/v1/grants",
             "/v1/setup",
             "/v1/tenants",
             "/v1/users",

@@ -1,0 +1,92 @@
+"""Every route says who may enter, or stands on the list of those that ask for nobody."""
+
+import importlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+
+from deploy.local.routes import owner
+from libs.common.http.door import Permission, authenticate
+from services.auth.permissions import exists
+from tests.architecture.source import SERVICES
+
+# Nobody is known yet, or nothing but public knowledge is given away.
+PUBLIC = {
+    "POST /oauth2/token": "the client's secret or the refresh token in the form is the proof",
+    "POST /v1/login": "a token is what the caller comes for",
+    "POST /v1/setup": "the one-time link is the proof",
+    "GET /.well-known/jwks.json": "public keys",
+    "GET /.well-known/oauth-authorization-server": "public metadata (RFC 8414)",
+    "GET /.well-known/openid-configuration": "the same under the name that clients look for",
+}
+# Any valid token will do: the caller acts on nothing but their own session.
+OWN = {
+    "POST /v1/logout": "ends the caller's own session",
+    "GET /v1/me": "tells the caller who they are",
+}
+
+
+def routes(service: str) -> list[APIRoute]:
+    """Return all routes that a service declares."""
+    routers = importlib.import_module(f"services.{service}.api").ROUTERS
+    return [route for router in routers for route in router.routes]
+
+
+def named(route: APIRoute) -> str:
+    """Return `METHOD /path`."""
+    return f"{min(route.methods)} {route.path}"
+
+
+def asked(dependant: Dependant) -> Iterator[Any]:
+    """Yield everything that a route depends on."""
+    for dependency in dependant.dependencies:
+        yield dependency.call
+        yield from asked(dependency)
+
+
+def permissions_of(route: APIRoute) -> set[str]:
+    """Return the permissions that a route asks for."""
+    return {call.name for call in asked(route.dependant) if isinstance(call, Permission)}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_route_asks_for_a_permission(service: str) -> None:
+    """A user without a role can do nothing: each route names the permission that it needs."""
+    open_routes = {named(route) for route in routes(service) if not permissions_of(route)}
+    assert open_routes - set(PUBLIC) - set(OWN) == set()
+
+
+def test_the_lists_of_exceptions_are_exact() -> None:
+    """What is listed as public or own exists, and asks for no permission."""
+    open_routes = {named(route) for service in SERVICES for route in routes(service) if not permissions_of(route)}
+    assert open_routes == set(PUBLIC) | set(OWN)
+
+
+def test_own_routes_still_ask_who_is_there() -> None:
+    """A route without a permission that is not public authenticates its caller."""
+    found = {named(route): route for route in routes("auth")}
+    for name in OWN:
+        assert authenticate in set(asked(found[name].dependant))
+
+
+def test_every_permission_asked_for_can_be_granted() -> None:
+    """A route that asks for a permission which no role can hold would be shut for everybody."""
+    wanted = {name for service in SERVICES for route in routes(service) for name in permissions_of(route)}
+    assert {name for name in wanted if not exists(name)} == set()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_gateway_leads_to_every_route(service: str) -> None:
+    """What a service offers can be reached: the gateway's table gives each path to its owner."""
+    lost = [named(route) for route in routes(service) if owner(route.path.replace("{", "").replace("}", "")) != service]
+    assert lost == []
+
+
+def test_no_two_routes_share_a_name_in_one_service() -> None:
+    """Operation ids are made from names: each is unique in its service."""
+    for service in SERVICES:
+        names = [(route.name, tuple(sorted(route.methods))) for route in routes(service)]
+        assert len(names) == len(set(names))
