@@ -1,5 +1,6 @@
 """Checking batches of records as the documents that they will be part of."""
 
+import queue
 import re
 import threading
 from collections.abc import Iterable
@@ -26,33 +27,43 @@ class LineFault:
 
 
 class Checker:
-    """Checks batches against an XSD set; threads share it, each with a schema of its own (a schema keeps its errors)."""
+    """Checks batches against an XSD set; `threads` threads share it, each with a schema of its own.
 
-    def __init__(self, envelope: Envelope, xsd_set: XsdSetSpec | None) -> None:
+    A schema keeps the errors that it found. All are loaded here, on one thread: lxml's resolvers do not survive another
+    thread's parsing meanwhile (one document in fifty was then refused at random).
+
+    Raises:
+        RenderError: the set cannot be loaded.
+    """
+
+    def __init__(self, envelope: Envelope, xsd_set: XsdSetSpec | None, threads: int) -> None:
         self._tail = envelope.tail
         self._head = envelope.head + b"\n"  # so that no line is both the document's and a record's
         self._first = self._head.count(b"\n") + 1
-        self._xsd_set = xsd_set
+        self._loaded: queue.SimpleQueue[etree.XMLSchema] = queue.SimpleQueue()
+        self._checks_schema = xsd_set is not None
         self._own = threading.local()
+        for _ in range(threads if xsd_set else 0):
+            self._loaded.put(load_xsd_set(cast("XsdSetSpec", xsd_set)))
 
     def check(self, lines: memoryview) -> list[LineFault]:
         """Return the first fault of each faulty line of the batch; characters that XML forbids come first."""
         data = bytes(lines)
         faults = _illegal_lines(data)
-        if faults or self._xsd_set is None:
+        if faults or not self._checks_schema:
             return faults
         try:
             document = etree.fromstring(self._head + data + self._tail, safe_parser())
         except etree.XMLSyntaxError as error:
             return [LineFault(self._line(error.lineno), str(error.msg))]
-        schema = self._schema(self._xsd_set)
+        schema = self._schema()
         if schema.validate(document):
             return []
         return self._first_by_line(schema)
 
-    def _schema(self, xsd_set: XsdSetSpec) -> etree.XMLSchema:
+    def _schema(self) -> etree.XMLSchema:
         if not hasattr(self._own, "schema"):
-            self._own.schema = load_xsd_set(xsd_set)
+            self._own.schema = self._loaded.get_nowait()
         schema: etree.XMLSchema = self._own.schema
         return schema
 

@@ -40,7 +40,7 @@ def render_xml(request: RenderRequest) -> Artifact:
     with open_records(request) as engine:
         count = count_records(engine)
         envelope = compile_envelope(output, _document_values(request, count))
-        checker = Checker(envelope, request.xsd_set)
+        checker = Checker(envelope, request.xsd_set, _CHECKERS)
         batches = stream_batches(engine, xml_query(request, output.record, envelope.namespaces), _BATCH)
         try:
             written = _write(request, envelope, checker, batches)
