@@ -62,6 +62,8 @@ async def _in_force(tx: Transaction, kind: str, id: UUID, on: date) -> Row:  # n
     if await copies.newest(tx, kind, id) is None:
         fields = [FieldProblem("/report_id", f"the {named} {id} is not known here (yet)")]
         raise NotYetVisible(f"The {named} {id} is not known here yet; try again.", fields=fields, retry_after=2)
+    if (arrived := await copies.in_force(tx, kind, id, on)) is not None:  # between the two looks
+        return arrived
     problem = FieldProblem("/business_date", f"no version of the {named} {id} is in force on {on}")
     raise Invalid(f"No version of the {named} is in force on {on}.", type="nothing-in-force", fields=[problem])
 
