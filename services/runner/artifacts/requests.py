@@ -27,7 +27,7 @@ class RenderRequest(Strict):
     business_date: date
     as_of: datetime
     created: datetime
-    memory: str = "256MiB"
+    memory: str = "192MiB"
     threads: int = 2
 
 

@@ -11,7 +11,8 @@ from services.runner.artifacts.formats import plain_text
 from services.runner.artifacts.records import RECORDS, count_records, open_records
 from services.runner.artifacts.requests import Artifact, RenderRequest
 from services.runner.artifacts.streams import stream_batches, text_bytes
-from services.runner.engines.sealing import parquet_rows, seal
+from services.runner.engines.parquet import parquet_rows
+from services.runner.engines.sealing import seal
 
 _BATCH = 8192
 

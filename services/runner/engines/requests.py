@@ -39,7 +39,7 @@ class TransformRequest(Strict):
     output: Path
     dispositions: Path
     faults: Path
-    memory: str = "256MiB"
+    memory: str = "192MiB"
     threads: int = 2
 
 

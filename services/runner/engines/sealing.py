@@ -3,8 +3,6 @@
 import hashlib
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from libs.common.vocabulary.base import Strict
 
 
@@ -32,9 +30,3 @@ def sha256_of(path: Path) -> str:
 def seal(path: Path, rows: int) -> SealedFile:
     """Describe the finished file at `path`."""
     return SealedFile(path=path, rows=rows, size=path.stat().st_size, sha256=sha256_of(path))
-
-
-def parquet_rows(path: Path) -> int:
-    """Return the number of rows that the Parquet file's footer states."""
-    with pq.ParquetFile(path) as file:
-        return int(file.metadata.num_rows)

@@ -12,9 +12,10 @@ from services.runner.engines.duck import Budget, open_duckdb
 from services.runner.engines.errors import TransformError
 from services.runner.engines.fitting import Fitting, fit
 from services.runner.engines.outcomes import write_dispositions, write_faults
+from services.runner.engines.parquet import parquet_rows
 from services.runner.engines.projection import Projection, compile_transform
 from services.runner.engines.requests import Transformed, TransformRequest
-from services.runner.engines.sealing import parquet_rows, seal
+from services.runner.engines.sealing import seal
 
 _HELD = "ANTI JOIN held ON held._ordinal = r._ordinal"
 

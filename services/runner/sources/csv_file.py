@@ -13,7 +13,8 @@ from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import quote_identifier, quote_literal
 from services.runner.engines.duck import Budget, open_duckdb
 from services.runner.engines.errors import SourceError
-from services.runner.engines.sealing import Extract, parquet_rows, seal
+from services.runner.engines.parquet import parquet_rows
+from services.runner.engines.sealing import Extract, seal
 from services.runner.sources.requests import CsvRequest
 
 _HEADER_LIMIT = 1024 * 1024

@@ -18,7 +18,7 @@ class CsvRequest(Strict):
     delimiter: Literal[",", ";", "\t", "|"] = ","
     source_schema: SchemaSpec
     target: Path
-    memory: str = "256MiB"
+    memory: str = "192MiB"
     threads: int = 2
 
 
