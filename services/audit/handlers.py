@@ -74,7 +74,7 @@ class Ingest:
 
     async def run(self) -> None:
         """Read until cancelled; a lost database or bus is waited for, a hole in the stream halts until it is explained."""
-        while True:
+        while not _cancelled():
             try:
                 async with leadership(self._lock_url, _SERVICE, "ingest") as lock:
                     await self._read(lock)
@@ -190,11 +190,19 @@ async def _fetch(subscription: Any, seconds: float) -> list[Msg]:
         messages: list[Msg] = await subscription.fetch(_BATCH, timeout=seconds)
     except TimeoutError:
         messages = []
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        # Python 3.11's wait_for, which the client fetches with, drops a cancellation that arrives together with a message
+    if _cancelled():
         raise asyncio.CancelledError
     return messages
+
+
+def _cancelled() -> bool:
+    """Tell whether this task was told to stop.
+
+    A cancellation gets lost in the client: Python 3.11's `wait_for` drops one that arrives together with a message, and
+    on a closed connection the client raises its own error instead.
+    """
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _context() -> Context:
