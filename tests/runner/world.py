@@ -14,12 +14,12 @@ import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from libs.common.bus.subscriptions import find
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Row
 from libs.common.events.envelope import Event
 from libs.common.identity.grants import GrantSigner
-from libs.common.ids import uuid7
 from libs.common.jail import JobServer
 from libs.common.objects import Objects
 from services.runner import handlers
@@ -79,7 +79,7 @@ class World:
         self.objects = Objects((home / "objects").as_uri())
         self.library = Library(self.objects)
         for name in ("in", "out"):
-            (home / name).mkdir()
+            (home / name).mkdir(exist_ok=True)
         self.report_id = uuid4()
         self.settings = self.make_settings()
         self.executor = self.make_executor()
@@ -145,10 +145,10 @@ class World:
         return id_
 
     async def setup(
-        self, source: str = SOURCE, *, outputs: Sequence[dict[str, Any]] = ({"format": "csv"},), **report: Any
+        self, content: str = SOURCE, *, outputs: Sequence[dict[str, Any]] = ({"format": "csv"},), **report: Any
     ) -> UUID:
         """Publish a report with all that it needs; return its id."""
-        (self.home / "in" / f"trades-{DAY}.csv").write_text(source)
+        (self.home / "in" / f"trades-{DAY}.csv").write_text(content)
         schema = await self.publish("schema", SCHEMA)
         connector = await self.publish("connector", {"kind": "file", "root": "in"})
         destination = await self.publish("destination", {"kind": "directory", "root": "out", "path": "reports"})
@@ -184,9 +184,10 @@ class World:
 
     async def hear(self, name: str, data: dict[str, Any]) -> None:
         """Hand an event to its handler, as the reader does."""
-        handler = handlers.SUBSCRIPTIONS[f"evt.*.{name}"] if f"evt.*.{name}" in handlers.SUBSCRIPTIONS else None
+        handler = find(handlers.SUBSCRIPTIONS, f"evt.{self.tenant}.{name}")
+        assert handler is not None
         async with self.database.transaction(self.context("service:runner")) as tx:
-            await (handler or handlers.SUBSCRIPTIONS["evt.*.auth.tenant.*"])(tx, self.event(name, data))
+            await handler(tx, self.event(name, data))
 
     async def verdict(
         self, run_id: UUID, phase: str = "input", *, held: Sequence[int] = (), rules: Sequence[UUID] = (), **more: Any
@@ -194,14 +195,23 @@ class World:
         """Answer a run's open request as the validator does: `held` are the ordinals with a blocking failure."""
         async with self.database.transaction(self.context()) as tx:
             request = (await parts.validations(tx, run_id))[phase]
-            run = await runs.find(tx, run_id)
             rows = (await parts.balances(tx, run_id))[-1][1].records_out
+        asked = {"run_id": str(run_id), "request_id": str(request["request_id"]), "phase": phase, "rows": rows}
+        data = {**await self.verdict_on(asked, held=held, rules=rules), **more}
+        await self.hear("validator.validation.completed", data)
+        return data
+
+    async def verdict_on(
+        self, asked: dict[str, Any], *, held: Sequence[int] = (), rules: Sequence[UUID] = ()
+    ) -> dict[str, Any]:
+        """Return a verdict on what a `validation.requested` asks."""
+        rows, phase = asked["rows"], asked["phase"]
         step = "validate" if phase == "input" else "validate_output"
-        failures = await self._failures(verdicts.granted_prefix(run, step), held) if held else None
+        prefix = verdicts.granted_prefix({"tenant_id": self.tenant, "id": asked["run_id"]}, step)
         counts = {"rule_id": "r1", "rule_version": 1, "name": "positive", "severity": "blocking", "rows": rows}
-        data = {
-            "run_id": str(run_id),
-            "request_id": str(request["request_id"]),
+        return {
+            "run_id": asked["run_id"],
+            "request_id": asked["request_id"],
             "phase": phase,
             "rules": [await self._rule_reference(id_) for id_ in rules],
             "counts": [{**counts, "passed": rows - len(held), "failed": len(held), "unknown": 0, "errors": 0}],
@@ -209,12 +219,9 @@ class World:
             "held": len(held),
             "warned": 0,
             "corrected": 0,
-            "failures": failures,
+            "failures": await self._failures(prefix, held) if held else None,
             "seconds": 0.01,
-            **more,
         }
-        await self.hear("validator.validation.completed", data)
-        return data
 
     async def _failures(self, prefix: str, held: Sequence[int]) -> dict[str, Any]:
         rows = [
