@@ -27,11 +27,15 @@ class Stack:
     """A running Regent: `async with Stack(configuration, output) as stack: stack.configuration.public_url`.
 
     With `source=True` a second PostgreSQL runs beside it, a customer's database on loopback TCP that the runner may
-    reach: `stack.source`.
+    reach: `stack.source`. Services named in `without` are not started; their place is kept.
     """
 
-    def __init__(self, configuration: Configuration, output: Output, *, source: bool = False) -> None:
+    def __init__(
+        self, configuration: Configuration, output: Output, *, source: bool = False, without: Sequence[str] = ()
+    ) -> None:
         self.configuration = configuration
+        self._without = frozenset(without)
+        self._ports: dict[str, Sequence[int]] = {}
         self.postgres: postgres.Postgres
         self.nats: nats.Nats
         self.source: postgres.Postgres | None = None
@@ -62,10 +66,20 @@ class Stack:
     def passwords(self) -> dict[str, str]:
         """Return the passwords of the database roles, for tests that look behind the services."""
         wanted = [role for service in SERVICES for role in database.roles(service)]
-        return role_passwords(self._secrets, wanted)
+        return role_passwords(self.secrets, wanted)
+
+    def service_url(self, service: str) -> str:
+        """Return where the first process of a service listens, behind the gateway."""
+        return f"http://127.0.0.1:{self._ports[service][0]}"
+
+    async def start_beside(self, program: Program) -> Child:
+        """Start another program that stops with the stack."""
+        await self._supervisor.start(program)
+        return self._supervisor.child(program.name)
 
     @property
-    def _secrets(self) -> Path:
+    def secrets(self) -> Path:
+        """Where the keys and passwords of this machine are kept."""
         return private_directory(self.configuration.data / "secrets")
 
     async def _start(self) -> None:
@@ -73,14 +87,14 @@ class Stack:
         await self._start_servers(ports)
         await database.prepare(self.postgres, SERVICES, self.passwords())
         await self.nats.provision()
-        listening = replicas(self.configuration, ports)
+        self._ports = listening = replicas(self.configuration, ports)
         await self._start_services(listening)
         await self._supervisor.start(self._gateway(listening))
 
     async def _start_servers(self, ports: Ports) -> None:
         data = self.configuration.data
         self.postgres = await postgres.prepare(data / "postgres")
-        self.nats = nats.prepare(data / "nats", self._secrets, ports.take("nats"))
+        self.nats = nats.prepare(data / "nats", self.secrets, ports.take("nats"))
         programs = [self.postgres.program(), self.nats.program()]
         if self._with_source:
             self.source = await postgres.prepare(data / "source", port=ports.take("source"))
@@ -95,10 +109,11 @@ class Stack:
         self.configuration = replace(self.configuration, outbound_allow=allowed)
 
     async def _start_services(self, listening: dict[str, Sequence[int]]) -> None:
-        given = Surroundings(self.configuration, self.postgres, self.nats, self.passwords(), self._secrets)
+        given = Surroundings(self.configuration, self.postgres, self.nats, self.passwords(), self.secrets)
         programs = [
             given.program(service, replica_name(service, number), port)
             for service, ports in listening.items()
+            if service not in self._without
             for number, port in enumerate(ports)
         ]
         await self._supervisor.start(*programs)
