@@ -47,6 +47,11 @@ class Api:
         """Replace something."""
         await self._send("PUT", path, json=body)
 
+    async def change(self, path: str, body: Any) -> Any:
+        """Replace a resource in the state in which it is now; returns what it has become."""
+        read = await self._send("GET", path)
+        return (await self._send("PUT", path, json=body, headers={"If-Match": read.headers["ETag"]})).json()
+
     async def content(self, path: str) -> bytes:
         """Return a file."""
         return (await self._send("GET", path)).content

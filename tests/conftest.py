@@ -3,14 +3,30 @@
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from deploy.local import nats, postgres
 from deploy.local.processes import free_port
 from deploy.local.supervisor import Supervisor
 from libs.common.migrations import migrate, provision, roles
+
+
+class _OneStackForAllSystemTests(LoadFileScheduling):  # type: ignore[misc]
+    """Files go to workers one by one, but all of tests/system to the same: it starts the whole of Regent once."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        scope: str = super()._split_scope(nodeid)
+        return "tests/system" if scope.startswith("tests/system/test_") else scope
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _OneStackForAllSystemTests | None:
+    """Choose how tests are dealt out to workers: `--dist loadfile`, with the system tests as one file."""
+    return _OneStackForAllSystemTests(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def _silent(_name: str, _line: str) -> None:
