@@ -64,7 +64,7 @@ async def drive(url: str, token: str, process: psutil.Process) -> float:
                 raise ValueError("a page is not full")
             cursor = content["next"]
         after = process.cpu_times()
-    return (after.user + after.system - before.user - before.system) / _REQUESTS * 1e6
+    return float(after.user + after.system - before.user - before.system) / _REQUESTS * 1e6
 
 
 async def compare(stack: Stack, runs: int) -> int:
