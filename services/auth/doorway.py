@@ -11,7 +11,7 @@ from prometheus_client import Counter
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Row, Transaction
-from libs.common.errors import FieldProblem, Forbidden, Invalid, Unauthenticated, Unavailable
+from libs.common.errors import FieldProblem, Forbidden, Invalid, TooManyRequests, Unauthenticated, Unavailable
 from libs.common.events.auth import LoginFailed
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import domain
@@ -52,9 +52,7 @@ class Doorway:
             TooManyRequests: too many failures before; the right password waits as well.
             Invalid: there are several tenants and none was chosen; lists them.
         """
-        async with self._system() as tx:
-            counted = await self.authority.throttle.reserve(tx, email)
-            person = await accounts.find_identity(tx, email)
+        counted, person = await self._count(email)
         if not await self._verified(person, password, counted) or person is None:
             await self._failed(person, email, "wrong-secret" if person else "unknown")
         async with self._system() as tx:
@@ -64,6 +62,16 @@ class Doorway:
         if chosen is None:
             await self._failed(person, email, "disabled")
         return await self._open(chosen, person["id"], "password")
+
+    async def _count(self, email: str) -> tuple[Try, Row | None]:
+        """Count a try before it is made, and find who it is for."""
+        try:
+            async with self._system() as tx:
+                counted = await self.authority.throttle.reserve(tx, email)
+                return counted, await accounts.find_identity(tx, email)
+        except TooManyRequests:
+            LOGINS.labels("password", "throttled").inc()
+            raise
 
     async def _verified(self, person: Row | None, password: str, counted: Try) -> bool:
         known = person["password_hash"] if person else None
@@ -176,8 +184,10 @@ class Doorway:
             await self.authority.throttle.note_failure(tx)
 
     async def _issue(self, tenant: UUID, entry: grants.Entry, method: _Method) -> Tokens:
-        async with self._system() as tx:
-            signer = await self.authority.signers.active(tx)
+        signer = self.authority.signers.latest(self.context.now)
+        if signer is None:
+            async with self._system() as tx:
+                signer = await self.authority.signers.active(tx)
         access = Access(
             subject=entry.subject,
             tenant_id=tenant,

@@ -25,6 +25,7 @@ from services.auth.store import keys
 _LOG = structlog.get_logger(__name__)
 _PREFIX = IDENTITY_SUBJECTS.removesuffix(">")
 _POLL_SECONDS = 1.0
+_LEAST_SECONDS = 0.1  # most commits are logins, which change nothing here
 _DELETED = {"KV-Operation": "DEL", "Nats-TTL": "60s"}
 _VOID = "SELECT grant_id, until FROM revocation WHERE until > $1"
 _SUSPENDED = "SELECT tenant_id FROM tenant WHERE status = 'suspended'"
@@ -51,6 +52,7 @@ class Publisher:
             try:
                 await self.publish()
                 self.current = True
+                await asyncio.sleep(_LEAST_SECONDS)
             except (Unavailable, OSError, TimeoutError, asyncpg.PostgresError, NatsError, SnapshotError) as error:
                 self.current = False
                 _LOG.warning("publisher.interrupted", error=repr(error))

@@ -1,6 +1,7 @@
 """Signs access tokens with the active key; private parts are sealed at rest and open in memory only."""
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,6 +14,9 @@ from libs.common.database.transaction import Transaction
 from libs.common.errors import Unavailable
 from libs.common.identity.verifier import ALGORITHM, AUDIENCE, TOKEN_TYPE
 from services.auth.store import keys
+
+_REREAD = timedelta(seconds=5)
+"""How long a key goes on signing unasked; retired keys verify for longer than this and a token's life together."""
 
 _PLACE = {"table": "signing_key", "column": "sealed"}
 
@@ -63,12 +67,18 @@ class Access:
 
 
 class Signers:
-    """Gives the signer of the key that is active now; opened keys stay in memory by id."""
+    """Gives the signer of the active key; the opened key stays in memory."""
 
     def __init__(self, vault: Vault, issuer: str) -> None:
         self._vault = vault
         self._issuer = issuer
-        self._opened: dict[str, Signer] = {}
+        self._latest: Signer | None = None
+        self._read_at: datetime | None = None
+
+    def latest(self, now: datetime) -> Signer | None:
+        """Return the signer that was active a moment ago, if any."""
+        fresh = self._read_at is not None and timedelta(0) <= now - self._read_at < _REREAD
+        return self._latest if fresh else None
 
     async def make(self, tx: Transaction) -> tuple[str, dict[str, Any], bytes]:
         """Make a key; returns its id, its public JWK and its sealed private part. The tenant is the system tenant."""
@@ -87,10 +97,8 @@ class Signers:
         row = await keys.active_key(tx)
         if row is None:
             raise Unavailable("No signing key is ready yet; try again.", retry_after=1)
-        known = self._opened.get(row["kid"])
-        if known is None:
+        if self._latest is None or self._latest.kid != row["kid"]:
             private = await self._vault.open(tx, row=row["kid"], sealed=row["sealed"], **_PLACE)
-            key = ECKey.import_key(orjson.loads(private))
-            known = Signer(self._issuer, row["kid"], key)
-            self._opened = {row["kid"]: known}
-        return known
+            self._latest = Signer(self._issuer, row["kid"], ECKey.import_key(orjson.loads(private)))
+        self._read_at = tx.context.now
+        return self._latest

@@ -7,6 +7,7 @@ from libs.common.context import Context, utc_now
 from libs.common.crypto.keyring import KeyRing
 from libs.common.database.pool import Database
 from libs.common.ids import SYSTEM_TENANT
+from services.auth import operator
 from services.auth.keeper import Keeper
 from services.auth.store import keys
 from tests.auth.world import Tenant, World, ring
@@ -60,8 +61,10 @@ async def test_keys_turn_without_a_refused_request(tenant: Tenant, world: World)
         assert old in {key["kid"] for key in await jwks(world)}
         keeper._rotation = timedelta(days=365)
         await keeper.turn_keys(utc_now() + timedelta(minutes=10))
+        signers._read_at = None  # ten minutes have passed
     assert old not in {key["kid"] for key in await jwks(world)}
-    assert (await tenant.login())["access_token"]
+    async with tenant.caller() as http:
+        assert (await http.get("/v1/me")).status_code == 200
 
 
 async def keep_asking(tenant: Tenant, world: World, old_token: str, statuses: list[int]) -> None:
@@ -95,3 +98,22 @@ async def test_two_services_make_one_first_key(world: World) -> None:
         )
         await asyncio.gather(*(keeper.turn_keys(utc_now()) for _ in range(5)))
     assert list((await states(world)).values()).count("active") == 1
+
+
+async def test_an_operator_begins_a_rotation(tenant: Tenant, world: World) -> None:
+    """`platform:keys` publishes the next key at once, and a second rotation waits for the first."""
+    id_, secret = await operator.create_client(
+        world.runtime.database, utc_now(), SYSTEM_TENANT, "keys", ["platform_operator"]
+    )
+    token = (await world.token_for(id_, secret)).json()["access_token"]
+    async with world.client() as http, tenant.caller() as owner:
+        http.headers["Authorization"] = f"Bearer {token}"
+        begun = await http.post("/v1/keys/rotate")
+        again = await http.post("/v1/keys/rotate")
+        listed = {key["kid"]: key["state"] for key in (await http.get("/v1/keys")).json()["items"]}
+        refused = await owner.post("/v1/keys/rotate")
+    assert (begun.status_code, again.status_code, refused.status_code) == (202, 409, 403)
+    assert listed[begun.json()["kid"]] == "next"
+    assert begun.json()["kid"] in {key["kid"] for key in await jwks(world)}
+    async with world.runtime.database.transaction(Context(SYSTEM_TENANT, "service:test")) as tx:
+        await tx.connection.execute("DELETE FROM signing_key WHERE state = 'next'")

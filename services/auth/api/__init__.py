@@ -1,6 +1,6 @@
 """The routes of auth."""
 
-from services.auth.api import clients, grants, metadata, oauth, people, roles, sessions, tenants
+from services.auth.api import clients, grants, keys, metadata, oauth, people, roles, sessions, tenants
 
 ROUTERS = (
     oauth.ROUTER,
@@ -16,4 +16,5 @@ ROUTERS = (
     clients.SECRETS,
     clients.ROUTER,
     grants.ROUTER,
+    keys.ROUTER,
 )
