@@ -35,6 +35,8 @@ class MappingSpec(Strict):
 
     @model_validator(mode="after")
     def _columns_are_declared(self) -> Self:
+        if "key" in self.columns or len(set(self.columns)) != len(self.columns):
+            raise ValueError("columns differ from each other, and none is called key")
         known = set(self.columns)
         for position, entry in enumerate(self.entries):
             unknown = sorted(set(entry.values) - known)
