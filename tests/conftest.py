@@ -5,14 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
-from deploy.local import nats, postgres
+from deploy.local import database, nats, postgres
+from deploy.local.configuration import SERVICES
 from deploy.local.processes import free_port
 from deploy.local.supervisor import Supervisor
-from libs.common.migrations import migrate, provision, roles
 
 
 class _OneStackForAllSystemTests(LoadFileScheduling):  # type: ignore[misc]
@@ -62,25 +61,10 @@ def _private(factory: pytest.TempPathFactory, name: str) -> Path:
     return factory.mktemp(name)
 
 
-SERVICES = ("auth", "catalog", "scheduler", "runner", "validator", "audit")
-
-
 @pytest.fixture(scope="session")
 async def databases(postgres_server: postgres.Postgres) -> dict[str, str]:
     """Return the URLs of all services' database roles, by role, in a database where every schema is at head."""
-    names = [role for service in SERVICES for role in roles(service)]
+    names = [role for service in SERVICES for role in database.roles(service)]
     passwords = {name: secrets.token_urlsafe(16) for name in names}
-    await _create_database(postgres_server.url(), "regent")
-    await provision(postgres_server.url(database="regent"), SERVICES, passwords)
-    urls = {name: postgres_server.url(name, password, "regent") for name, password in passwords.items()}
-    for service in SERVICES:
-        await migrate(urls[f"{service}_owner"], service)
-    return urls
-
-
-async def _create_database(admin_url: str, name: str) -> None:
-    connection = await asyncpg.connect(admin_url)
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}"')
-    finally:
-        await connection.close()
+    await database.prepare(postgres_server, SERVICES, passwords)
+    return {name: postgres_server.url(name, password, database.DATABASE) for name, password in passwords.items()}

@@ -7,8 +7,6 @@ from typing import Any
 
 import asyncpg
 
-from libs.common.database.guard import declared_exceptions
-
 _COMMON = Path(__file__).parent
 _ROOT = _COMMON.parents[2]
 _LEDGER = """
@@ -40,12 +38,6 @@ def migration_files(service: str) -> list[tuple[str, str]]:
     files += [(name, _COMMON.parent / name) for name in names]
     files += [(path.name, path) for path in sorted(folder.glob("*.sql"))]
     return [(name, path.read_text(encoding="utf-8").replace("{service}", service)) for name, path in files]
-
-
-def roles(service: str) -> tuple[str, ...]:
-    """Return the database roles of a service: owner, server, and the workers that its roles.sql declares."""
-    workers = declared_exceptions(service_folder(service) / "roles.sql").workers
-    return tuple(dict.fromkeys([f"{service}_owner", f"{service}_server", *(role for role, _, _ in workers)]))
 
 
 async def provision(admin_url: str, services: Iterable[str], passwords: Mapping[str, str]) -> None:
