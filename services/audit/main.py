@@ -34,7 +34,6 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         except (MissingKeyError, UnreadableSecretError) as error:
             raise SystemExit(f"audit does not start: {error}") from None
         runtime.checks["trail"] = lambda: ingest.halted is None
-        runtime.checks["trees"] = lambda: not checkpointer.rewritten
         runtime.spawn("ingest", ingest.run())
         runtime.spawn("checkpointer", checkpointer.run())
         yield
