@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+from deploy.local.database import roles
 from libs.common.database.guard import Exceptions, declared_exceptions
-from libs.common.migrations import roles, service_folder
+from libs.common.migrations import service_folder
 from tests.architecture.source import SERVICES
 
 TENANT_TERM = (
