@@ -7,9 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from urllib.parse import quote, urlencode
 
-from deploy.local import postgres
+from nats.aio.client import Client
+
+from deploy.local import nats, postgres
 from deploy.local.configuration import Configuration
 from deploy.local.database import DATABASE
+from libs.common.bus.topology import PROVISIONER
 from libs.common.database.pool import Database
 from libs.common.settings import SettingsError
 
@@ -27,6 +30,33 @@ async def auth_database(role: str = "server") -> AsyncIterator[Database]:
     url = os.environ.get(_VARIABLES[role]) or _local_url(f"auth_{role}")
     async with Database.open(url, service="auth", role=f"cli-{role}", size=2) as database:
         yield database
+
+
+@asynccontextmanager
+async def database_of(service: str) -> AsyncIterator[Database]:
+    """Open a service's database as its server role.
+
+    Raises:
+        SettingsError: nothing says where it is, or the server is not running.
+    """
+    async with Database.open(_local_url(f"{service}_server"), service=service, role="cli-server", size=2) as database:
+        yield database
+
+
+@asynccontextmanager
+async def bus() -> AsyncIterator[Client]:
+    """Connect to the bus as the provisioner: the operator's own key.
+
+    Raises:
+        SettingsError: nothing says where it is.
+    """
+    data = Configuration.load().data
+    ports = data / "ports.json"
+    if not ports.exists():
+        raise SettingsError(f"regent: {data} holds no data of Regent; set REGENT_DATA")
+    server = nats.prepare(data / "nats", data / "secrets", json.loads(ports.read_text(encoding="utf-8"))["nats"])
+    async with server.connect(PROVISIONER) as client:
+        yield client
 
 
 def public_url() -> str:
@@ -47,7 +77,7 @@ def _local_url(role: str) -> str:
 
 def _place(home: Path) -> dict[str, str]:
     """Return where the running server listens, as its own lock file says."""
-    outside = postgres._other_place(home) / "cluster"  # noqa: SLF001 - where it lives if a namespace was refused
+    outside = postgres.other_place(home) / "cluster"  # where it lives if a namespace was refused
     for data in (home / "data", outside / "data"):
         lock = data / "postmaster.pid"
         if lock.exists():

@@ -12,7 +12,7 @@ from libs.common.settings import SettingsError
 
 SERVICES = tuple(service.name for service in TOPOLOGY.services)
 DEFAULT_PORT = 8080
-_PASSED_ON = ("LOG_FORMAT", "LOG_LEVEL", "OTLP_ENDPOINT", "DATABASE_POOL_SIZE")
+_PASSED_ON = ("CHECKPOINT_SECONDS", "LOG_FORMAT", "LOG_LEVEL", "OTLP_ENDPOINT", "DATABASE_POOL_SIZE")
 _MOST_REPLICAS, _LAST_PORT = 16, 65535
 Roots = Mapping[str, Mapping[str, str]]
 """Tenant id, or `*` for every tenant → root name → absolute directory."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from deploy.local.child import ChildFailedError
 from deploy.local.configuration import Configuration
 from deploy.local.logs import Printer, coloured
-from deploy.local.setup import setup_token
+from deploy.local.setup import setup_link
 from deploy.local.stack import PortTakenError, Stack
 from deploy.local.state import InUseError
 from libs.common.settings import SettingsError
@@ -60,8 +60,8 @@ async def _up(configuration: Configuration) -> None:
     began = time.monotonic()
     async with Stack(configuration, printer) as stack:
         printer("regent", f"ready after {time.monotonic() - began:.1f} s at {stack.configuration.public_url}")
-        if token := await setup_token(stack):
-            printer("regent", f"set up the first tenant, once: {configuration.public_url}/setup#{token}")
+        if link := await setup_link(stack):
+            printer("regent", f"set up the first tenant, once: {link}")
         printer("regent", f"data in {configuration.data}; Ctrl-C stops everything")
         await asyncio.Event().wait()
 

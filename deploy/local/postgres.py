@@ -155,7 +155,7 @@ def _namespaces_work(installed: Path) -> bool:
 
 def _traversable(home: Path, installed: Path, password: str, port: int | None) -> Postgres:
     """Keep files and data where the user nobody may go: private directories stop it otherwise."""
-    place = _other_place(home)
+    place = other_place(home)
     place.mkdir(mode=0o711, exist_ok=True)
     if place.is_symlink() or place.stat().st_uid != 0:
         raise PermissionError(f"{place} belongs to somebody else")
@@ -183,14 +183,15 @@ def _copied(installed: Path, place: Path) -> Path:
     return package / installed.parent.name / installed.name
 
 
-def _other_place(home: Path) -> Path:
+def other_place(home: Path) -> Path:
+    """Return where the server of `home` lives if its own user may not enter `home`."""
     name = hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:16]
     return Path("/var/tmp") / f"regent-{name}"  # noqa: S108 - must survive a reboot; made 0711, its owner is checked
 
 
 def forget(home: Path) -> None:
     """Remove what the server of `home` keeps outside it, if anything."""
-    shutil.rmtree(_other_place(home), ignore_errors=True)
+    shutil.rmtree(other_place(home), ignore_errors=True)
     remembered = home / "socket.location"
     if remembered.exists() and _is_ours(Path(remembered.read_text())):
         shutil.rmtree(remembered.read_text())

@@ -17,6 +17,7 @@ from libs.common.bus.connection import Bus, connect
 from libs.common.bus.reader import Reader
 from libs.common.bus.relay import Relay
 from libs.common.bus.subscriptions import Subscriptions
+from libs.common.bus.work import Handle, WorkQueue, replay
 from libs.common.database.guard import declared_exceptions, require_isolation
 from libs.common.database.pool import Database
 from libs.common.http import problems
@@ -34,7 +35,10 @@ _LOG = structlog.get_logger(__name__)
 
 @dataclass(slots=True)
 class Runtime:
-    """What a running service holds; made once, handed to whoever needs it."""
+    """What a running service holds; made once, handed to whoever needs it.
+
+    `queues` maps the service's own queues to what works on them, at most `slots` pokes at once.
+    """
 
     settings: Any
     database: Database
@@ -44,6 +48,8 @@ class Runtime:
     tasks: asyncio.TaskGroup
     checks: dict[str, Callable[[], bool]] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
+    queues: dict[str, Handle] = field(default_factory=dict)
+    slots: int = 2
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run a worker for as long as the service lives; its failure ends the service."""
@@ -102,6 +108,7 @@ async def running(service: Service) -> AsyncIterator[Runtime]:
         runtime = Runtime(settings, database, bus, Objects(settings.objects), IdentityState(), stop)
         _start_common_workers(service, runtime)
         await stack.enter_async_context(service.workers(runtime))
+        runtime.spawn("work", WorkQueue(bus, service.name, runtime.queues, slots=runtime.slots).run())
         stack.push_async_callback(_cancel, stop)  # before the workers' resources are closed under them
         yield runtime
 
@@ -131,6 +138,7 @@ def _start_common_workers(service: Service, runtime: Runtime) -> None:
     runtime.database.after_commit.append(relay.wake)
     runtime.checks["bus"] = lambda: runtime.bus.connected
     runtime.checks["identity"] = lambda: runtime.identity.primed
+    runtime.queues["replay"] = replay(reader)
     runtime.spawn("relay", relay.run())
     if service.subscriptions:
         runtime.spawn("reader", reader.run())

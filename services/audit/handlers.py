@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind
 from prometheus_client import Counter, Gauge
 
 from libs.common.bus.connection import Bus
+from libs.common.bus.fetching import cancelled, fetch
 from libs.common.bus.subscriptions import Handler
 from libs.common.context import Context, utc_now
 from libs.common.database.leadership import leadership
@@ -74,7 +75,7 @@ class Ingest:
 
     async def run(self) -> None:
         """Read until cancelled; a lost database or bus is waited for, a hole in the stream halts until it is explained."""
-        while not _cancelled():
+        while not cancelled():
             try:
                 async with leadership(self._lock_url, _SERVICE, "ingest") as lock:
                     await self._read(lock)
@@ -100,7 +101,7 @@ class Ingest:
         subscription = await self._bus.jetstream.pull_subscribe_bind(durable=_SERVICE, stream=store.STREAM)
         try:
             while not lock.is_closed():
-                messages = await _fetch(subscription, _FETCH_SECONDS)
+                messages = await fetch(subscription, _BATCH, _FETCH_SECONDS)
                 if not messages:
                     await self._require_ahead()
                     continue
@@ -179,30 +180,10 @@ class Ingest:
             found += _purges([read(_received(message)) for message in ahead])
             for message in ahead:
                 await message.ack()
-            ahead = await _fetch(subscription, _AHEAD_SECONDS)
+            ahead = await fetch(subscription, _BATCH, _AHEAD_SECONDS)
         async with self._database.transaction(_context()) as tx:
             await store.add_purged(tx, found)
         return found
-
-
-async def _fetch(subscription: Any, seconds: float) -> list[Msg]:
-    try:
-        messages: list[Msg] = await subscription.fetch(_BATCH, timeout=seconds)
-    except TimeoutError:
-        messages = []
-    if _cancelled():
-        raise asyncio.CancelledError
-    return messages
-
-
-def _cancelled() -> bool:
-    """Tell whether this task was told to stop.
-
-    A cancellation gets lost in the client: Python 3.11's `wait_for` drops one that arrives together with a message, and
-    on a closed connection the client raises its own error instead.
-    """
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _context() -> Context:

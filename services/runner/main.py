@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from libs.common.app import Runtime, Service, serve
-from libs.common.bus.work import WorkQueue
 from libs.common.context import utc_now
 from libs.common.database.pool import Database
 from libs.common.identity.grants import GrantSigner
@@ -31,7 +30,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
     workspaces.prepare()
     followers = Followers()
     runtime.database.after_commit.append(followers.wake)
-    runtime.extras.update(library=library, followers=followers, scratch=settings.scratch_directory())
+    runtime.extras.update(library=library, followers=followers, scratch=workspaces.home)
     url = settings.reaper_database_url.get_secret_value()
     async with (
         Database.open(url, service="runner", role="reaper", size=1) as reaper,
@@ -50,7 +49,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         )
         executor = Executor(runtime.database, tools, workspaces)
         runtime.extras["executor"] = executor
-        runtime.spawn("work", WorkQueue(runtime.bus, "runner", executor.handle, slots=settings.slots).run())
+        runtime.queues["run"], runtime.slots = executor.handle, settings.slots
         runtime.spawn("sweeper", Sweeper(reaper, runtime.database, executor, workspaces).run())
         try:
             yield

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from libs.common.app import Runtime, Service, serve
-from libs.common.bus.work import WorkQueue
 from libs.common.database.pool import Database
 from libs.common.definitions.commands import Definitions
 from libs.common.definitions.copies import SealedReader
@@ -30,7 +29,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         Database.open(url, service="validator", role="claimer", size=1) as claimer,
     ):
         worker = Worker(runtime, server, sealed)
-        runtime.spawn("work", WorkQueue(runtime.bus, "validator", worker.work, slots=settings.slots).run())
+        runtime.queues["validate"], runtime.slots = worker.work, settings.slots
         runtime.spawn("reaper", reap(claimer, worker))
         yield
 

@@ -25,7 +25,7 @@ async def reap(claimer: Database, worker: Worker) -> None:
                 found = await store.abandoned(connection, utc_now(), _MOST)
             for row in found:
                 reference = {"tenant_id": str(row["tenant_id"]), "request_id": str(row["request_id"])}
-                await worker.work("validate", reference)
+                await worker.work(reference)
         except (Refusal, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             _LOG.warning("reaper.interrupted", error=repr(error))
         except Exception:  # one job that fails must not end the service

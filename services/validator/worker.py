@@ -65,7 +65,7 @@ class Worker:
         self._sealed = sealed
         self._settings = runtime.settings
 
-    async def work(self, _queue: str, reference: dict[str, Any]) -> None:
+    async def work(self, reference: dict[str, Any]) -> None:
         """Handle one poke."""
         context = Context(UUID(reference["tenant_id"]), "service:validator", utc_now())
         async with self._runtime.database.transaction(context) as tx:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from libs.common.bus.connection import Bus
 from libs.common.bus.dead_letters import letter
+from libs.common.bus.fetching import cancelled, fetch
 from libs.common.bus.subscriptions import Subscriptions, find
 from libs.common.context import Context, utc_now
 from libs.common.database.leadership import leadership
@@ -21,7 +22,7 @@ from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.errors import Refusal, Unavailable
 from libs.common.events.envelope import Event, parse
-from libs.common.ids import SYSTEM_TENANT
+from libs.common.ids import SYSTEM_TENANT, uuid7
 from libs.common.telemetry.metrics import DEAD_LETTERS, READER_EVENTS, READER_LAG, READER_POSITION, READER_SECONDS
 from libs.common.telemetry.traces import span
 
@@ -57,7 +58,7 @@ class Reader:
 
     async def run(self) -> None:
         """Read until cancelled; a lost database or bus is waited for."""
-        while True:
+        while not cancelled():
             try:
                 async with leadership(self._lock_url, self._service, "reader") as lock:
                     await self._read(lock)
@@ -73,11 +74,7 @@ class Reader:
         subscription = await self._bus.jetstream.pull_subscribe_bind(durable=self._service, stream=_STREAM)
         try:
             while not lock.is_closed():
-                try:
-                    messages = await subscription.fetch(_BATCH, timeout=_FETCH_SECONDS)
-                except TimeoutError:
-                    continue
-                await self._handle(messages)
+                await self._handle(await fetch(subscription, _BATCH, _FETCH_SECONDS))
         finally:
             await subscription.unsubscribe()
 
@@ -106,7 +103,7 @@ class Reader:
         last = messages[-1].metadata.sequence.stream
         async with self._database.transaction(self._context()) as tx:
             for message in messages:
-                await self._dispatch(tx, message)
+                await self._dispatch(tx, message.subject, message.data)
             await tx.connection.execute(_MOVE, _STREAM, last)
         self._position = last
         READER_POSITION.labels(self._service, _STREAM).set(last)
@@ -132,18 +129,31 @@ class Reader:
         sequence = message.metadata.sequence.stream
         _LOG.error("reader.dead_letter", subject=message.subject, sequence=sequence, error=str(error))
         async with self._database.transaction(self._context()) as tx:
-            subject, body, event_id = letter(self._service, _STREAM, sequence, message.subject, message.data, error)
-            await tx.dead_letter(subject, body, event_id=event_id)
+            await self._bury(tx, sequence, message.subject, message.data, error)
             await tx.connection.execute(_MOVE, _STREAM, sequence)
         self._position = sequence
+
+    async def replay(self, subject: str, body: bytes, sequence: int) -> None:
+        """Handle a dead letter's message again; if that fails, it becomes a dead letter again."""
+        try:
+            async with self._database.transaction(self._context()) as tx:
+                await self._dispatch(tx, subject, body)
+        except Exception as error:
+            _LOG.exception("reader.replay_failed", subject=subject)
+            async with self._database.transaction(self._context()) as tx:
+                await self._bury(tx, sequence, subject, body, error)
+
+    async def _bury(self, tx: Transaction, sequence: int, subject: str, body: bytes, error: Exception) -> None:
+        target, content = letter(self._service, _STREAM, sequence, subject, body, error)
+        await tx.dead_letter(target, content, event_id=uuid7(self._now()))
         DEAD_LETTERS.labels(self._service).inc()
 
-    async def _dispatch(self, tx: Transaction, message: Msg) -> None:
-        handler = find(self._subscriptions, message.subject)
+    async def _dispatch(self, tx: Transaction, subject: str, body: bytes) -> None:
+        handler = find(self._subscriptions, subject)
         if handler is None:
             return
-        event = parse(message.data)
-        require_own_subject(event, message.subject)
+        event = parse(body)
+        require_own_subject(event, subject)
         await tx.become(event.context(f"service:{self._service}", self._now()))
         with span(f"handle {event.name}", parent=event.traceparent, kind=SpanKind.CONSUMER):
             await handler(tx, event)

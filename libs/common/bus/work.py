@@ -1,7 +1,8 @@
 """A service's own queue: a message is only a poke; the truth and the lease are in the database."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import base64
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -10,32 +11,34 @@ from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
 from libs.common.bus.connection import Bus
+from libs.common.bus.fetching import cancelled, fetch
+from libs.common.bus.reader import Reader
 
 _LOG = structlog.get_logger(__name__)
 _STREAM = "WORK"
 _FETCH_SECONDS = 20.0
 
-Handle = Callable[[str, dict[str, Any]], Awaitable[None]]
-"""Takes the queue's name (`work.<service>.<queue>`) and the reference that the poke carries."""
+Handle = Callable[[dict[str, Any]], Awaitable[None]]
+"""Takes the reference that a poke carries."""
 
 
 class WorkQueue:
-    """Hands pokes to `handle`, at most `slots` at once.
+    """Hands pokes to the handler of their queue, at most `slots` at once.
 
-    A poke is acknowledged before it is worked on: it may be lost or come twice, so the service also looks into its
-    database from time to time.
+    A poke is acknowledged before it is worked on: it may be lost or come twice, so a service also looks into its
+    database from time to time. Every service has the queue `replay`: an operator's word to handle a dead letter again.
     """
 
-    def __init__(self, bus: Bus, service: str, handle: Handle, *, slots: int = 4) -> None:
+    def __init__(self, bus: Bus, service: str, queues: Mapping[str, Handle], *, slots: int) -> None:
         self._bus = bus
         self._service = service
-        self._handle = handle
+        self._queues = queues
         self._free = asyncio.Semaphore(slots)
         self._running: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Take work until cancelled; a lost bus is waited for."""
-        while True:
+        while not cancelled():
             try:
                 await self._take()
             except (NatsError, OSError, TimeoutError) as error:
@@ -47,15 +50,15 @@ class WorkQueue:
         try:
             while True:
                 await self._free.acquire()
+                messages: list[Msg] = []
                 try:
-                    (message,) = await subscription.fetch(1, timeout=_FETCH_SECONDS)
-                except BaseException as error:
-                    self._free.release()
-                    if isinstance(error, TimeoutError):
-                        continue
-                    raise
-                await message.ack()
-                self._start(message)
+                    messages = await fetch(subscription, 1, _FETCH_SECONDS)
+                finally:
+                    if not messages:
+                        self._free.release()
+                for message in messages:
+                    await message.ack()
+                    self._start(message)
         finally:
             await subscription.unsubscribe()
 
@@ -65,9 +68,19 @@ class WorkQueue:
         task.add_done_callback(self._running.discard)
 
     async def _work(self, message: Msg) -> None:
+        queue = message.subject.split(".", 2)[2]
         try:
-            await self._handle(message.subject.split(".", 2)[2], orjson.loads(message.data))
+            await self._queues[queue](orjson.loads(message.data))
         except Exception:
             _LOG.exception("work.failed", subject=message.subject)
         finally:
             self._free.release()
+
+
+def replay(reader: Reader) -> Handle:
+    """Return the handler of the queue `replay`: the letter's message once more, outside the stream's order."""
+
+    async def handle(letter: dict[str, Any]) -> None:
+        await reader.replay(letter["subject"], base64.b64decode(letter["body"]), int(letter["sequence"]))
+
+    return handle

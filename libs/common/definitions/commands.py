@@ -210,26 +210,6 @@ class Definitions:
         data = DefinitionDeleted(kind=kind.name, id=id, name=row["name"], before=loggable(row["draft"]))
         await tx.emit(f"{kind.name}.deleted", data, entity=id)
 
-    async def announce(self, tx: Transaction) -> int:
-        """Say every version of the tenant again, so that others' copies can be filled anew; returns how many."""
-        count = 0
-        for row in await store.every_version(tx):
-            references = await store.references_of(tx, row["definition_id"], row["number"])
-            data = DefinitionPublished(
-                kind=row["kind"],
-                id=row["definition_id"],
-                name=row["name"],
-                number=row["number"],
-                key=row["object_key"],
-                sha256=row["sha256"],
-                size=row["size"],
-                effective_from=row["effective_from"],
-                references=tuple(Dependency(kind=item["target_kind"], id=item["target_id"]) for item in references),
-            )
-            await tx.emit(f"{row['kind']}.announced", data, entity=row["definition_id"])
-            count += 1
-        return count
-
     async def spec_of(self, tx: Transaction, kind: str, id: UUID) -> Any | None:  # noqa: A002
         """Return the draft or newest version of an own definition, or the newest known version, as JSON; or None."""
         if kind not in self.kinds:
@@ -252,6 +232,26 @@ class Definitions:
             raise Invalid(f"The {kind.name} is not valid.", fields=fields[:50]) from error
         await kind.check(tx, spec, self)
         return spec
+
+
+async def announce(tx: Transaction) -> int:
+    """Say every version of the tenant again, so that others' copies can be filled anew; returns how many."""
+    rows = await store.every_version(tx)
+    for row in rows:
+        references = await store.references_of(tx, row["definition_id"], row["number"])
+        data = DefinitionPublished(
+            kind=row["kind"],
+            id=row["definition_id"],
+            name=row["name"],
+            number=row["number"],
+            key=row["object_key"],
+            sha256=row["sha256"],
+            size=row["size"],
+            effective_from=row["effective_from"],
+            references=tuple(Dependency(kind=item["target_kind"], id=item["target_id"]) for item in references),
+        )
+        await tx.emit(f"{row['kind']}.announced", data, entity=row["definition_id"])
+    return len(rows)
 
 
 def loggable(value: Any) -> Any:

@@ -61,10 +61,9 @@ class Executor:
         """Whether all slots are taken."""
         return self._slots.locked()
 
-    async def handle(self, queue: str, reference: dict[str, Any]) -> None:
+    async def handle(self, reference: dict[str, Any]) -> None:
         """Take a poke from the work queue."""
-        if queue == "run":
-            await self.attempt(UUID(reference["tenant_id"]), UUID(reference["run_id"]))
+        await self.attempt(UUID(reference["tenant_id"]), UUID(reference["run_id"]))
 
     async def attempt(self, tenant_id: UUID, run_id: UUID) -> None:
         """Take a run if it may be taken, and bring it as far as it goes."""
@@ -170,9 +169,8 @@ class Executor:
         """Do one step and what follows from it in the same commit; return None where the run leaves our hands."""
         if step in PHASES:
             async with self._transaction(job.run) as tx:
-                return await self._follow(
-                    tx, replace(job, claim=await claims.picture(tx, await claims.hold(tx, job.claim)))
-                )
+                await claims.hold(tx, job.claim)
+                return await self._follow(tx, job)
         result = await _STEPS[step](job)
         async with self._transaction(job.run) as tx:
             if step == "deliver":
