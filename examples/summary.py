@@ -77,7 +77,7 @@ async def print_trail(api: Api, run_id: UUID) -> None:
     verdict = await api.post("/v1/audit/verify", {"checkpoint": held})
     heading("Signed checkpoint")
     print("  " + held.strip().replace("\n", "\n  "))
-    print(f"\n  verified: {verdict}")
+    print(f"\n  {verdict['finding']}: {verdict['detail']}")
 
 
 async def _settled(api: Api, run_id: UUID) -> tuple[str, list[dict[str, Any]]]:
