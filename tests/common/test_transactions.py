@@ -71,10 +71,14 @@ async def test_a_rolled_back_change_announces_nothing(
     database: Database, context: Context, databases: dict[str, str]
 ) -> None:
     """An exception leaves neither row nor event (S39)."""
-    with pytest.raises(RuntimeError):
+
+    async def interrupted() -> None:
         async with database.transaction(context) as tx:
             await tx.emit("schema.archived", DefinitionArchived(kind="schema", id=uuid4(), name="x"), entity=uuid4())
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await interrupted()
     assert await outbox(databases, context) == []
 
 
