@@ -104,6 +104,7 @@ class Database:
             await transaction.begin()
             try:
                 yield transaction
+                await transaction.flush()
             except BaseException:
                 await transaction.rollback()
                 raise

@@ -1,4 +1,6 @@
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +15,39 @@ from libs.common.ids import uuid7
 
 Row = Mapping[str, Any]
 
-_NEXT_SEQUENCE = """
-INSERT INTO entity_sequence AS s (tenant_id, entity_id, value) VALUES ($1, $2, 1)
-ON CONFLICT (tenant_id, entity_id) DO UPDATE SET value = s.value + 1 RETURNING value
+_NEXT_SEQUENCES = """
+INSERT INTO entity_sequence AS s (tenant_id, entity_id, value)
+SELECT $1, entity, events FROM unnest($2::text[], $3::bigint[]) AS given (entity, events)
+ON CONFLICT (tenant_id, entity_id) DO UPDATE SET value = s.value + excluded.value RETURNING entity_id, value
 """
-_APPEND = "INSERT INTO outbox (tenant_id, event_id, subject, body) VALUES ($1, $2, $3, $4)"
+_APPEND = """
+INSERT INTO outbox (tenant_id, event_id, subject, body)
+SELECT $1, event_id, subject, body
+FROM unnest($2::uuid[], $3::text[], $4::bytea[]) WITH ORDINALITY AS given (event_id, subject, body, place)
+ORDER BY place
+"""
+
+AtEnd = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Emission:
+    """An event that waits for its sequence number, in the context that it was emitted in."""
+
+    event_id: UUID
+    name: str
+    data: Data
+    entity: str
+    context: Context
+
+
+@dataclass(frozen=True, slots=True)
+class _Letter:
+    """A message for the outbox that is complete."""
+
+    event_id: UUID
+    subject: str
+    body: bytes
 
 
 class Transaction:
@@ -31,6 +61,8 @@ class Transaction:
         self.context = context
         self.service = service
         self.wrote_outbox = False
+        self.at_end: dict[Hashable, AtEnd] = {}
+        self._outgoing: list[_Emission | _Letter] = []
 
     @property
     def tenant_id(self) -> UUID:
@@ -43,11 +75,13 @@ class Transaction:
 
     async def become(self, context: Context) -> None:
         """Go on for another tenant in the same transaction; for readers whose batch spans tenants."""
+        await self.flush()
         self.context = context
         await self.connection.execute(f"SET LOCAL app.tenant_id = '{UUID(str(context.tenant_id))}'")
 
     async def commit(self) -> None:
         """Commit."""
+        await self.flush()
         await self.connection.execute("COMMIT")
 
     async def rollback(self) -> None:
@@ -85,23 +119,58 @@ class Transaction:
         """
         require_declared(self.service, name, data)
         event_id = uuid7(self.context.now)
-        sequence = await self.connection.fetchval(_NEXT_SEQUENCE, self.tenant_id, str(entity))
-        body = envelope(
-            self.context, source=self.service, name=name, data=data, entity=str(entity), id=event_id, sequence=sequence
-        )
-        await self._append(event_id, f"evt.{self.tenant_id}.{self.service}.{name}", body)
+        self._append(_Emission(event_id, name, data, str(entity), self.context))
         return event_id
 
     async def poke(self, queue: str, **reference: str) -> None:
         """Tell this service's own workers that `queue` has work; the truth stays in the database."""
-        event_id = uuid7(self.context.now)
         body = orjson.dumps({"tenant_id": str(self.tenant_id), **reference})
-        await self._append(event_id, f"work.{self.service}.{queue}", body)
+        self._append(_Letter(uuid7(self.context.now), f"work.{self.service}.{queue}", body))
 
     async def dead_letter(self, subject: str, body: bytes, *, event_id: UUID) -> None:
         """Put a message that cannot be handled, with its reason, on the dead-letter stream."""
-        await self._append(event_id, subject, body)
+        self._append(_Letter(event_id, subject, body))
 
-    async def _append(self, event_id: UUID, subject: str, body: bytes) -> None:
-        await self.connection.execute(_APPEND, self.tenant_id, event_id, subject, body)
+    def _append(self, outgoing: _Emission | _Letter) -> None:
+        self._outgoing.append(outgoing)
         self.wrote_outbox = True
+
+    async def flush(self) -> None:
+        """Do what waits for the end, then write the outbox: two statements, however many events there are."""
+        ending, self.at_end = self.at_end, {}
+        for work in ending.values():
+            await work()
+        outgoing, self._outgoing = self._outgoing, []
+        if not outgoing:
+            return
+        letters = self._numbered(outgoing, await self._sequences(outgoing))
+        ids, subjects, bodies = zip(*((each.event_id, each.subject, each.body) for each in letters), strict=True)
+        await self.connection.execute(_APPEND, self.tenant_id, ids, subjects, bodies)
+
+    async def _sequences(self, outgoing: Sequence[_Emission | _Letter]) -> dict[str, int]:
+        """Reserve each entity's next sequence numbers; return the last number before them."""
+        events = Counter(each.entity for each in outgoing if isinstance(each, _Emission))
+        if not events:
+            return {}
+        # in one order everywhere, so that two transactions never wait for each other
+        entities = sorted(events)
+        counts = [events[entity] for entity in entities]
+        rows = await self.connection.fetch(_NEXT_SEQUENCES, self.tenant_id, entities, counts)
+        return {row["entity_id"]: row["value"] - events[row["entity_id"]] for row in rows}
+
+    def _numbered(self, outgoing: Sequence[_Emission | _Letter], last: dict[str, int]) -> Iterator[_Letter]:
+        for each in outgoing:
+            if isinstance(each, _Letter):
+                yield each
+                continue
+            last[each.entity] += 1
+            body = envelope(
+                each.context,
+                source=self.service,
+                name=each.name,
+                data=each.data,
+                entity=each.entity,
+                id=each.event_id,
+                sequence=last[each.entity],
+            )
+            yield _Letter(each.event_id, f"evt.{each.context.tenant_id}.{self.service}.{each.name}", body)

@@ -7,16 +7,19 @@ from urllib.parse import quote
 from uuid import UUID
 
 import anyio
+import structlog
 from fastapi import Request
 from fastapi.responses import StreamingResponse
 
 from libs.common.app import Runtime
 from libs.common.database.transaction import Row
-from libs.common.errors import NotFound
+from libs.common.errors import Conflict, NotFound
 from libs.common.events.runner import ArtifactDownloaded
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
+from libs.common.objects import ObjectAlteredError, ObjectMissingError
 from services.runner.store import parts
 
+_LOG = structlog.get_logger(__name__)
 _CHUNK = 256 * 1024
 _TYPES = {
     "csv": "text/csv; charset=utf-8",
@@ -48,7 +51,11 @@ async def content(request: Request, caller: Caller, artifact_id: UUID) -> Stream
 async def _fetch(runtime: Runtime, artifact: Row) -> Path:
     scratch: Path = runtime.extras["scratch"]
     path = Path(mkdtemp(prefix="download-", dir=scratch)) / "content"
-    await runtime.objects.fetch(artifact["object_key"], artifact["sha256"], path)
+    try:
+        await runtime.objects.fetch(artifact["object_key"], artifact["sha256"], path)
+    except (ObjectAlteredError, ObjectMissingError) as error:
+        _LOG.error("artifact.altered", artifact=str(artifact["id"]), error=repr(error))
+        raise Conflict("The stored file is not the one that was sealed.", type="artifact-altered") from error
     return path
 
 

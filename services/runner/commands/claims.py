@@ -1,7 +1,7 @@
 """Leases: one worker at a time has a run, and only the last one's writes count."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -66,6 +66,16 @@ async def picture(tx: Transaction, run: Row) -> Claim:
         artifacts=tuple(await parts.artifacts(tx, run["id"])) if delivering else (),
         deliveries=tuple(await parts.deliveries(tx, run["id"])) if delivering else (),
     )
+
+
+async def progressed(tx: Transaction, claim: Claim, run: Row, step: str, row: Row) -> Claim:
+    """Return a claim after one more step has ended; only what that step may have made is read."""
+    done = {**claim.done, step: row}
+    if not run["delivering"]:
+        return replace(claim, run=run, done=done)
+    artifacts = tuple(await parts.artifacts(tx, run["id"]))
+    deliveries = tuple(await parts.deliveries(tx, run["id"]))
+    return replace(claim, run=run, done=done, artifacts=artifacts, deliveries=deliveries)
 
 
 async def hold(tx: Transaction, claim: Claim) -> Row:

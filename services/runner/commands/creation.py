@@ -20,6 +20,18 @@ from services.runner.store import runs
 _PATIENCE = timedelta(minutes=10)
 _LOOK_AGAIN = timedelta(seconds=5)
 
+# what a new run's row holds beside what it is made of: the caller gets the whole row without reading it back
+_NOT_YET = (
+    "report_version", "parent_id", "rules_of", "schedule_id", "nominal_time", "calendar_id", "calendar_version",
+    "waiting_until", "records_in", "records_out", "records_held", "started_at", "ended_at",
+)  # fmt: skip
+_DEFAULTS = {
+    **dict.fromkeys(("report_name", "step", "code", "reason", "worker"), ""),
+    **dict.fromkeys(("fence", "attempts"), 0),
+    **dict.fromkeys(("cancel_asked", "delivering"), False),
+    "pins": [],
+}
+
 Trigger = Literal["manual", "schedule", "rerun"]
 
 
@@ -45,7 +57,7 @@ async def create_run(tx: Transaction, library: Library, order: Order) -> Row:
 
 async def add_pinned(tx: Transaction, order: Order, pinning: Pinning, *, trigger: Trigger, **more: Any) -> Row:
     """Add a queued run and announce it."""
-    run = {
+    run: dict[str, Any] = {
         **_blank(tx, uuid7(tx.context.now), order, trigger),
         **_pinned(pinning),
         "status": "queued",
@@ -54,16 +66,18 @@ async def add_pinned(tx: Transaction, order: Order, pinning: Pinning, *, trigger
     }
     await poke(tx, run["id"])
     await runs.add(tx, **run)
-    full = await runs.lock(tx, run["id"])
-    await _announce_created(tx, full)
-    await announce(tx, run["id"], "run.queued", fact(full, ""))
-    return full
+    await _announce_created(tx, run)
+    await announce(tx, run["id"], "run.queued", fact(run, ""))
+    return run
 
 
 def _blank(tx: Transaction, run_id: UUID, order: Order, trigger: Trigger) -> dict[str, Any]:
     context = tx.context
     return {
+        **dict.fromkeys(_NOT_YET),
+        **_DEFAULTS,
         "id": run_id,
+        "created_at": context.now,
         "report_id": order.report_id,
         "business_date": order.business_date,
         "as_of": order.as_of or context.now,
@@ -97,7 +111,7 @@ async def on_schedule_fired(tx: Transaction, event: Event) -> None:
     if not await tenancy.is_active(tx) or await runs.exists(tx, run_id):
         return
     order = Order(data.report_id, data.business_date)
-    run = {
+    run: dict[str, Any] = {
         **_blank(tx, run_id, order, "schedule"),
         "status": "waiting",
         "schedule_id": data.schedule_id,
@@ -109,7 +123,7 @@ async def on_schedule_fired(tx: Transaction, event: Event) -> None:
     }
     await poke(tx, run_id)
     await runs.add(tx, **run)
-    await announce(tx, run_id, "run.waiting", fact(await runs.lock(tx, run_id), ""))
+    await announce(tx, run_id, "run.waiting", fact(run, ""))
 
 
 async def admit(tx: Transaction, library: Library, run: Row) -> Row:

@@ -21,7 +21,7 @@ class LostRaceError(Exception):
 async def announce(tx: Transaction, run_id: UUID, name: str, data: Data, *, entity: UUID | None = None) -> None:
     """Emit a fact about a run and show it to the run's followers; the caller holds the run's row."""
     await tx.emit(name, data, entity=entity or run_id)
-    await parts.add_progress(tx, run_id, name, data.model_dump(mode="json", exclude_none=True))
+    parts.add_progress(tx, run_id, name, data.model_dump(mode="json", exclude_none=True))
 
 
 async def move(tx: Transaction, run: Row, after: str, *, reason: str = "", code: str = "", **changes: Any) -> Row:

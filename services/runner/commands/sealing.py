@@ -14,7 +14,7 @@ from libs.common.events.runner import (
     ValidationRequested,
 )
 from libs.common.ids import derived_id
-from services.runner.commands.claims import Claim, hold, picture
+from services.runner.commands.claims import Claim, hold, progressed
 from services.runner.commands.moves import announce, fail, move
 from services.runner.commands.results import DeliveryResult, StepResult
 from services.runner.domain.endings import conclude
@@ -30,20 +30,16 @@ async def seal(tx: Transaction, claim: Claim, result: StepResult) -> Claim:
         LostRaceError, CancelAskedError: see `hold`.
     """
     run = await hold(tx, claim)
-    await add_sealed(tx, claim.run_id, result, attempt=claim.fence)
+    row = await add_sealed(tx, claim.run_id, result, attempt=claim.fence)
     for made in result.artifacts:
         await _add_artifact(tx, claim.run_id, made)
-    deliveries = [
-        {"artifact_id": made.id, "destination_id": target}
-        for made in result.artifacts
-        for target in result.destinations
-    ]
-    for planned in deliveries:
-        id_ = derived_id("delivery", str(planned["artifact_id"]), str(planned["destination_id"]))
-        await parts.add_delivery(tx, id=id_, run_id=claim.run_id, **planned)
-    changes = {"step": _after(result.step), "attempts": 0, "delivering": bool(deliveries)}
-    await runs.change(tx, claim.run, **changes)
-    return await picture(tx, {**run, **changes})
+        for target in result.destinations:
+            id_ = derived_id("delivery", str(made.id), str(target))
+            await parts.add_delivery(tx, id=id_, run_id=claim.run_id, artifact_id=made.id, destination_id=target)
+    delivering = bool(result.artifacts and result.destinations)
+    changes = {"step": _after(result.step), "attempts": 0, "delivering": delivering}
+    await runs.change(tx, run, **changes)
+    return await progressed(tx, claim, {**run, **changes}, result.step, row)
 
 
 def _after(step: str) -> str:
@@ -52,22 +48,20 @@ def _after(step: str) -> str:
 
 async def add_sealed(
     tx: Transaction, run_id: UUID, result: StepResult, *, attempt: int, reused_from: UUID | None = None
-) -> None:
-    """Add a sealed step with its balance and announce it."""
+) -> dict[str, Any]:
+    """Add a sealed step with its balance and announce it; return the step's row."""
     outputs = {name: asdict(sealed) for name, sealed in result.outputs.items()}
-    await parts.add_step(
-        tx,
-        run_id,
-        result.step,
-        status="sealed",
-        attempt=attempt,
-        started_at=result.started_at,
-        ended_at=tx.context.now,
-        outputs=outputs,
-        facts=result.facts,
-        reused_from=reused_from,
-    )
-    await parts.add_balance(tx, run_id, result.step, result.balance)
+    row = {
+        "step": result.step,
+        "status": "sealed",
+        "attempt": attempt,
+        "started_at": result.started_at,
+        "ended_at": tx.context.now,
+        "outputs": outputs,
+        "facts": result.facts,
+        "reused_from": reused_from,
+    }
+    await parts.add_sealed(tx, run_id, result.step, result.balance, row)
     main = outputs.get(result.main)
     fact = StepSealed(
         run_id=run_id,
@@ -79,6 +73,7 @@ async def add_sealed(
         reused_from=reused_from,
     )
     await announce(tx, run_id, "step.sealed", fact)
+    return row
 
 
 async def _add_artifact(tx: Transaction, run_id: UUID, made: Any) -> None:
@@ -108,26 +103,23 @@ async def _add_artifact(tx: Transaction, run_id: UUID, made: Any) -> None:
 async def skip(tx: Transaction, claim: Claim, step: str) -> Claim:
     """Record that a step has nothing to do; return the claim as it stands then. The caller holds the run's row."""
     now = tx.context.now
-    await parts.add_step(tx, claim.run_id, step, status="skipped", attempt=claim.fence, started_at=now, ended_at=now)
+    row = {"status": "skipped", "attempt": claim.fence, "started_at": now, "ended_at": now}
+    await parts.add_step(tx, claim.run_id, step, **row)
     changes = {"step": _after(step)}
     await runs.change(tx, claim.run, **changes)
-    return await picture(tx, {**claim.run, **changes})
+    return await progressed(
+        tx, claim, {**claim.run, **changes}, step, {**row, "step": step, "outputs": {}, "facts": {}}
+    )
 
 
 async def ask_validator(tx: Transaction, claim: Claim, request: ValidationRequested) -> None:
-    """Ask for a verdict and let the run go until it comes, or the grant expires.
-
-    Raises:
-        LostRaceError, CancelAskedError: see `hold`.
-    """
-    run = await hold(tx, claim)
+    """Ask for a verdict and let the run go until it comes, or the grant expires. The caller holds the run's row."""
     now = tx.context.now
     await tx.emit("validation.requested", request, entity=claim.run_id)
-    await parts.add_validation(
-        tx, claim.run_id, request.phase, request_id=request.request_id, status="requested", requested_at=now
-    )
+    asked = {"request_id": request.request_id, "status": "requested", "requested_at": now}
+    await parts.add_validation(tx, claim.run_id, request.phase, **asked)
     step = STEP_OF_PHASE[request.phase]
-    await move(tx, run, "validating", lease_until=request.grant.expires, step=step, attempts=0)
+    await move(tx, claim.run, "validating", lease_until=request.grant.expires, step=step, attempts=0)
 
 
 async def fail_step(tx: Transaction, claim: Claim, step: str, code: str, message: str) -> None:

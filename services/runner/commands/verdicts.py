@@ -21,11 +21,14 @@ async def on_completed(tx: Transaction, event: Event) -> None:
     if run is None:
         return
     step = STEP_OF_PHASE[data.phase]
-    fault = await _fault(tx, run, data)
-    if fault:
-        await add_failed(tx, run, step, *fault)
+    try:
+        fault, result = _fault(run, data), await _result(tx, run, data)
+    except UnbalancedError as error:
+        fault, result = ("unbalanced", f"The validator's counts do not fit the data: {error}."), None
+    if fault or result is None:
+        await add_failed(tx, run, step, *(fault or ("bad-verdict", "The verdict cannot be used.")))
         return
-    await add_sealed(tx, run["id"], await _result(tx, run, data), attempt=run["fence"])
+    await add_sealed(tx, run["id"], result, attempt=run["fence"])
     await queue(tx, run, step="transform" if data.phase == "input" else "render")
 
 
@@ -49,7 +52,7 @@ async def _waiting_for(tx: Transaction, data: ValidationCompleted | ValidationFa
     return run if await parts.end_validation(tx, data.run_id, data.request_id, status, verdict) else None
 
 
-async def _fault(tx: Transaction, run: Row, data: ValidationCompleted) -> tuple[str, str] | None:
+def _fault(run: Row, data: ValidationCompleted) -> tuple[str, str] | None:
     """Return code and message of what is wrong with a verdict, or None."""
     erred = [count for count in data.counts if count.errors]
     if erred:
@@ -59,10 +62,6 @@ async def _fault(tx: Transaction, run: Row, data: ValidationCompleted) -> tuple[
     for reference in (data.failures, data.corrections):
         if reference is not None and not reference.key.startswith(prefix):
             return "bad-verdict", "The validator names a file outside of what it was allowed to write."
-    try:
-        (await _result(tx, run, data)).balance.as_dict()
-    except UnbalancedError as error:
-        return "unbalanced", f"The validator's counts do not fit the data: {error}."
     return None
 
 

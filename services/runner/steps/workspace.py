@@ -59,20 +59,20 @@ class Workspaces:
 
     def __init__(self, objects: Objects, scratch: Path) -> None:
         self._objects = objects
-        self._home = scratch / str(os.getpid())
+        self.home = scratch / str(os.getpid())
         self._open: dict[UUID, Workspace] = {}
 
     def prepare(self) -> None:
         """Make this process's directory and delete those of processes that are gone."""
-        self._home.parent.mkdir(parents=True, exist_ok=True)
-        for left in self._home.parent.iterdir():
-            if left.name.isdigit() and (left == self._home or not Path(f"/proc/{left.name}").exists()):
+        self.home.parent.mkdir(parents=True, exist_ok=True)
+        for left in self.home.parent.iterdir():
+            if left.name.isdigit() and (left == self.home or not Path(f"/proc/{left.name}").exists()):
                 shutil.rmtree(left, ignore_errors=True)
-        self._home.mkdir(mode=0o700, exist_ok=True)
+        self.home.mkdir(mode=0o700, exist_ok=True)
 
     def of(self, run_id: UUID) -> Workspace:
         """Return a run's workspace."""
-        found = self._open.setdefault(run_id, Workspace(self._objects, self._home / str(run_id)))
+        found = self._open.setdefault(run_id, Workspace(self._objects, self.home / str(run_id)))
         found.used_at = time.monotonic()
         return found
 
@@ -89,4 +89,4 @@ class Workspaces:
 
     def close(self) -> None:
         """Delete this process's directory."""
-        shutil.rmtree(self._home, ignore_errors=True)
+        shutil.rmtree(self.home, ignore_errors=True)

@@ -13,7 +13,18 @@ from services.runner.store.tables import artifact, delivery, ledger, progress, s
 
 _PROGRESS = """
 INSERT INTO progress (tenant_id, run_id, position, name, at, data)
-SELECT $1, $2, coalesce(max(position), 0) + 1, $3, $4, $5 FROM progress WHERE tenant_id = $1 AND run_id = $2
+SELECT $1, $2, last.position + given.place, given.name, $3, given.data
+FROM unnest($4::text[], $5::jsonb[]) WITH ORDINALITY AS given (name, data, place),
+  (SELECT coalesce(max(position), 0) AS position FROM progress WHERE tenant_id = $1 AND run_id = $2) AS last
+"""
+_STEP_AND_BALANCE = """
+WITH ended AS (
+  INSERT INTO run_step (tenant_id, run_id, step, status, attempt, started_at, ended_at, outputs, facts, reused_from)
+  VALUES ($1, $2, $3, 'sealed', $4, $5, $6, $7, $8, $9)
+)
+INSERT INTO ledger (tenant_id, run_id, step, position, records_in, created, records_out, held, rejected, filtered,
+  duplicate, merged)
+VALUES ($1, $2, $3, $10, $11, $12, $13, $14, $15, $16, $17, $18)
 """
 
 
@@ -38,10 +49,11 @@ async def balances(tx: Transaction, run_id: UUID) -> list[tuple[str, Balance]]:
     return [(row["step"], Balance(**{name: row[name] for name in Balance.__slots__})) for row in rows]
 
 
-async def add_balance(tx: Transaction, run_id: UUID, name: str, balance: Balance) -> None:
-    """Add a step's balance."""
-    values = {"tenant_id": tx.tenant_id, "run_id": run_id, "position": STEPS.index(name) + 1, "step": name}
-    await tx.execute(insert(ledger).values(**values, **balance.as_dict()))
+async def add_sealed(tx: Transaction, run_id: UUID, name: str, balance: Balance, row: dict[str, Any]) -> None:
+    """Add a sealed step and its balance, in one statement; `row` is the step's as `steps` returns it."""
+    columns = ("attempt", "started_at", "ended_at", "outputs", "facts", "reused_from")
+    values = [tx.tenant_id, run_id, name, *(row[column] for column in columns), STEPS.index(name) + 1]
+    await tx.connection.execute(_STEP_AND_BALANCE, *values, *balance.as_dict().values())
 
 
 async def validations(tx: Transaction, run_id: UUID) -> dict[str, Row]:
@@ -99,9 +111,25 @@ async def end_delivery(tx: Transaction, delivery_id: UUID, status: str, **values
     return await tx.execute(statement.values(status=status, ended_at=tx.context.now, **values)) == 1
 
 
-async def add_progress(tx: Transaction, run_id: UUID, name: str, data: Any) -> None:
+class _News:
+    """What followers of one run will see of a transaction, written at its end in one statement."""
+
+    def __init__(self, tx: Transaction, run_id: UUID) -> None:
+        self._tx, self._run_id = tx, run_id
+        self.names: list[str] = []
+        self.data: list[Any] = []
+
+    async def __call__(self) -> None:
+        tx = self._tx
+        await tx.connection.execute(_PROGRESS, tx.tenant_id, self._run_id, tx.context.now, self.names, self.data)
+
+
+def add_progress(tx: Transaction, run_id: UUID, name: str, data: Any) -> None:
     """Add what followers see; the caller holds the run's row."""
-    await tx.connection.execute(_PROGRESS, tx.tenant_id, run_id, name, tx.context.now, data)
+    news = tx.at_end.setdefault(("progress", run_id), _News(tx, run_id))
+    if isinstance(news, _News):
+        news.names.append(name)
+        news.data.append(data)
 
 
 async def progress_after(tx: Transaction, run_id: UUID, position: int) -> Sequence[Row]:

@@ -17,7 +17,7 @@ _ENDED_WELL = ["succeeded", "partial"]
 
 async def add(tx: Transaction, **values: Any) -> bool:
     """Add a run; return whether it was new."""
-    statement = insert(run).values(tenant_id=tx.tenant_id, created_at=tx.context.now, **values)
+    statement = insert(run).values(tenant_id=tx.tenant_id, **values)
     return await tx.execute(statement) == 1
 
 
