@@ -48,7 +48,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
             now=utc_now,
         )
         executor = Executor(runtime.database, tools, workspaces)
-        runtime.extras["executor"] = executor
+        runtime.extras.update(executor=executor, jobs=jobs)
         runtime.queues["run"], runtime.slots = executor.handle, settings.slots
         runtime.spawn("sweeper", Sweeper(reaper, runtime.database, executor, workspaces).run())
         try:

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.runner.records import Question, RecordReader
+from services.runner.records.answer import Question, RecordReader
 from tests.runner.world import DAY, World
 
 
@@ -136,7 +136,7 @@ async def test_output_rules_are_judged_on_the_output(world: World) -> None:
     seen = await world.read(run_id)
     assert seen["ledger"]["validate_output"].held == 1
     assert (world.home / "out" / "reports" / f"trades-{DAY}.csv").read_text() == "id,amount\n1,10\n"
-    reader = RecordReader(world.database, world.objects, world.home)
+    reader = RecordReader(world.database, world.objects, world.jobs, world.home)
     answers = {
         key: await reader.answer(world.context(), Question(world.report_id, DAY, key)) for key in ("1", "2", "3", "4")
     }
@@ -156,7 +156,7 @@ async def test_filtered_records_are_in_the_ledger_and_found(world: World) -> Non
     run_id = await world.run_through(held=[3])
     seen = await world.read(run_id)
     assert (seen["ledger"]["transform"].filtered, seen["run"]["records_out"]) == (1, 1)
-    reader = RecordReader(world.database, world.objects, world.home)
+    reader = RecordReader(world.database, world.objects, world.jobs, world.home)
     answer = await reader.answer(world.context(), Question(world.report_id, DAY, "1"))
     assert answer["disposition"] == "filtered"
 

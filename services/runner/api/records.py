@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 from libs.common.app import Runtime
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
 from services.runner.api.answers import answer
-from services.runner.records import Question, RecordReader
+from services.runner.records.answer import Question, RecordReader
 
 records = OpenDoor("/v1/reports", tag="records")
 
@@ -25,6 +25,6 @@ async def what_became_of(
 ) -> Response:
     """Say what became of the records of a key in the newest run of a report for a date that came to its end."""
     runtime: Runtime = request.app.state.runtime
-    reader = RecordReader(runtime.database, runtime.objects, runtime.extras["scratch"])
+    reader = RecordReader(runtime.database, runtime.objects, runtime.extras["jobs"], runtime.extras["scratch"])
     question = Question(report_id, business_date, key)
     return answer(await reader.answer(request_context(request, caller), question))

@@ -10,6 +10,8 @@ from services.runner.artifacts.requests import RenderRequest
 from services.runner.engines.errors import DataPathError
 from services.runner.engines.requests import TransformRequest
 from services.runner.engines.transform import run_transform
+from services.runner.records.files import find_records, write_mapping, write_not_out
+from services.runner.records.requests import FindRequest, MappingRequest, NotOutRequest
 from services.runner.sources.csv_file import parse_csv
 from services.runner.sources.query import run_query
 from services.runner.sources.requests import CsvRequest, QueryRequest
@@ -19,6 +21,9 @@ _WORK: dict[str, tuple[type[Strict], Callable[[Any, Sequence[int]], Strict]]] = 
     "run_query": (QueryRequest, run_query),
     "transform": (TransformRequest, run_transform),
     "render": (RenderRequest, render),
+    "not_out": (NotOutRequest, write_not_out),
+    "find_records": (FindRequest, find_records),
+    "mapping": (MappingRequest, write_mapping),
 }
 
 

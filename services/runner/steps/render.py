@@ -12,8 +12,9 @@ from services.runner.domain.ledger import Balance
 from services.runner.engines.errors import RenderError
 from services.runner.engines.steps import render_artifact
 from services.runner.library import XSD_SET
+from services.runner.records.calls import collect_not_out
+from services.runner.records.requests import NotOutRequest
 from services.runner.steps.job import Job
-from services.runner.steps.records import Sources, write_records
 
 
 async def render(job: Job) -> StepResult:
@@ -101,13 +102,15 @@ async def _xsd_set(job: Job, output: Output) -> XsdSetSpec | None:
 
 
 async def _not_out(job: Job, place: Path) -> dict[str, Sealed]:
-    sources = Sources(
+    target = place / "not-out.parquet"
+    request = NotOutRequest(
         failures=await job.output("validate", "failures"),
         dispositions=await job.output("transform", "dispositions"),
         faults=await job.output("transform", "faults"),
         output_failures=await job.output("validate_output", "failures"),
+        target=target,
     )
-    target = place / "not-out.parquet"
-    if not await asyncio.to_thread(write_records, sources, target):
+    if not request.files:
         return {}
+    await collect_not_out(job.tools.jobs, request)
     return {"records": await job.workspace.keep(job.key("render", target.name), target)}

@@ -1,15 +1,13 @@
-import asyncio
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
-from libs.expressions import mapping_rows
 from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import Balance
 from services.runner.engines.errors import TransformError
 from services.runner.engines.requests import MappingFile, Transformed, TransformRequest
 from services.runner.engines.steps import transform_records
 from services.runner.library import MAPPING
+from services.runner.records.calls import lay_out_mapping
+from services.runner.records.requests import MappingRequest
 from services.runner.steps.job import Job
 
 
@@ -86,7 +84,7 @@ async def _mappings(job: Job, place: Path) -> dict[str, MappingFile]:
     for alias, id_ in job.plan.report.mappings.items():
         spec = await job.plan.spec("mapping", id_, MAPPING)
         path = place / f"mapping-{alias}.parquet"
-        rows = await asyncio.to_thread(mapping_rows, spec, job.run["business_date"])
-        await asyncio.to_thread(pq.write_table, rows, path)
+        request = MappingRequest(mapping=spec, business_date=job.run["business_date"], target=path)
+        await lay_out_mapping(job.tools.jobs, request)
         files[alias] = MappingFile(path=path, columns=spec.columns)
     return files

@@ -11,17 +11,16 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-import pyarrow.compute as pc
-import pyarrow.dataset as ds
 
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Row
 from libs.common.errors import NotFound
+from libs.common.jail import JobServer
 from libs.common.objects import Objects, Sealed
+from services.runner.records.calls import find
+from services.runner.records.requests import FindRequest, Found
 from services.runner.store import parts, runs
-
-_MOST = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +45,9 @@ class Picture:
 class RecordReader:
     """Answers record questions."""
 
-    def __init__(self, database: Database, objects: Objects, scratch: Path) -> None:
+    def __init__(self, database: Database, objects: Objects, jobs: JobServer, scratch: Path) -> None:
         self._database = database
+        self._jobs = jobs
         self._objects = objects
         self._scratch = scratch
 
@@ -60,11 +60,14 @@ class RecordReader:
         picture = await self._picture(context, question)
         folder = Path(mkdtemp(prefix="records-", dir=self._scratch))
         try:
-            dropped = await self._rows(picture, ("render", "records"), "key", question.key, folder)
-            out = await self._rows(picture, ("transform", "records"), "_key", question.key, folder)
+            transformed = await self._fetch(picture, "transform", folder)
+            if transformed is None:
+                raise NotFound("The run's sealed records are gone.")
+            dropped = await self._fetch(picture, "render", folder)
+            found = await find(self._jobs, FindRequest(key=question.key, dropped=dropped, transformed=transformed))
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-        return _compose(picture, question, dropped, out)
+        return _compose(picture, question, found)
 
     async def _picture(self, context: Context, question: Question) -> Picture:
         async with self._database.transaction(context) as tx:
@@ -75,17 +78,14 @@ class RecordReader:
             steps = {row["step"]: row for row in await parts.steps(tx, run["id"])}
             return Picture(run, newest, steps, tuple(await parts.deliveries(tx, run["id"])))
 
-    async def _rows(
-        self, picture: Picture, place: tuple[str, str], column: str, key: str, folder: Path
-    ) -> list[dict[str, Any]]:
-        step, name = place
-        found = picture.steps[step]["outputs"].get(name)
+    async def _fetch(self, picture: Picture, step: str, folder: Path) -> Path | None:
+        found = picture.steps[step]["outputs"].get("records")
         if found is None:
-            return []
+            return None
         sealed = Sealed(**found)
         path = folder / f"{step}.parquet"
         await self._objects.fetch(sealed.key, sealed.sha256, path)
-        return await asyncio.to_thread(_matching, path, column, key)
+        return path
 
 
 def _why_nothing(newest: Row | None, question: Question) -> str:
@@ -97,25 +97,15 @@ def _why_nothing(newest: Row | None, question: Question) -> str:
     )
 
 
-def _matching(path: Path, column: str, key: str) -> list[dict[str, Any]]:
-    """Return the rows of a key; row groups whose range does not hold it are not read."""
-    columns = ["_ordinal"] if column == "_key" else None
-    table = ds.dataset(path, format="parquet").head(_MOST, columns=columns, filter=pc.field(column) == key)
-    rows: list[dict[str, Any]] = table.to_pylist()
-    return rows
-
-
-def _compose(
-    picture: Picture, question: Question, dropped: list[dict[str, Any]], out: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _compose(picture: Picture, question: Question, found: Found) -> dict[str, Any]:
     records: dict[int, dict[str, Any]] = {}
-    for row in dropped:
+    for row in found.dropped:
         entry = records.setdefault(row["_ordinal"], {"ordinal": row["_ordinal"], "reasons": []})
         entry |= {"disposition": row["disposition"], "step": row["step"]}
         entry["reasons"].append(_reason(picture.run["id"], row))
-    for row in out:
-        sent = {"ordinal": row["_ordinal"], "disposition": _outcome(picture), "step": "deliver", "reasons": []}
-        records.setdefault(row["_ordinal"], sent)
+    for ordinal in found.transformed:
+        sent = {"ordinal": ordinal, "disposition": _outcome(picture), "step": "deliver", "reasons": []}
+        records.setdefault(ordinal, sent)
     run = picture.run
     return {
         "report_id": question.report_id,

@@ -1,0 +1,75 @@
+"""Every record that did not go out, with its reason: one sealed file, sorted by key; children write and read it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+
+from libs.expressions import mapping_rows, quote_literal
+from services.runner.engines.duck import open_duckdb
+from services.runner.engines.parquet import parquet_rows
+from services.runner.engines.sealing import SealedFile, seal
+from services.runner.records.requests import FindRequest, Found, MappingRequest, NotOutRequest
+
+_MOST = 1000
+_FAILURES = """
+SELECT key, _ordinal, {step} AS step, 'held' AS disposition, rule_id, rule_version, outcome, fields, message
+FROM read_parquet({file}) WHERE severity = 'blocking'
+"""
+_FILTERED = """
+SELECT key, _ordinal, 'transform' AS step, 'filtered' AS disposition, CAST(NULL AS VARCHAR), CAST(NULL AS INTEGER),
+  CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), 'The report''s selection leaves this record out.'
+FROM read_parquet({file}) WHERE disposition = 'filtered'
+"""
+
+
+def write_not_out(request: NotOutRequest, _descriptors: Sequence[int] = ()) -> SealedFile:
+    """Write the records that are not out, sorted by key."""
+    folders = [path.parent for path in request.files]
+    with open_duckdb(request.target.parent, [*folders, *request.files]) as engine:
+        engine.execute(
+            f"COPY (SELECT * FROM ({' UNION ALL '.join(_parts(request))}) ORDER BY key, _ordinal, rule_id) "
+            f"TO {quote_literal(str(request.target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+        )
+    return seal(request.target, parquet_rows(request.target))
+
+
+def _parts(request: NotOutRequest) -> list[str]:
+    held = {
+        "validate": request.failures,
+        "transform": request.faults,
+        "validate_output": request.output_failures,
+    }
+    parts = [
+        _FAILURES.format(step=quote_literal(step), file=quote_literal(str(path)))
+        for step, path in held.items()
+        if path is not None
+    ]
+    if request.dispositions is not None:
+        parts.append(_FILTERED.format(file=quote_literal(str(request.dispositions))))
+    return parts
+
+
+def find_records(request: FindRequest, _descriptors: Sequence[int] = ()) -> Found:
+    """Return the rows of a key; row groups whose range does not hold it are not read."""
+    dropped = _matching(request.dropped, "key", request.key) if request.dropped else []
+    out = _matching(request.transformed, "_key", request.key, ["_ordinal"])
+    return Found(dropped=dropped, transformed=[row["_ordinal"] for row in out])
+
+
+def _matching(path: Path, column: str, key: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    # no threads: the limits of a child count them
+    found = ds.dataset(path, format="parquet").head(
+        _MOST, columns=columns, filter=pc.field(column) == key, use_threads=False
+    )
+    rows: list[dict[str, Any]] = found.to_pylist()
+    return rows
+
+
+def write_mapping(request: MappingRequest, _descriptors: Sequence[int] = ()) -> SealedFile:
+    """Write a mapping's valid entries."""
+    pq.write_table(mapping_rows(request.mapping, request.business_date), request.target)
+    return seal(request.target, parquet_rows(request.target))
