@@ -36,8 +36,7 @@ from services.validator.jail.broker import Outcome, Request, ResultError, RuleTa
 from services.validator.plan import ResolvedRule, Subject, build_plan
 
 _LOG = structlog.get_logger(__name__)
-_LEASE = timedelta(seconds=30)
-_HEARTBEAT = 10.0
+_BEATS_PER_LEASE = 3
 _MOST_ATTEMPTS = 3
 
 SECONDS = Histogram(
@@ -64,12 +63,13 @@ class Worker:
         self._server = server
         self._sealed = sealed
         self._settings = runtime.settings
+        self._lease = timedelta(seconds=runtime.settings.lease_seconds)
 
     async def work(self, reference: dict[str, Any]) -> None:
         """Handle one poke."""
         context = Context(UUID(reference["tenant_id"]), "service:validator", utc_now())
         async with self._runtime.database.transaction(context) as tx:
-            row = await store.claim_job(tx, UUID(reference["request_id"]), context.now + _LEASE)
+            row = await store.claim_job(tx, UUID(reference["request_id"]), context.now + self._lease)
         if row is None:
             return
         request = ValidationRequested.model_validate(row["request"])
@@ -92,11 +92,11 @@ class Worker:
 
     async def _beat(self, job: Job) -> None:
         while True:
-            await asyncio.sleep(_HEARTBEAT)
+            await asyncio.sleep(self._lease.total_seconds() / _BEATS_PER_LEASE)
             now = utc_now()
             context = Context(job.context.tenant_id, job.context.actor, now)
             async with self._runtime.database.transaction(context) as tx:
-                await store.extend_lease(tx, job.request.request_id, job.attempt, now + _LEASE)
+                await store.extend_lease(tx, job.request.request_id, job.attempt, now + self._lease)
 
     async def _judge_or_fail(self, job: Job) -> None:
         scratch = Path(tempfile.mkdtemp(prefix="validation-", dir=self._settings.scratch))
