@@ -78,6 +78,6 @@ async def poke(tx: Transaction, run_id: UUID) -> None:
     await tx.poke("run", run_id=str(run_id))
 
 
-async def fail(tx: Transaction, run: Row, code: str, reason: str) -> Row:
+async def fail(tx: Transaction, run: Row, code: str, reason: str, **changes: Any) -> Row:
     """End a run as failed."""
-    return await move(tx, run, "failed", code=code, reason=reason)
+    return await move(tx, run, "failed", code=code, reason=reason, **changes)

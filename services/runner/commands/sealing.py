@@ -139,7 +139,7 @@ async def add_failed(tx: Transaction, run: Row, step: str, code: str, message: s
     await parts.add_step(tx, run["id"], step, **ended, code=code, message=message)
     fact = StepFailed(run_id=run["id"], step=step, attempt=run["fence"], code=code, message=message)
     await announce(tx, run["id"], "step.failed", fact)
-    await fail(tx, {**run, "step": step}, code, message)
+    await fail(tx, run, code, message, step=step)
 
 
 async def finish(tx: Transaction, claim: Claim, result: StepResult) -> None:
