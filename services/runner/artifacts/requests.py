@@ -27,7 +27,7 @@ class RenderRequest(Strict):
     business_date: date
     as_of: datetime
     created: datetime
-    memory: str = "192MiB"
+    memory: str = "160MiB"
     threads: int = 2
 
 

@@ -37,7 +37,7 @@ _retired: list[duckdb.DuckDBPyConnection] = []
 class Budget:
     """What one DuckDB may use: memory and spill space as DuckDB writes them, worker threads, parser depth."""
 
-    memory: str = "192MiB"
+    memory: str = "160MiB"
     threads: int = 2
     spill: str = "50GiB"
 

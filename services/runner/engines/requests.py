@@ -39,7 +39,7 @@ class TransformRequest(Strict):
     output: Path
     dispositions: Path
     faults: Path
-    memory: str = "192MiB"
+    memory: str = "160MiB"
     threads: int = 2
 
 

@@ -18,7 +18,7 @@ class CsvRequest(Strict):
     delimiter: Literal[",", ";", "\t", "|"] = ","
     source_schema: SchemaSpec
     target: Path
-    memory: str = "192MiB"
+    memory: str = "160MiB"
     threads: int = 2
 
 

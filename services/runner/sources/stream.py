@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from services.runner.sources.columns import Reading
 
 _BLOCK = 1024 * 1024
-_GROUP = 122_880
+_GROUP = 61_440
 _COLUMN = re.compile(r"CSV column #(\d+)")
 
 
