@@ -5,7 +5,9 @@ after. No consumer is needed, a lost message is impossible, and a revocation arr
 """
 
 import asyncio
+import contextlib
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -54,10 +56,10 @@ class IdentityState:
 
     def replace(self, entries: dict[str, Any]) -> None:
         """Take a whole snapshot: `key.<kid>`, `revoked.<grant>`, `tenant.<id>` → value."""
-        keys = {name[4:]: value for name, value in entries.items() if name.startswith("key.")}
-        revoked = frozenset(UUID(name[8:]) for name in entries if name.startswith("revoked."))
-        suspended = frozenset(
-            UUID(name[7:])
+        keys = {name[4:]: value for name, value in entries.items() if name.startswith("key.") and "jwk" in value}
+        revoked = _ids(name[8:] for name in entries if name.startswith("revoked."))
+        suspended = _ids(
+            name[7:]
             for name, value in entries.items()
             if name.startswith("tenant.") and value.get("status") == "suspended"
         )
@@ -68,6 +70,15 @@ class IdentityState:
             self.revoked, self.suspended = revoked, suspended
             self.version += 1
         self.fresh_at = time.monotonic()
+
+
+def _ids(names: Iterable[str]) -> frozenset[UUID]:
+    """Return the UUIDs among names."""
+    found = set()
+    for name in names:
+        with contextlib.suppress(ValueError):
+            found.add(UUID(name))
+    return frozenset(found)
 
 
 async def keep_fresh(state: IdentityState, bus: Bus) -> None:
@@ -107,4 +118,13 @@ async def _collect(subscription: Any) -> dict[str, Any]:
         if status is not None:
             raise SnapshotError(f"{status} {headers.get('Description', '')}")
         if message.data and "KV-Operation" not in headers:
-            entries[headers["Nats-Subject"].removeprefix(_PREFIX)] = orjson.loads(message.data)
+            entries[headers["Nats-Subject"].removeprefix(_PREFIX)] = _value(message.data)
+
+
+def _value(data: bytes) -> dict[str, Any]:
+    """Read an entry's value; one that cannot be read says nothing, but a revocation counts by its name alone."""
+    try:
+        value = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        value = None
+    return value if isinstance(value, dict) else {}
