@@ -1,0 +1,32 @@
+"""All benchmarks, one after the other: ratios against baselines measured in the same run. What `make bench` runs.
+
+`python -m bench [NAME ...]` runs some of them. Exits with 1 when a bar was missed.
+"""
+
+import argparse
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+SUITE = ("run_latency", "run_list", "events", "data_path")
+_ROOT = Path(__file__).parents[1]
+
+
+def main() -> int:
+    """Run the chosen benchmarks and say which missed a bar."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", choices=SUITE, default=SUITE, metavar="NAME", help=", ".join(SUITE))
+    missed = []
+    for name in parser.parse_args().names:
+        print(f"\n=== {name}", flush=True)
+        started = time.monotonic()
+        if subprocess.run([sys.executable, "-m", f"bench.{name}"], cwd=_ROOT, check=False).returncode:  # noqa: S603 - ours
+            missed.append(name)
+        print(f"=== {name}: {time.monotonic() - started:.0f} s", flush=True)
+    print(f"\n{'missed: ' + ', '.join(missed) if missed else 'every bar is met'}")
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
