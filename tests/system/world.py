@@ -24,7 +24,7 @@ from examples.demo import Credentials
 from libs.common.vocabulary.connections import DirectoryDestination, PostgresConnector
 
 SHARED = ROOT.parent / "shared"
-_BRISK = {"REGENT_CHECKPOINT_SECONDS": "1"}
+_BRISK = {"REGENT_CHECKPOINT_SECONDS": "1", "REGENT_LEASE_SECONDS": "10", "REGENT_RETRY_SECONDS": "0.1"}
 
 
 @dataclass(frozen=True, slots=True)
