@@ -6,7 +6,6 @@ from functools import cache
 from typing import Any
 
 from deploy.local.database import roles
-from deploy.local.database import roles
 from libs.common.database.guard import Exceptions, declared_exceptions
 from libs.common.migrations import service_folder
 from tests.architecture.source import SERVICES

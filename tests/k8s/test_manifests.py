@@ -1,0 +1,353 @@
+"""The Kubernetes base and the example overlay render, and keep every pod small, unprivileged and alone."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import nkeys
+import pytest
+import yaml
+
+from deploy.k8s import provision
+from deploy.local.configuration import SERVICES
+from deploy.local.database import roles
+from deploy.local.nats import public_key
+from deploy.local.processes import binary
+from deploy.local.routes import ROUTES
+from docs.services import settings
+from libs.common.bus.topology import TOPOLOGY
+from libs.common.settings import Settings
+from tests.k8s.rendering import ROOT, Manifest, containers, pod, render, walk
+
+BASE, EXAMPLE = render(ROOT / "base"), render(ROOT / "overlays" / "example")
+WORKLOADS = [manifest for manifest in EXAMPLE if pod(manifest) is not None]
+NAMES = [manifest["metadata"]["name"] for manifest in WORKLOADS]
+KEEP_SECRETS = {"auth", "catalog", "audit"}
+
+
+def named(kind: str, name: str, objects: list[Manifest] | None = None) -> Manifest:
+    """Return the one object of a kind and name."""
+    (found,) = (o for o in objects or EXAMPLE if o["kind"] == kind and o["metadata"]["name"] == name)
+    return found
+
+
+def of_kind(kind: str) -> list[Manifest]:
+    """Return all objects of a kind."""
+    return [manifest for manifest in EXAMPLE if manifest["kind"] == kind]
+
+
+def test_every_file_is_used() -> None:
+    """No manifest lies beside the kustomization without being rendered."""
+    for folder in (ROOT / "base", ROOT / "overlays" / "example"):
+        content = (folder / "kustomization.yaml").read_text(encoding="utf-8")
+        assert {p.name for p in folder.iterdir() if p.name != "kustomization.yaml" and p.name not in content} == set()
+
+
+@pytest.mark.parametrize("folder", ["base", "overlays/example"])
+def test_kustomize_renders_the_same(folder: str) -> None:
+    """Where kubectl is installed, Kustomize itself gives the same objects as the renderer of these tests."""
+    kubectl = shutil.which("kubectl")
+    if kubectl is None:
+        pytest.skip("kubectl is not installed")
+    done = subprocess.run(  # noqa: S603
+        [kubectl, "kustomize", str(ROOT / folder)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    theirs = {_identity(o): o for o in yaml.safe_load_all(done.stdout)}
+    ours = {_identity(o): o for o in render(ROOT / folder)}
+    assert theirs.keys() == ours.keys()
+    for key, manifest in theirs.items():
+        if key != ("ConfigMap", "nats"):
+            assert _unhashed(manifest) == _unhashed(ours[key])
+
+
+def _identity(manifest: Manifest) -> tuple[str, str]:
+    return manifest["kind"], re.sub(r"^nats-[a-z0-9]{10}$", "nats", manifest["metadata"]["name"])
+
+
+def _unhashed(value: Any) -> Any:
+    """Return a value without the hash in the generated ConfigMap's name, which each renderer makes its own way."""
+    if isinstance(value, dict):
+        return {key: _unhashed(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unhashed(item) for item in value]
+    return re.sub(r"^nats-[a-z0-9]{10}$", "nats", value) if isinstance(value, str) else value
+
+
+def test_no_object_is_named_twice() -> None:
+    """Each object has one place."""
+    keys = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in EXAMPLE]
+    assert len(keys) == len(set(keys))
+
+
+def test_each_service_has_all_its_objects() -> None:
+    """Six services: a Deployment of at least two, a Service, an account, a disruption budget."""
+    for service in SERVICES:
+        assert named("Deployment", service)["spec"]["replicas"] >= 2
+        for kind in ("Service", "ServiceAccount", "PodDisruptionBudget"):
+            named(kind, service)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=NAMES)
+def test_pods_meet_the_restricted_standard(workload: Manifest) -> None:
+    """Pod Security Standards, restricted: no root, no privileges, no capability, the default seccomp profile, no host."""
+    spec = pod(workload) or {}
+    security = spec["securityContext"]
+    assert security["runAsNonRoot"] is True
+    assert security["runAsUser"] == security["runAsGroup"] == 65532
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys()
+    assert all(set(volume) - {"name"} <= {"secret", "emptyDir", "configMap", "projected"} for volume in spec["volumes"])
+    for container in containers(workload):
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert all("hostPort" not in port for port in container.get("ports", []))
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=NAMES)
+def test_pods_hold_no_cluster_credentials(workload: Manifest) -> None:
+    """Each workload runs as its own account, and none gets the cluster's token."""
+    name = workload["metadata"]["name"]
+    spec = pod(workload) or {}
+    assert spec["serviceAccountName"] == name
+    assert spec["automountServiceAccountToken"] is False
+    assert named("ServiceAccount", name)["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=NAMES)
+def test_containers_are_bounded(workload: Manifest) -> None:
+    """Every container asks for and is limited in processor, memory and disk; scratch space has a size."""
+    for container in containers(workload):
+        for word in ("requests", "limits"):
+            assert {"cpu", "memory", "ephemeral-storage"} <= container["resources"][word].keys()
+    assert all("sizeLimit" in volume["emptyDir"] for volume in (pod(workload) or {})["volumes"] if "emptyDir" in volume)
+
+
+@pytest.mark.parametrize("workload", WORKLOADS, ids=NAMES)
+def test_images_have_versions(workload: Manifest) -> None:
+    """No image floats: each has a tag that is not `latest`, or a digest."""
+    for container in containers(workload):
+        _, _, version = container["image"].rpartition("@" if "@" in container["image"] else ":")
+        assert version
+        assert version != "latest"
+        assert "/" not in version
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_are_probed(service: str) -> None:
+    """Alive and ready are two questions; starting has its own patience."""
+    (container,) = containers(named("Deployment", service))
+    asked = {
+        probe: container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+    }
+    assert asked == {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}
+
+
+def test_the_bus_is_not_killed_while_it_catches_up() -> None:
+    """Liveness of NATS asks only whether JetStream is enabled: plain /healthz fails while a server catches up."""
+    (container,) = containers(named("StatefulSet", "nats"))
+    assert container["livenessProbe"]["httpGet"]["path"] == "/healthz?js-enabled-only=true"
+    assert container["readinessProbe"]["httpGet"]["path"] == "/healthz?js-server-only=true"
+
+
+def environment(service: str) -> dict[str, Any]:
+    """Return a service's variables: name → literal value, or where it comes from."""
+    (container,) = containers(named("Deployment", service))
+    shared = dict(named("ConfigMap", "regent")["data"])
+    return shared | {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_every_variable_is_a_setting(service: str) -> None:
+    """Each variable that a pod gets exists in the service's settings, and each setting without a default is given."""
+    fields = settings(service).model_fields
+    given = {_field(name, fields) for name in environment(service)}
+    assert None not in given
+    assert {name for name, field in fields.items() if field.is_required()} <= given
+
+
+def _field(variable: str, fields: Iterable[str]) -> str | None:
+    names = {f"REGENT_{name.upper()}": name for name in fields}
+    return names.get(variable) or names.get(variable.removesuffix("_FILE"))
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_settings_load(service: str, tmp_path: Path) -> None:
+    """What a pod is given makes valid settings, its secrets read from files."""
+    values = {}
+    for name, value in environment(service).items():
+        if str(value).startswith("/run/secrets/"):
+            file = tmp_path / Path(str(value)).name
+            file.write_text("postgresql://u:p@h/d")
+            value = str(file)  # noqa: PLW2901 - the same variable, elsewhere
+        values[name] = (
+            value
+            if isinstance(value, str)
+            else named("ConfigMap", value["configMapKeyRef"]["name"])["data"][value["configMapKeyRef"]["key"]]
+        )
+    assert isinstance(settings(service).load(values), Settings)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_key_rings_go_to_keepers_of_secrets_only(service: str) -> None:
+    """S8: auth, catalog and audit get a ring; a pod that keeps no secrets is handed none, for it would refuse to start."""
+    assert ("REGENT_KEYRING_FILE" in environment(service)) == (service in KEEP_SECRETS)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_pod_gets_its_own_credentials_only(service: str) -> None:
+    """A pod mounts its own Secret and reads its own object store credentials, never another's."""
+    mentioned = {item["secretName"] for item in walk(named("Deployment", service)) if "secretName" in item}
+    mentioned |= {item["secretRef"]["name"] for item in walk(named("Deployment", service)) if "secretRef" in item}
+    assert mentioned == {f"regent-{service}", f"regent-objects-{service}"}
+
+
+def test_no_secret_is_in_the_repository() -> None:
+    """Secrets are referred to, never written here."""
+    assert of_kind("Secret") == []
+
+
+def test_references_lead_to_objects() -> None:
+    """Each ConfigMap and Service that is referred to exists; patches change what is there."""
+    maps = {manifest["metadata"]["name"] for manifest in of_kind("ConfigMap")}
+    for manifest in EXAMPLE:
+        for item in walk(manifest):
+            for word in ("configMapRef", "configMapKeyRef", "configMap"):
+                if isinstance(item.get(word), dict):
+                    assert item[word]["name"] in maps
+    for rule in named("HTTPRoute", "regent")["spec"]["rules"]:
+        for backend in rule["backendRefs"]:
+            named("Service", backend["name"])
+
+
+def policies(labels: dict[str, str]) -> list[Manifest]:
+    """Return the network policies that select a pod with these labels."""
+    return [policy for policy in of_kind("NetworkPolicy") if _selects(policy["spec"]["podSelector"], labels)]
+
+
+def _selects(selector: Manifest, labels: dict[str, str]) -> bool:
+    plain = all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+    listed = all(labels.get(e["key"]) in e["values"] for e in selector.get("matchExpressions", ()))
+    return plain and listed
+
+
+def labels_of(name: str) -> dict[str, str]:
+    """Return the labels of a workload's pods."""
+    (workload,) = (w for w in WORKLOADS if w["metadata"]["name"] == name)
+    found: dict[str, str] = workload["spec"]["template"]["metadata"]["labels"]
+    return found
+
+
+def flows(name: str, direction: str) -> set[tuple[str, int]]:
+    """Return to (or from) whom a workload's pods may speak: peer and port."""
+    found = set()
+    for policy in policies(labels_of(name)):
+        for rule in policy["spec"].get(direction, ()):
+            peers = rule["to" if direction == "egress" else "from"]
+            found |= {(_peer(peer), port["port"]) for peer in peers for port in rule["ports"]}
+    return found
+
+
+def _peer(peer: Manifest) -> str:
+    if "ipBlock" in peer:
+        return str(peer["ipBlock"]["cidr"])
+    selector = peer.get("namespaceSelector", peer.get("podSelector"))
+    named_so = list(selector.get("matchLabels", {}).values())
+    return "+".join(named_so or [value for e in selector["matchExpressions"] for value in e["values"]])
+
+
+def test_nothing_flows_by_default() -> None:
+    """One policy selects every pod and allows nothing either way."""
+    policy = named("NetworkPolicy", "default-deny")["spec"]
+    assert policy == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+
+
+_DATABASE, _NAMES = ("192.0.2.10/32", 5432), ("kube-system", 53)
+_COMMON = {_DATABASE, _NAMES, ("nats", 4222), ("objects", 443), ("monitoring", 4318)}
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_services_speak_to_whom_they_must(service: str) -> None:
+    """A service reaches bus, database, objects, traces and names; the runner alone reaches the outside; none another."""
+    outside = {("0.0.0.0/0", 443), ("0.0.0.0/0", 5432)} if service == "runner" else set()
+    assert flows(service, "egress") == _COMMON | outside
+    assert flows(service, "ingress") == {("gateway+monitoring", 8080)}
+
+
+def test_the_runners_outside_is_public_only() -> None:
+    """The way out excludes private, shared, loopback and link-local ranges: no metadata service, no neighbour."""
+    (rule,) = named("NetworkPolicy", "runner-outside")["spec"]["egress"]
+    (peer,) = rule["to"]
+    wanted = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "100.64.0.0/10"}
+    assert wanted <= set(peer["ipBlock"]["except"])
+
+
+def test_bus_and_job_speak_to_whom_they_must() -> None:
+    """Bus servers speak to each other; the job that prepares speaks to bus and database."""
+    assert flows("nats", "egress") == {("nats", 6222), _NAMES}
+    assert flows("nats", "ingress") == {("service+job", 4222), ("nats", 6222), ("monitoring", 8222)}
+    assert flows("provision", "egress") == {("nats", 4222), _DATABASE, _NAMES}
+    assert flows("provision", "ingress") == set()
+
+
+def test_disruptions_are_limited() -> None:
+    """A drain takes one pod of a kind at a time."""
+    budgets = {b["metadata"]["name"]: b["spec"] for b in of_kind("PodDisruptionBudget")}
+    assert budgets.keys() == {*SERVICES, "nats"}
+    for name, budget in budgets.items():
+        assert budget["maxUnavailable"] == 1
+        assert _selects(budget["selector"], labels_of(name))
+
+
+def test_the_gateway_routes_as_on_one_machine() -> None:
+    """The HTTPRoute is the local gateway's table, in the same order."""
+    rules = named("HTTPRoute", "regent")["spec"]["rules"]
+    table = [(rule["backendRefs"][0]["name"], [match["path"]["value"] for match in rule["matches"]]) for rule in rules]
+    assert table == [(route.service, [*route.prefixes, *route.patterns]) for route in ROUTES]
+    assert all(backend["port"] == 8080 for rule in rules for backend in rule["backendRefs"])
+
+
+def test_the_gateway_keeps_to_the_apis_limits() -> None:
+    """Gateway API takes at most 16 rules of at most 64 matches."""
+    rules = named("HTTPRoute", "regent")["spec"]["rules"]
+    assert len(rules) <= 16
+    assert all(len(rule["matches"]) <= 64 for rule in rules)
+
+
+def test_the_bus_server_takes_its_configuration(tmp_path: Path) -> None:
+    """nats-server itself accepts nats.conf with the accounts that the job's module prints: six services, apart."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    for number, user in enumerate(TOPOLOGY.users):
+        (keys / f"{user}.pub").write_text(public_key(_seed(number)))
+    (tmp_path / "accounts.conf").write_text(provision.account_section(keys))
+    (tmp_path / "nats.conf").write_text(
+        (ROOT / "base" / "nats.conf").read_text().replace("/data", str(tmp_path / "data"))
+    )
+    done = subprocess.run(  # noqa: S603
+        [str(binary("nats-server")), "-t", "-c", str(tmp_path / "nats.conf")],
+        env={"POD_NAME": "nats-0"}, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def _seed(number: int) -> str:
+    return nkeys.encode_seed(bytes([number]) * 32, nkeys.PREFIX_BYTE_USER).decode()
+
+
+def test_the_job_names_what_is_missing(tmp_path: Path) -> None:
+    """Without a role's password the job says which, and changes nothing."""
+    for service in SERVICES:
+        for role in roles(service):
+            (tmp_path / role).write_text("x")
+    (tmp_path / "runner_owner").unlink()
+    with pytest.raises(SystemExit, match="runner_owner"):
+        provision.Provisioning.load(
+            {"REGENT_PASSWORDS": str(tmp_path), "REGENT_ADMIN_DATABASE_URL": "postgresql://h/d"}
+        )
