@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 from uuid import UUID
 
 import httpx
@@ -14,7 +14,7 @@ import orjson
 import uvicorn
 from fastapi import Depends, FastAPI, Query, Request
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import event, select, text, tuple_
+from sqlalchemy import DateTime, event, literal, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, SessionTransaction, mapped_column
 
@@ -24,7 +24,9 @@ from libs.common.identity.verifier import Verifier
 
 
 class Base(DeclarativeBase):
-    """The declarative base."""
+    """The declarative base; instants have a zone."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {datetime: DateTime(timezone=True)}
 
 
 class Run(Base):
@@ -125,7 +127,8 @@ async def list_runs(
     statement = select(Run).order_by(Run.created_at.desc(), Run.id.desc()).limit(limit + 1)
     if cursor:
         created, id_ = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        statement = statement.where(tuple_(Run.created_at, Run.id) < (datetime.fromisoformat(created), UUID(id_)))
+        after = tuple_(literal(datetime.fromisoformat(created), Run.created_at.type), literal(UUID(id_), Run.id.type))
+        statement = statement.where(tuple_(Run.created_at, Run.id) < after)
     rows = (await opened.scalars(statement)).all()
     following = None
     if len(rows) > limit:
