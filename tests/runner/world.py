@@ -36,16 +36,12 @@ from services.runner.store import parts, runs
 DAY = date(2026, 3, 2)
 SOURCE = "id,amount\n1,10\n2,20\n3,-5\n"
 SCHEMA = {"fields": [{"name": "id", "type": "text", "required": True}, {"name": "amount", "type": "integer"}]}
+_TEXTS = ("key", "rule_id", "severity", "outcome", "fields", "message")
 _FAILURES = pa.schema(
     [
-        ("_ordinal", pa.int64()),
-        ("key", pa.string()),
-        ("rule_id", pa.string()),
-        ("rule_version", pa.int32()),
-        ("severity", pa.string()),
-        ("outcome", pa.string()),
-        ("fields", pa.string()),
-        ("message", pa.string()),
+        pa.field("_ordinal", pa.int64()),
+        pa.field("rule_version", pa.int32()),
+        *(pa.field(n, pa.string()) for n in _TEXTS),
     ]
 )
 
