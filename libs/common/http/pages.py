@@ -30,7 +30,7 @@ class Page:
     offset: int
 
 
-def _page(
+async def _page(
     limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="entries per page")] = 50,
     cursor: Annotated[str | None, Query(max_length=500, description="`next` of the page before")] = None,
     offset: Annotated[int, Query(ge=0, description="entries to skip, at most 1,000; beyond that use the cursor")] = 0,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from fastapi import Depends, Request, Response
 
-from libs.common.http.door import Caller, Door, OpenDoor, Tx, authenticate
+from libs.common.http.door import Caller, Door, OpenDoor, Tx, caller
 from services.auth import domain
 from services.auth.api.shapes import Body, Email, Name, Password, answer, doorway, token_answer
 from services.auth.commands import grants
@@ -51,25 +51,25 @@ async def set_up(request: Request, body: Setup) -> Response:
     return token_answer(tokens, 201, tenant_id=tokens.access.tenant_id, user_id=owner)
 
 
-@OWN.post("/logout", status_code=204, name="logout", dependencies=[Depends(authenticate)])
-async def logout(tx: Tx, caller: Caller) -> Response:
+@OWN.post("/logout", status_code=204, name="logout", dependencies=[Depends(caller)])
+async def logout(tx: Tx, principal: Caller) -> Response:
     """Void the caller's own tokens."""
-    await grants.revoke_one(tx, caller.grant_id, "logout")
+    await grants.revoke_one(tx, principal.grant_id, "logout")
     return Response(status_code=204)
 
 
-@OWN.get("/me", name="me", dependencies=[Depends(authenticate)])
-async def me(tx: Tx, caller: Caller) -> Response:
+@OWN.get("/me", name="me", dependencies=[Depends(caller)])
+async def me(tx: Tx, principal: Caller) -> Response:
     """Say who asks, where and with which permissions."""
     tenant = await accounts.find_tenant(tx)
-    kind, _, id_ = caller.subject.partition(":")
+    kind, _, id_ = principal.subject.partition(":")
     find = accounts.find_member if kind == "user" else stored.find_client
     row = await find(tx, UUID(id_))
     content: dict[str, Any] = {
         "kind": kind,
         **{name: value for name, value in dict(row).items() if name in ("id", "name", "email", "roles")},
         "tenant": {"id": tenant["tenant_id"], "name": tenant["name"]},
-        "grant_id": caller.grant_id,
-        "permissions": sorted(caller.permissions),
+        "grant_id": principal.grant_id,
+        "permissions": sorted(principal.permissions),
     }
     return answer(content)
