@@ -21,6 +21,7 @@ from services.runner.sources.requests import QueryRequest
 from services.runner.sources.session import ConnectedLoop, open_session
 from services.runner.sources.stream import UnfitValueError, write_extract
 
+_NOTICES_LOST_CLIENTS = (14, 0)
 _SETTINGS = {"DateStyle": "ISO, YMD", "TimeZone": "UTC", "extra_float_digits": "1", "IntervalStyle": "iso_8601"}
 
 
@@ -86,6 +87,8 @@ async def _bind(session: "asyncpg.Connection[Any]", request: QueryRequest) -> No
         setting_of("business_date"): request.business_date.isoformat(),
         setting_of("as_of"): request.as_of.isoformat(),
     }
+    if session.get_server_version() >= _NOTICES_LOST_CLIENTS:
+        values["client_connection_check_interval"] = "1s"  # a killed child's query would else run on unseen
     for name, value in values.items():
         await session.fetchval("SELECT pg_catalog.set_config($1, $2, true)", name, value)
 
