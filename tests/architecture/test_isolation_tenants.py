@@ -5,7 +5,7 @@ PostgreSQL judge privileges and policies as if that role had logged in.
 """
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -205,3 +205,16 @@ async def test_roles_log_in_as_themselves(databases: dict[str, str]) -> None:
             assert tuple(shown or ()) == (role, role, "on")
         finally:
             await connection.close()
+
+
+@pytest.mark.parametrize("service", ["runner"])
+async def test_the_walk_finds_a_leak(filled: Any, service: str) -> None:
+    """The walk above is worth something: a policy that lets everybody in is seen, read, changed and written through."""
+    table = TableName(service, "run")
+    await filled.execute("ALTER POLICY tenant ON runner.run USING (true) WITH CHECK (true)")
+    foreign = (await rows.candidates(filled, table, A, 3))[0]
+    async with acting(filled, "runner_server", B) as connection:
+        assert await touched(connection, "SELECT id FROM runner.run") == 2
+        assert await touched(connection, "UPDATE runner.run SET fence = fence WHERE tenant_id = $1", A) == 1
+        with suppress(asyncpg.IntegrityConstraintViolationError):  # its made-up values, no longer the policy
+            assert not await refused(connection, rows.statement(table, foreign), *foreign.values())
