@@ -35,10 +35,17 @@ def test_bases_can_be_pinned() -> None:
 
 
 def test_packages_are_installed_as_locked() -> None:
-    """Only what is locked, with hashes, and nothing is compiled."""
+    """Only what is locked, with hashes, as wheels; the one exception is named."""
     (install,) = (line for line in stages()["packages"][1] if "pip install" in line)
     assert "--require-hashes" in install
-    assert "--only-binary :all:" in install
+    assert "--only-binary :all: --no-binary nkeys " in install
+
+
+def test_images_are_made_with_the_same_installer() -> None:
+    """The image's uv is the one that everybody else's packages were installed with."""
+    locked = re.search(r"^uv==(\S+)", (ROOT / "requirements-bootstrap.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    assert locked
+    assert f"ARG UV=ghcr.io/astral-sh/uv:{locked[1]}\n" in TEXT
 
 
 @pytest.mark.parametrize("target", ["service", "provision"])
