@@ -7,7 +7,7 @@ from fastapi.routing import APIRoute
 
 from docs.services import SERVICES, dependencies, routers, routes
 from libs.common.app import describe_app
-from libs.common.http.door import DoorRoute, IfMatch, Permission, authenticate
+from libs.common.http.door import DoorRoute, IfMatch, Permission, caller
 from services.auth.permissions import CATALOGUE
 
 Json = dict[str, Any]
@@ -62,7 +62,7 @@ def _completed(operation: Json, route: APIRoute, service: str) -> Json:
     """Add what FastAPI cannot know: permission, security, headers, problems, the owner."""
     asked = list(dependencies(route.dependant))
     permissions = sorted({call.name for call in asked if isinstance(call, Permission)})
-    known = isinstance(route, DoorRoute) or authenticate in asked
+    known = isinstance(route, DoorRoute) or caller in asked
     parameters = [*operation.get("parameters", []), *_headers(route, asked)]
     responses = {code: answer for code, answer in operation["responses"].items() if code != "422"}
     return {

@@ -9,7 +9,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 
 from deploy.local.routes import owner
-from libs.common.http.door import Permission, authenticate
+from libs.common.http.door import Permission, caller
 from services.auth.permissions import exists
 from tests.architecture.source import SERVICES
 
@@ -69,7 +69,7 @@ def test_own_routes_still_ask_who_is_there() -> None:
     """A route without a permission that is not public authenticates its caller."""
     found = {named(route): route for route in routes("auth")}
     for name in OWN:
-        assert authenticate in set(asked(found[name].dependant))
+        assert caller in set(asked(found[name].dependant))
 
 
 def test_every_permission_asked_for_can_be_granted() -> None:
