@@ -8,6 +8,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
 from opentelemetry.trace import Span, SpanKind
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -16,8 +17,12 @@ _TRACER = trace.get_tracer("regent")
 
 
 def configure_traces(service: str, endpoint: str | None) -> None:
-    """Make spans for this process; export them when an OTLP/HTTP endpoint is configured."""
-    provider = TracerProvider(resource=Resource.create({"service.name": f"regent-{service}"}))
+    """Make spans for this process, exported to an OTLP/HTTP endpoint where one is configured.
+
+    Without one spans only carry ids from request to event to log line: nobody would see what they record.
+    """
+    sampler = ALWAYS_ON if endpoint else ALWAYS_OFF
+    provider = TracerProvider(sampler=sampler, resource=Resource.create({"service.name": f"regent-{service}"}))
     if endpoint:
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
     trace.set_tracer_provider(provider)
