@@ -91,6 +91,7 @@ async def _serve(service: Service) -> None:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # `Surroundings` reads the one hop that counts
             timeout_graceful_shutdown=5,
         )
         _LOG.info("service.listening", port=service.settings.listen_port)

@@ -34,7 +34,9 @@ class Database:
 
     def __init__(self, pool: Any, *, service: str, role: str, acquire_seconds: float) -> None:
         self._pool = pool
-        self._role = role
+        self._waiters = POOL_WAITERS.labels(service, role)
+        self._waited = POOL_ACQUIRE_SECONDS.labels(service, role)
+        self._in_use = POOL_IN_USE.labels(service, role)
         self._acquire_seconds = acquire_seconds
         self.service = service
         self.after_commit: list[Callable[[], None]] = []
@@ -79,7 +81,7 @@ class Database:
             Unavailable: none became free in time, or the database does not answer.
         """
         started = time.perf_counter()
-        POOL_WAITERS.labels(self.service, self._role).inc()
+        self._waiters.inc()
         try:
             connection = await self._pool.acquire(timeout=self._acquire_seconds)
         except (TimeoutError, OSError, asyncpg.PostgresConnectionError, asyncpg.CannotConnectNowError) as error:
@@ -87,13 +89,13 @@ class Database:
         except asyncpg.TooManyConnectionsError as error:
             raise Unavailable("The database has no connection left; try again.", retry_after=1) from error
         finally:
-            POOL_WAITERS.labels(self.service, self._role).dec()
-            POOL_ACQUIRE_SECONDS.labels(self.service, self._role).observe(time.perf_counter() - started)
-        POOL_IN_USE.labels(self.service, self._role).inc()
+            self._waiters.dec()
+            self._waited.observe(time.perf_counter() - started)
+        self._in_use.inc()
         try:
             yield connection
         finally:
-            POOL_IN_USE.labels(self.service, self._role).dec()
+            self._in_use.dec()
             await self._pool.release(connection)
 
     @asynccontextmanager

@@ -18,7 +18,7 @@ from libs.common.telemetry.traces import span
 
 _LOG = structlog.get_logger("http")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,80}")
-_QUIET = ("/healthz", "/readyz", "/metrics")
+_READING = ("GET", "HEAD", "OPTIONS")
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
 
@@ -87,8 +87,10 @@ class Surroundings:
     def _record(self, request: Request, route: str, status: int, seconds: float) -> None:
         HTTP_REQUESTS.labels(self._service, request.method, route, str(status)).inc()
         HTTP_SECONDS.labels(self._service, request.method, route).observe(seconds)
-        if request.url.path not in _QUIET:
-            _LOG.info("http.answered", method=request.method, route=route, status=status, seconds=round(seconds, 4))
+        # the gateway logs every request; here only what changes or goes wrong is worth a line by default
+        read = request.method in _READING and status < 400  # noqa: PLR2004 - client errors begin here
+        log = _LOG.debug if read else _LOG.info
+        log("http.answered", method=request.method, route=route, status=status, seconds=round(seconds, 4))
 
 
 def _request_id(request: Request) -> str:

@@ -83,6 +83,8 @@ def _pointer(location: tuple[int | str, ...]) -> str:
 async def _plain(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
+    if isinstance(error.__cause__, Refusal):  # raised while FastAPI read the body, and wrapped by it
+        return refusal_response(request, error.__cause__)
     kind, title = _TITLES.get(error.status_code, ("refused", "The request was refused"))
     if error.status_code == 400:  # noqa: PLR2004 - FastAPI's answer to a body it cannot read
         return refusal_response(
