@@ -24,6 +24,8 @@ DATA_ENGINE = (
 )
 # Everything else that composes SQL: file and function → why that is safe.
 REVIEWED = {
+    ("libs/common/http/pages.py", "page_of"): "the text of `_page_sql`",
+    ("libs/common/http/pages.py", "_page_sql"): "compiled Core text, names of our own columns, placeholders by number",
     ("libs/common/database/transaction.py", "Transaction.begin"): "SET LOCAL takes no parameter; the value is a UUID's own text",
     ("libs/common/database/transaction.py", "Transaction.become"): "the same",
     ("libs/common/database/transaction.py", "Transaction.rows"): "the text that SQLAlchemy Core compiled, with its parameters",

@@ -102,6 +102,7 @@ async def _transaction(request: Request) -> Transaction:
 Tx = Annotated[Transaction, Depends(_transaction)]
 """The request's transaction, in endpoints of a `Door`."""
 
+
 async def caller(request: Request) -> Principal:
     """Return who asks; as a dependency of its own for routes that everybody with a token may call."""
     return authenticate(request)
