@@ -1,6 +1,8 @@
 """The object store: datasets, definitions and artifacts, the tenant as first path segment, hashes checked on reads."""
 
+import asyncio
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -46,17 +48,25 @@ class Objects:
 
     def __init__(self, url: str) -> None:
         self._store: ObjectStore = _open(url)
+        self._directory = Path(url.removeprefix("file://")) if url.startswith("file://") else None
 
     async def put(self, key: str, content: bytes) -> Sealed:
-        """Write an object whole; writing the same again is harmless."""
+        """Write an object whole, durably; writing the same again is harmless."""
         await obstore.put_async(self._store, key, content)
+        await self._settle(key)
         return Sealed(key, hashlib.sha256(content).hexdigest(), len(content))
 
     async def put_file(self, key: str, path: Path) -> Sealed:
-        """Write a local file as an object, in parts; returns its reference."""
-        digest, size = hash_file(path)
+        """Write a local file as an object, in parts, durably; returns its reference."""
+        digest, size = await asyncio.to_thread(hash_file, path)
         await obstore.put_async(self._store, key, path)
+        await self._settle(key)
         return Sealed(key, digest, size)
+
+    async def _settle(self, key: str) -> None:
+        """Bring a local object to the disk: the store itself leaves that to the system."""
+        if self._directory is not None:
+            await asyncio.to_thread(_sync, self._directory, key)
 
     async def get(self, key: str, sha256: str) -> bytes:
         """Read an object and check it.
@@ -93,6 +103,17 @@ class Objects:
         if digest.hexdigest() != sha256:
             path.unlink()
             raise ObjectAlteredError(key)
+
+
+def _sync(directory: Path, key: str) -> None:
+    path = directory / key
+    # the object, its directory's entry of it, and that directory's own entry: a run's first object makes both
+    for place in (path, path.parent, path.parent.parent):
+        descriptor = os.open(place, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _open(url: str) -> ObjectStore:

@@ -2,10 +2,12 @@
 
 import re
 import time
+from functools import lru_cache
 from typing import Any
 
 import structlog
 from opentelemetry.trace import SpanKind, Status, StatusCode
+from prometheus_client import Counter, Histogram
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -85,12 +87,19 @@ class Surroundings:
         await self._app(scope, counted, send)
 
     def _record(self, request: Request, route: str, status: int, seconds: float) -> None:
-        HTTP_REQUESTS.labels(self._service, request.method, route, str(status)).inc()
-        HTTP_SECONDS.labels(self._service, request.method, route).observe(seconds)
+        count, duration = _meters(self._service, request.method, route, status)
+        count.inc()
+        duration.observe(seconds)
         # the gateway logs every request; here only what changes or goes wrong is worth a line by default
         read = request.method in _READING and status < 400  # noqa: PLR2004 - client errors begin here
         log = _LOG.debug if read else _LOG.info
         log("http.answered", method=request.method, route=route, status=status, seconds=round(seconds, 4))
+
+
+@lru_cache(maxsize=2000)
+def _meters(service: str, method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Return the metrics of one kind of answer; looking labels up costs more than counting."""
+    return HTTP_REQUESTS.labels(service, method, route, str(status)), HTTP_SECONDS.labels(service, method, route)
 
 
 def _request_id(request: Request) -> str:
