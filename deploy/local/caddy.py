@@ -29,14 +29,24 @@ _RESPONSE_HEADERS = {
     "Referrer-Policy": ["no-referrer"],
     "Cross-Origin-Resource-Policy": ["same-origin"],
 }
-_NOT_FOUND = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "Nothing is served at this path."}
+_NOT_FOUND = {
+    "type": "urn:regent:problem:not-found",
+    "title": "Not found",
+    "status": 404,
+    "detail": "Nothing is served at this path.",
+}
 _UNAVAILABLE = {
-    "type": "about:blank",
-    "title": "Unavailable",
+    "type": "urn:regent:problem:unavailable",
+    "title": "Temporarily unavailable",
     "status": 503,
     "detail": "Starting or restarting; retry.",
 }
-_TOO_LARGE = {"type": "about:blank", "title": "Content Too Large", "status": 413, "detail": "At most 64 MiB."}
+_TOO_LARGE = {
+    "type": "urn:regent:problem:too-large",
+    "title": "The request body is too large",
+    "status": 413,
+    "detail": "At most 64 MiB.",
+}
 
 
 def program(home: Path, *, host: str, port: int, upstreams: Mapping[str, Sequence[int]], documents: Path) -> Program:
@@ -156,7 +166,7 @@ def _errors() -> list[dict[str, Any]]:
 
 
 def _problem(content: Mapping[str, Any]) -> dict[str, Any]:
-    headers = {"Content-Type": ["application/problem+json"]}
+    headers = {"Content-Type": ["application/problem+json"], "X-Request-Id": ["{http.request.uuid}"]}
     if content["status"] == HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = ["1"]
     if content["status"] == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:

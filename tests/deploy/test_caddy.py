@@ -140,7 +140,7 @@ async def test_an_oversized_body_is_refused(gateway: Gateway) -> None:
             yield bytes(1024 * 1024)
 
     answer = await gateway.client.post("/v1/connectors", content=body())
-    assert (answer.status_code, answer.json()["title"]) == (413, "Content Too Large")
+    assert (answer.status_code, answer.json()["type"]) == (413, "urn:regent:problem:too-large")
 
 
 async def test_events_flow(gateway: Gateway) -> None:

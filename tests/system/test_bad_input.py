@@ -1,0 +1,284 @@
+"""Whatever is sent to whichever operation: a 4xx with a problem document that names the field, never a 5xx."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator, Iterator
+from itertools import product
+from typing import Any, Self
+
+import httpx
+import pytest
+
+from examples.client import Api
+from tests.system.operations import PLATFORM, Operation, operations, wrong
+from tests.system.world import Tenant, World
+
+OPERATIONS = operations()
+PUBLIC = ("/oauth2/token", "/v1/login", "/v1/setup", "/.well-known/")
+FORM = "/oauth2/token"
+ROOMY = ("/v1/mappings", "/v1/xsd-sets", "/v1/reports")
+LIMIT = 1024 * 1024
+LARGEST = 64 * 1024 * 1024
+HOSTILE = (
+    *("\x00", "a\x00b", "\ud800", "\ufffe\uffff", "%00", "..%2f..%2f", "' OR 1=1 --", "{{7*7}}", "\u202e", "9" * 400),
+    "x" * 20_000,
+)
+PLACES = ("%00", "%ED%A0%80", "%FF", "..%2F..", "x" * 3000, "9" * 30, "-1", "%20")
+
+
+def named(chosen: Iterator[Operation]) -> Any:
+    """Parametrise a test with operations."""
+    return pytest.mark.parametrize("operation", list(chosen), ids=str)
+
+
+everything = named(iter(OPERATIONS))
+guarded = named(o for o in OPERATIONS if not o.path.startswith(PUBLIC))
+with_places = named(o for o in OPERATIONS if o.places)
+with_queries = named(o for o in OPERATIONS if o.queries)
+with_body = named(o for o in OPERATIONS if o.takes_json)
+lists = named(o for o in OPERATIONS if o.is_list)
+
+
+class Hand:
+    """Sends what it is told, as somebody who may do everything."""
+
+    def __init__(self, url: str, api: Api, operator: Api) -> None:
+        self._http = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
+        self._api = api
+        self._operator = operator
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._http.aclose()
+
+    async def send(self, operation: Operation, path: str | None = None, **request: Any) -> httpx.Response:
+        """Send one request with a good token."""
+        token = await self.authorization(operation)
+        headers = {"If-Match": '"1"', "Authorization": token, **request.pop("headers", {})}
+        request.setdefault("params", operation.required)
+        return await self._http.request(operation.method, path or operation.filled(), headers=headers, **request)
+
+    async def authorization(self, operation: Operation) -> str:
+        """Return the header of somebody who may do it."""
+        api = self._operator if operation.path.startswith(PLATFORM) else self._api
+        return (await api._bearer())["Authorization"]
+
+    async def send_as_nobody(self, operation: Operation, headers: list[tuple[str, str]]) -> httpx.Response:
+        """Send one request with these headers only."""
+        encoded = [(name.encode(), value.encode()) for name, value in headers]
+        return await self._http.request(operation.method, operation.filled(), headers=encoded)
+
+    async def body(self, operation: Operation, content: bytes, kind: str = "application/json") -> httpx.Response:
+        """Send raw bytes as the body."""
+        return await self.send(operation, content=content, headers={"Content-Type": kind})
+
+
+@pytest.fixture(scope="module")
+async def victim(world: World) -> Tenant:
+    return await world.tenant("bad-input")
+
+
+@pytest.fixture(scope="module")
+async def hand(world: World, victim: Tenant) -> AsyncIterator[Hand]:
+    async with Hand(world.url, victim.api, await world.operator()) as hand:
+        yield hand
+
+
+def assert_refused(answer: httpx.Response, *fields: str) -> None:
+    """Check that it is a problem document of 4xx; where fields are given, that it names one of them."""
+    assert 400 <= answer.status_code < 500, (answer.request.url, answer.status_code, answer.text[:500])
+    if (answer.request.method, answer.request.url.path) == ("POST", FORM):  # RFC 6749 has its own form
+        assert answer.json()["error"]
+        return
+    assert answer.headers["content-type"] == "application/problem+json", answer.text[:500]
+    problem = answer.json()
+    assert problem["type"].startswith("urn:regent:problem:"), problem
+    assert (problem["status"], problem["request_id"]) == (answer.status_code, answer.headers["x-request-id"])
+    assert problem["title"]
+    assert "Traceback" not in answer.text
+    if fields:
+        assert answer.status_code == 422, (answer.request.url, problem)
+        found = [error["field"] for error in problem["errors"]]
+        assert any(name == field or name.startswith(f"{field}/") for name in found for field in fields), problem
+
+
+def assert_no_fault_of_ours(answer: httpx.Response) -> None:
+    """Check that the answer, be it yes or no, is not an error of the server."""
+    if answer.is_success:
+        return
+    assert_refused(answer)
+
+
+@guarded
+async def test_nobody_and_impostors_are_refused(hand: Hand, operation: Operation) -> None:
+    """Without a token, with garbage, with an unsigned or a doubled one: 401 (S30)."""
+    unsigned = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"none"}', b"{}", b""))
+    tokens = ("garbage", "a.b.c", unsigned, "\u00e9")
+    presented = [[], [("Authorization", "Basic eDp5")], *([("Authorization", f"Bearer {t}")] for t in tokens)]
+    for headers in [*presented, [("Authorization", "Bearer a.b.c"), ("Authorization", "Bearer a.b.c")]]:
+        answer = await hand.send_as_nobody(operation, headers)
+        assert answer.status_code == 401, answer.text
+        assert_refused(answer)
+        assert answer.headers["www-authenticate"].startswith("Bearer")
+
+
+@with_places
+async def test_ids_of_nothing_are_refused(hand: Hand, operation: Operation) -> None:
+    """What exists nowhere is not found, and what is no id is said to be none."""
+    body = {"json": {}} if operation.takes_json else {}
+    assert_refused(await hand.send(operation, **body))
+    for name, schema in operation.places.items():
+        if text := wrong(schema):
+            assert_refused(await hand.send(operation, operation.filled({name: text}), **body), name)
+
+
+@with_places
+async def test_hostile_places_are_refused(hand: Hand, operation: Operation) -> None:
+    """Texts that are no ids, in every place of every path, are no error of ours."""
+    body = {"json": {}} if operation.takes_json else {}
+    for name, text in product(operation.places, PLACES):
+        assert_no_fault_of_ours(await hand.send(operation, operation.filled({name: text}), **body))
+
+
+@lists
+async def test_pages_have_bounds(hand: Hand, operation: Operation) -> None:
+    """Limits, offsets and cursors outside their bounds are refused by name."""
+    path, least = operation.filled(), operation.required
+    if operation.places:
+        pytest.skip("a list below something that does not exist")
+    for limit in ("0", "501", "-1", "x", "1.5", "", "9" * 30):
+        assert_refused(await hand.send(operation, path, params={**least, "limit": limit}), "limit")
+    for offset in ("1001", "-1", "x", "9" * 30):
+        assert_refused(await hand.send(operation, path, params={**least, "offset": offset}), "offset")
+    for cursor in _cursors():
+        assert_refused(await hand.send(operation, path, params={**least, "cursor": cursor}), "cursor")
+
+
+def _cursors() -> Iterator[str]:
+    yield from ("x", "!!!", "\u00e9", "\x00", "c" * 501)
+    for value in ([], [1], ["x"], {}, None, [None], [[]], [1, 2, 3, 4], ["\x00"], [10**40], [True], ["9999-99-99"]):
+        yield base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=") * (value != [1]) or "W10"
+
+
+@with_queries
+async def test_queries_of_wrong_types_are_refused(hand: Hand, operation: Operation) -> None:
+    """A parameter of the wrong type is named; hostile text in one is no error of ours."""
+    for name, (schema, _) in operation.queries.items():
+        if text := wrong(schema):
+            answer = await hand.send(operation, params={**operation.required, name: text})
+            assert_refused(answer, name, *operation.places)
+        for text in HOSTILE[:3] + HOSTILE[5:10]:
+            value = text.encode("utf-8", "surrogatepass").decode("latin-1")
+            assert_no_fault_of_ours(await hand.send(operation, params={**operation.required, name: value}))
+
+
+@with_body
+async def test_bodies_that_are_no_objects_are_refused(hand: Hand, operation: Operation) -> None:
+    """Not JSON, not UTF-8, not an object, nested without end, or announced as something else."""
+    deep = b'{"name":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    broken = (b"{", b"{]", b"nul", b"\xff\xfe", b'{"a":1}{"b":2}', b"[" * 100_000, deep, b'{"a": NaN}', b"{'a': 1}")
+    for content in (*broken, b"[]", b'"text"', b"7", b"true", b"[[]]"):
+        assert_refused(await hand.body(operation, content))
+    for kind in ("text/plain", "application/xml", "multipart/form-data", "application/x-www-form-urlencoded", ""):
+        assert_refused(await hand.body(operation, b'{"surprise": 1}', kind))
+
+
+@with_body
+async def test_unknown_fields_are_refused_by_name(hand: Hand, operation: Operation) -> None:
+    """A field that nobody declared is named, however it is written."""
+    for name in ("surprise", "__proto__", "tenant_id", "a/b~c"):
+        pointer = "/" + name.replace("~", "~0").replace("/", "~1")
+        assert_refused(await hand.body(operation, json.dumps({name: 1}).encode()), pointer)
+    for name in ("\x00", "\ud800", "\uffff"):
+        assert_refused(await hand.body(operation, json.dumps({name: 1}).encode()))
+
+
+@with_body
+async def test_fields_of_wrong_types_are_refused_by_name(hand: Hand, operation: Operation) -> None:
+    """Each field with a value that none of its types allows is named."""
+    for name in operation.fields:
+        assert_refused(await hand.body(operation, json.dumps({name: [[]]}).encode()), f"/{name}")
+
+
+@with_body
+async def test_hostile_texts_are_no_error_of_ours(hand: Hand, operation: Operation) -> None:
+    """NUL, lone surrogates and the rest, in every field of every body."""
+    for name in operation.fields:
+        for text in HOSTILE:
+            assert_no_fault_of_ours(await hand.body(operation, json.dumps({name: text}).encode()))
+
+
+@named(o for o in OPERATIONS if o.takes_json and (not o.path.startswith(ROOMY) or o.path in ROOMY))
+async def test_bodies_announced_too_large_are_refused(world: World, hand: Hand, operation: Operation) -> None:
+    """Who announces and sends more than is taken here is refused, in words."""
+    size = (LARGEST if operation.path in ROOMY else LIMIT) + 1
+    head = [f"{operation.method} {operation.filled()} HTTP/1.1", "Host: localhost", f"Content-Length: {size}"]
+    head += [f"Authorization: {await hand.authorization(operation)}", "Content-Type: application/json", "", ""]
+    answer = await _sent(world.stack.configuration.port, "\r\n".join(head).encode(), size)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"application/problem+json" in answer
+
+
+async def _sent(port: int, head: bytes, size: int) -> bytes:
+    """Send a head and a body, listening all the while; returns the head of the answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def send() -> None:
+        writer.write(head)
+        for _ in range(0, size, 64 * 1024):
+            writer.write(b" " * 64 * 1024)
+            await writer.drain()
+
+    sending = asyncio.create_task(send())
+    try:
+        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        writer.close()
+
+
+@named(o for o in OPERATIONS if o.takes_json and not o.path.startswith(ROOMY))
+async def test_bodies_that_turn_out_too_large_are_refused(hand: Hand, operation: Operation) -> None:
+    """A body that announces no size is refused as soon as it is beyond the limit."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(17):
+            yield b" " * 64 * 1024
+
+    answer = await hand.send(operation, content=endless(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413, answer.text
+    assert_refused(answer)
+
+
+@everything
+async def test_methods_that_are_not_offered_are_refused(hand: Hand, operation: Operation) -> None:
+    """A method that a path does not have is 405, not 5xx."""
+    answer = await hand.send(Operation("PATCH", *_rest(operation)))
+    assert_refused(answer)
+    assert answer.status_code == 405
+
+
+def _rest(operation: Operation) -> tuple[Any, ...]:
+    return operation.path, operation.queries, operation.places, operation.fields, operation.takes_json
+
+
+async def test_paths_of_nobody_are_refused(world: World) -> None:
+    """What no service owns is 404, with a problem document."""
+    async with httpx.AsyncClient(base_url=world.url, trust_env=False) as client:
+        for path in (
+            "/",
+            "/v1",
+            "/v1/nothing",
+            "/metrics",
+            "/readyz",
+            "/healthz",
+            "/v2/runs",
+            "/v1/runs/../../metrics",
+        ):
+            answer = await client.get(path)
+            assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json"), path
+            assert answer.json()["request_id"]
