@@ -4,12 +4,16 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import structlog
+
 from libs.common.database.transaction import Row, Transaction
 from libs.common.events.envelope import Data
 from libs.common.events.runner import RunChanged, RunEnded
 from services.runner.domain.states import ENDED, EVENT_NAMES, require_transition
+from services.runner.metrics import RUN_SECONDS
 from services.runner.store import parts, runs
 
+_LOG = structlog.get_logger(__name__)
 POKE_GRACE = timedelta(seconds=2)
 """How long a queued run waits for its poke before any worker that looks may take it."""
 
@@ -38,7 +42,16 @@ async def move(tx: Transaction, run: Row, after: str, *, reason: str = "", code:
         raise LostRaceError(f"run {run['id']} is no longer {before}")
     moved = {**run, **values}
     await announce(tx, run["id"], EVENT_NAMES[after], fact(moved, before))
+    if after in ENDED:
+        _note_end(tx, moved)
     return moved
+
+
+def _note_end(tx: Transaction, run: Row) -> None:
+    seconds = (tx.context.now - run["created_at"]).total_seconds()
+    RUN_SECONDS.labels(run["status"]).observe(seconds)
+    ids = {"run_id": str(run["id"]), "request_id": run["correlation_id"]}
+    _LOG.info("run.ended", status=run["status"], code=run["code"], seconds=round(seconds, 3), **ids)
 
 
 def _times(tx: Transaction, run: Row, after: str) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
@@ -17,6 +17,7 @@ from libs.common.database.pool import Database
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import NotFound
 from libs.common.objects import ObjectAlteredError, ObjectMissingError
+from libs.common.telemetry.traces import span
 from services.runner.commands import cancelling, claims, creation, sealing
 from services.runner.commands.claims import CancelAskedError, Claim
 from services.runner.commands.moves import LostRaceError
@@ -24,6 +25,7 @@ from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import UnbalancedError
 from services.runner.domain.steps import PHASES, next_step
 from services.runner.engines.errors import DataPathError
+from services.runner.metrics import STEP_SECONDS
 from services.runner.steps.deliver import deliver
 from services.runner.steps.extract import extract
 from services.runner.steps.job import Job, Tools
@@ -102,8 +104,9 @@ class Executor:
             return await claims.claim(tx, run, self._name, self._lease)
 
     async def _work(self, claim: Claim) -> None:
-        work = asyncio.create_task(self._advance(claim))
-        beat = asyncio.create_task(self._beat(claim, work))
+        with _told_apart(claim.run):
+            work = asyncio.create_task(self._advance(claim))
+            beat = asyncio.create_task(self._beat(claim, work))
         self._active.add(work)
         try:
             await asyncio.wait({work})
@@ -171,7 +174,9 @@ class Executor:
             async with self._transaction(job.run) as tx:
                 await claims.hold(tx, job.claim)
                 return await self._follow(tx, job)
-        result = await _STEPS[step](job)
+        with span(f"step {step}"):
+            result = await _STEPS[step](job)
+        _note_step(result, (self._tools.now() - result.started_at).total_seconds())
         async with self._transaction(job.run) as tx:
             if step == "deliver":
                 await sealing.finish(tx, job.claim, result)
@@ -194,6 +199,19 @@ class Executor:
 
     async def _judges_output(self, job: Job) -> bool:
         return await job.plan.has_output_rules(job.claim.verdicts["input"]["verdict"]["rules"])
+
+
+@contextmanager
+def _told_apart(run: Row) -> Iterator[None]:
+    """Give what is begun inside the run's trace, and its log lines the ids of run and request."""
+    ids = {"run_id": str(run["id"]), "request_id": run["correlation_id"]}
+    with structlog.contextvars.bound_contextvars(**ids), span("run", parent=run["traceparent"]):
+        yield
+
+
+def _note_step(result: StepResult, seconds: float) -> None:
+    STEP_SECONDS.labels(result.step).observe(seconds)
+    _LOG.info("step.done", step=result.step, seconds=round(seconds, 3))
 
 
 def _explain(error: Exception) -> tuple[str, str]:
