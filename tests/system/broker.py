@@ -10,7 +10,6 @@ from examples.broker_week.definitions import database_source, definitions
 from examples.broker_week.parties import FIRM_LEI
 from examples.broker_week.source import load
 from examples.broker_week.week import week
-from libs.common.vocabulary.xsd import XsdSetSpec
 from tests.system.world import Tenant, World, connected
 
 ROWS, HELD = 5000, 115
@@ -35,9 +34,13 @@ async def broker(world: World, name: str) -> Broker:
     async with connected(source.url) as connection:
         await load(connection, made)
     connector = await job.connector(tenant.api, "trades", source.connector(), {"password": source.password})
-    tables = ([row._asdict() for row in rows] for rows in (made.instruments, made.counterparties, made.clients))
-    parts = definitions(*tables, FIRM_LEI)
-    schemas: XsdSetSpec = xsd_set()
+    parts = definitions(
+        [row._asdict() for row in made.instruments],
+        [row._asdict() for row in made.counterparties],
+        [row._asdict() for row in made.clients],
+        FIRM_LEI,
+    )
+    schemas = xsd_set()
     paths = [world.home / file.name for file in schemas.files]
     for path, file in zip(paths, schemas.files, strict=True):
         path.write_text(file.content, encoding="utf-8")

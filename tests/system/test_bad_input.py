@@ -27,7 +27,7 @@ HOSTILE = (
 PLACES = ("%00", "%ED%A0%80", "%FF", "..%2F..", "x" * 3000, "9" * 30, "-1", "%20")
 
 
-def named(chosen: Iterator[Operation]) -> Any:
+def named(chosen: Iterator[Operation]) -> pytest.MarkDecorator:
     """Parametrise a test with operations."""
     return pytest.mark.parametrize("operation", list(chosen), ids=str)
 
