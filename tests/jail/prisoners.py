@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -152,3 +153,18 @@ ACTS: dict[str, Callable[[dict[str, Any], Sequence[int]], Any]] = {
     for name, act in list(globals().items())
     if name.startswith("_") and callable(act) and not name.startswith("__")
 }
+
+
+def rehearse() -> None:
+    """Touch some memory."""
+    bytearray(1 << 20)
+
+
+def fail_to_rehearse() -> None:
+    """Fail."""
+    raise ValueError("no")
+
+
+def rehearse_with_a_thread() -> None:
+    """Leave a thread behind."""
+    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()

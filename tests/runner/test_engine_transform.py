@@ -178,3 +178,15 @@ def test_text_that_is_no_number_is_null_not_an_error(tmp_path: Path) -> None:
     """Bad text was judged by the schema's own checks: here it is an absent value."""
     result = _run(tmp_path, [("a", "B", "abc", None)])
     assert rows_of(result.output.path)[0]["px"] is None
+
+
+def test_files_of_nothing_have_the_columns_of_files_of_something(tmp_path: Path) -> None:
+    """Where every record came out, the files of those that did not are empty tables of the same shape."""
+    failures = (write_failures(tmp_path / "f.parquet", 2),)
+    for place in ("all", "some"):
+        (tmp_path / place).mkdir()
+    all_out, some_held = _run(tmp_path / "all"), _run(tmp_path / "some", failures=failures)
+    assert (all_out.dispositions.rows, some_held.dispositions.rows) == (0, 1)
+    for name in ("dispositions", "faults"):
+        nothing, something = (pq.read_schema(getattr(made, name).path) for made in (all_out, some_held))
+        assert (nothing.names, nothing.types) == (something.names, something.types)

@@ -3,9 +3,9 @@
 import json
 import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Self
 
 from libs.common.jail import privileges
 from libs.common.jail.confinement import confine, engine_paths
@@ -31,6 +31,12 @@ class Work:
     proof: int
     files: tuple[int, ...]
     writable: int
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any], descriptors: Sequence[int]) -> Self:
+        """Read a server's message and what came with it."""
+        request, result, proof, *files = descriptors
+        return cls(request, result, proof, tuple(files), message["writable"])
 
 
 def live(function: JobFunction, work: Work, readable: Sequence[str]) -> NoReturn:

@@ -37,7 +37,7 @@ def confine(
     """
     _require_single_thread()
     os.environ.clear()
-    _close_all_but(keep)
+    close_all_but(keep)
     privileges.forbid_new_privileges()
     try:
         apply_rlimits(limits)
@@ -72,7 +72,8 @@ def _require_single_thread() -> None:
         raise ConfinementError(f"the process has {threads} threads: confine it before it starts any")
 
 
-def _close_all_but(keep: Collection[int]) -> None:
+def close_all_but(keep: Collection[int]) -> None:
+    """Close every descriptor outside `keep`; 0, 1 and 2 then lead to /dev/null."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         if standard not in keep:

@@ -19,8 +19,10 @@ from typing import Any, cast
 
 from libs.common.jail import child, privileges, wire
 from libs.common.jail.confinement import interpreter_paths
+from libs.common.jail.spares import Rehearsal, Spare
 
 _TIDY_SECONDS = 1.0
+_REFILL_SECONDS = 0.05
 
 
 @dataclass(slots=True)
@@ -34,10 +36,21 @@ class _Running:
 class Forkserver:
     """Forks and watches the children of one `JobServer`."""
 
-    def __init__(self, control: socket.socket, function: child.JobFunction, readable: list[str]) -> None:
+    def __init__(
+        self,
+        control: socket.socket,
+        function: child.JobFunction,
+        readable: list[str],
+        *,
+        rehearsal: Rehearsal | None = None,
+        spares: int = 0,
+    ) -> None:
         self._control = control
         self._function = function
         self._readable = readable
+        self._rehearsal = rehearsal
+        self._spares_wanted = spares if rehearsal else 0
+        self._spares: list[Spare] = []
         self._running: dict[int, _Running] = {}  # by pidfd
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
@@ -47,7 +60,10 @@ class Forkserver:
         privileges.adopt_orphans()
         self._control.send(wire.pack({"ready": True}))
         while True:
-            for key, _ in self._selector.select(self._patience()):
+            ready = self._selector.select(self._patience())
+            if not ready:
+                self._refill()
+            for key, _ in ready:
                 if key.fileobj is not self._control:
                     self._bury(cast("int", key.fileobj))
                 elif not self._obey():
@@ -58,7 +74,7 @@ class Forkserver:
 
     def _patience(self) -> float | None:
         if not self._running:
-            return None
+            return _REFILL_SECONDS if len(self._spares) < self._spares_wanted else None
         nearest = min(running.deadline for running in self._running.values())
         return min(_TIDY_SECONDS, max(0.0, nearest - time.monotonic()))
 
@@ -74,16 +90,35 @@ class Forkserver:
         return True
 
     def _fork(self, message: dict[str, Any], descriptors: list[int]) -> None:
-        request, result, proof, *files = descriptors
-        pid = os.fork()
-        if pid == 0:
-            work = child.Work(request, result, proof, tuple(files), message["writable"])
-            child.live(self._function, work, self._readable)
+        pid, pidfd = self._take_spare(message, descriptors) or self._new_child(message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        pidfd = os.pidfd_open(pid)
         self._running[pidfd] = _Running(message["job"], pid, time.monotonic() + message["wall"])
         self._selector.register(pidfd, selectors.EVENT_READ)
+
+    def _new_child(self, message: dict[str, Any], descriptors: list[int]) -> tuple[int, int]:
+        pid = os.fork()
+        if pid == 0:
+            child.live(self._function, child.Work.of(message, descriptors), self._readable)
+        return pid, os.pidfd_open(pid)
+
+    def _take_spare(self, message: dict[str, Any], descriptors: list[int]) -> tuple[int, int] | None:
+        for spare in list(self._spares):
+            try:
+                taken = spare.take(message, descriptors)
+            except OSError:
+                self._spares.remove(spare)
+                spare.discard()
+                continue
+            if taken:
+                self._spares.remove(spare)
+                return spare.pid, spare.pidfd
+        return None
+
+    def _refill(self) -> None:
+        """Replace one spare, when there was nothing to do for a moment: it must not slow a job down."""
+        if self._rehearsal is not None and not self._running and len(self._spares) < self._spares_wanted:
+            self._spares.append(Spare.fork(self._function, self._rehearsal, self._readable))
 
     def _bury(self, pidfd: int) -> None:
         running = self._running.pop(pidfd)
@@ -117,11 +152,12 @@ class Forkserver:
         for running in self._running.values():
             _kill_group(running.pid)
         self._running.clear()
+        self._spares.clear()
         self._kill_strangers()
 
     def _kill_strangers(self) -> None:
         """Kill descendants that outlived or left their job: they come to us as children that we did not fork."""
-        ours = {running.pid for running in self._running.values()}
+        ours = {running.pid for running in self._running.values()} | {spare.pid for spare in self._spares}
         for pid in set(_children()) - ours:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -171,7 +207,9 @@ def main() -> None:
         control.send(wire.pack({"broken": f"{type(error).__name__}: {error}"[:2000]}))
         sys.exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the socket's end is our sign
-    Forkserver(control, function, [*interpreter_paths(), *settings["readable"]]).serve()
+    readable = [*interpreter_paths(), *settings["readable"]]
+    rehearsal = _load(settings["rehearsal"]) if settings["rehearsal"] else None
+    Forkserver(control, function, readable, rehearsal=rehearsal, spares=settings["spares"]).serve()
     os._exit(0)  # DuckDB's bindings print leak reports at a normal exit
 
 

@@ -41,6 +41,8 @@ class Settings:
     preload: tuple[str, ...]
     warm: str | None
     readable: tuple[str, ...]
+    rehearsal: str | None = None
+    spares: int = 0
 
 
 class Parent:

@@ -22,6 +22,10 @@ class JobServer:
     `preload` names modules to import in the parent, `warm` a function ("module:function") to call there once; neither
     may leave a thread behind. `readable` are paths that jobs may read besides their files. At most `slots` jobs run at
     a time; others wait. A parent that died is started again by the next job.
+
+    With a `rehearsal` ("module:function"), which does what jobs do with nothing of anybody's and leaves no thread and
+    nothing else behind, up to `spares` children are forked while no job runs: they call it and wait for theirs. A spare
+    takes one job, confined like any other child's after it was handed over, and costs some 10 MB.
     """
 
     def __init__(
@@ -31,9 +35,11 @@ class JobServer:
         preload: Sequence[str] = (),
         warm: str | None = None,
         readable: Sequence[str] = (),
+        rehearsal: str | None = None,
+        spares: int = 1,
         slots: int = 2,
     ) -> None:
-        self._settings = Settings(entry, tuple(preload), warm, tuple(readable))
+        self._settings = Settings(entry, tuple(preload), warm, tuple(readable), rehearsal, spares)
         self._slots = asyncio.Semaphore(slots)
         self._starting = asyncio.Lock()
         self._parent: Parent | None = None

@@ -19,6 +19,28 @@ class Balance:
     dropped: int
 
 
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How the ordinals of a file run, from its first record to its last."""
+
+    rows: int
+    ascending: bool
+    first: int | None
+    last: int | None
+
+    def is_whole(self, rows_in: int) -> bool:
+        """Say whether they are 1..rows_in: as many, each greater than the one before, between the same ends."""
+        return self.ascending and (self.rows, self.first, self.last) == (rows_in, 1, rows_in)
+
+
+def course(engine: duckdb.DuckDBPyConnection, output: Path) -> Course:
+    """Return how the ordinals of a Parquet file run; without one, a record is not ascending."""
+    steps = f"SELECT _ordinal, lag(_ordinal, 1, 0) OVER () AS before FROM read_parquet({quote_literal(str(output))})"
+    query = f"SELECT count(*), count(*) FILTER (_ordinal > before), min(_ordinal), max(_ordinal) FROM ({steps})"
+    rows, ascents, first, last = engine.execute(query).fetchall()[0]
+    return Course(rows, rows == ascents, first, last)
+
+
 def balance(engine: duckdb.DuckDBPyConnection, output: Path, rows_in: int) -> Balance:
     """Compare the ordinals of the output and of the table `held` with 1..rows_in; fill the table `dropped`.
 

@@ -7,11 +7,11 @@ import duckdb
 
 from libs.expressions import quote_identifier, quote_literal
 from services.runner.engines import projection as sql
-from services.runner.engines.balance import Balance, balance
+from services.runner.engines.balance import Balance, Course, balance, course
 from services.runner.engines.duck import Budget, open_duckdb
 from services.runner.engines.errors import TransformError
 from services.runner.engines.fitting import Fitting, fit
-from services.runner.engines.outcomes import write_dispositions, write_faults
+from services.runner.engines.outcomes import write_dispositions, write_faults, write_nothing
 from services.runner.engines.parquet import parquet_rows
 from services.runner.engines.projection import Projection, compile_transform
 from services.runner.engines.requests import Transformed, TransformRequest
@@ -47,25 +47,30 @@ def _inputs(request: TransformRequest) -> list[Path]:
 
 def _transform(engine: duckdb.DuckDBPyConnection, request: TransformRequest, projection: Projection) -> Transformed:
     rows_in = parquet_rows(request.extract)
-    _load_held(engine, request)
+    held = _load_held(engine, request)
     _load_mappings(engine, request)
     corrected = _load_corrections(engine, request)
     values = sql.target_values(projection, sql.source_records(request, corrected, _HELD))
     fitting = fit(request.target_schema, _types(engine, values))
-    _write_output(engine, request, projection, fitting, values)
+    found = _write_output(engine, request, projection, fitting, values)
+    if not held and found is not None and found.is_whole(rows_in):
+        return _all_out(request, rows_in)
     result = balance(engine, request.output, rows_in)
     dropped = sql.source_records(request, corrected, "SEMI JOIN dropped ON dropped._ordinal = r._ordinal")
     write_faults(engine, request.faults, sql.target_values(projection, dropped), fitting, result)
     return _conclude(engine, request, result)
 
 
-def _load_held(engine: duckdb.DuckDBPyConnection, request: TransformRequest) -> None:
+def _load_held(engine: duckdb.DuckDBPyConnection, request: TransformRequest) -> int:
+    """Load the records that are held; return how many they are."""
     engine.execute("CREATE TEMP TABLE held (_ordinal BIGINT, key VARCHAR, rule_id VARCHAR)")
-    if request.failures:
-        files = ", ".join(quote_literal(str(path)) for path in request.failures)
-        engine.execute(f"""
-            INSERT INTO held SELECT _ordinal, min(key), min(rule_id) FROM read_parquet([{files}])
-            WHERE severity = 'blocking' GROUP BY _ordinal""")
+    if not request.failures:
+        return 0
+    files = ", ".join(quote_literal(str(path)) for path in request.failures)
+    inserted = engine.execute(f"""
+        INSERT INTO held SELECT _ordinal, min(key), min(rule_id) FROM read_parquet([{files}])
+        WHERE severity = 'blocking' GROUP BY _ordinal""")
+    return int(inserted.fetchall()[0][0])
 
 
 def _load_mappings(engine: duckdb.DuckDBPyConnection, request: TransformRequest) -> None:
@@ -89,12 +94,14 @@ def _load_corrections(engine: duckdb.DuckDBPyConnection, request: TransformReque
 
 
 def _types(engine: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
-    return {row[0]: row[1] for row in engine.execute(f"DESCRIBE {query}").fetchall()}
+    bound = engine.sql(query)  # bound only: DESCRIBE plans and runs
+    return {name: str(kind) for name, kind in zip(bound.columns, bound.types, strict=True)}
 
 
 def _write_output(
     engine: duckdb.DuckDBPyConnection, request: TransformRequest, projection: Projection, fitting: Fitting, values: str
-) -> None:
+) -> Course | None:
+    """Write the transformed records; return how their ordinals run where they stand in source order at once."""
     columns = ", ".join(f"{cast} AS {quote_identifier(name)}" for name, cast in fitting.casts)
     target = quote_literal(str(request.output))
     chosen = (
@@ -104,14 +111,28 @@ def _write_output(
     engine.execute(
         f"COPY ({chosen} {order if projection.order else ''}) TO {target} (FORMAT parquet, COMPRESSION zstd)"
     )
-    if not projection.order and not _ascending(engine, target):
-        # a join that had to spill does not keep the scan's order
-        engine.execute(f"COPY ({chosen} {order}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+    if projection.order:
+        return None
+    found = course(engine, request.output)
+    if found.ascending:
+        return found
+    # a join that had to spill does not keep the scan's order
+    engine.execute(f"COPY ({chosen} {order}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+    return None
 
 
-def _ascending(engine: duckdb.DuckDBPyConnection, target: str) -> bool:
-    steps = f"SELECT _ordinal - lag(_ordinal) OVER () AS step FROM read_parquet({target})"
-    return engine.execute(f"SELECT count(*) FROM ({steps}) WHERE step <= 0").fetchall() == [(0,)]
+def _all_out(request: TransformRequest, rows: int) -> Transformed:
+    """Conclude a transform that every record came out of."""
+    write_nothing(request.dispositions, request.faults)
+    return Transformed(
+        output=seal(request.output, rows),
+        dispositions=seal(request.dispositions, 0),
+        faults=seal(request.faults, 0),
+        rows_in=rows,
+        held=0,
+        filtered=0,
+        unfit=0,
+    )
 
 
 def _conclude(engine: duckdb.DuckDBPyConnection, request: TransformRequest, result: Balance) -> Transformed:

@@ -12,6 +12,8 @@ from libs.common.vocabulary.base import Strict
 from services.runner.engines import errors
 from services.runner.engines.errors import DataPathError, RecordFault
 
+_SPARES = 2  # two pieces of a small run follow each other at once
+
 R = TypeVar("R", bound=Strict)
 
 _KINDS: dict[str, type[DataPathError]] = {
@@ -22,7 +24,14 @@ _LIMITS = Limits(address_space=6144 * MIB, file_size=1024 * 1024 * MIB, open_fil
 
 def workshop(slots: int = 2) -> JobServer:
     """Return the job server for `run_in_child`; enter it to warm it up, at most `slots` children work at a time."""
-    return JobServer("services.runner.engines.jobs:perform", warm="services.runner.engines.duck:prewarm", slots=slots)
+    engine = "services.runner.engines.duck"
+    return JobServer(
+        "services.runner.engines.jobs:perform",
+        warm=f"{engine}:prewarm",
+        rehearsal=f"{engine}:rehearse",
+        spares=min(_SPARES, slots),
+        slots=slots,
+    )
 
 
 async def run_in_child(

@@ -13,7 +13,6 @@ from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import quote_identifier, quote_literal
 from services.runner.engines.duck import Budget, open_duckdb
 from services.runner.engines.errors import SourceError
-from services.runner.engines.parquet import parquet_rows
 from services.runner.engines.sealing import Extract, seal
 from services.runner.sources.requests import CsvRequest
 
@@ -39,10 +38,10 @@ def parse_csv(request: CsvRequest, descriptors: Sequence[int]) -> Extract:
     try:
         budget = Budget(request.memory, request.threads).for_files(source)
         with open_duckdb(request.target.parent, [source], budget) as engine:
-            engine.execute(_copy(source, header, request))
+            rows = engine.execute(_copy(source, header, request)).fetchall()[0][0]
     except duckdb.Error as error:
         raise _explain(error, descriptor, name, request.delimiter, len(header)) from error
-    sealed = seal(request.target, parquet_rows(request.target))
+    sealed = seal(request.target, rows)
     return Extract(**sealed.model_dump(), column_types=dict.fromkeys((f.name for f in schema.fields), "VARCHAR"))
 
 

@@ -19,6 +19,7 @@ from services.validator.checks import Plan
 ENTRY = "services.validator.jail.job:run"
 PRELOAD = ("duckdb", "pyarrow", "pyarrow.parquet", "services.validator.jail.job")
 WARM = "services.validator.jail.engine:warm"
+REHEARSAL = "services.validator.jail.engine:rehearse"
 
 _FAILURES_COLUMNS: dict[str, pa.DataType] = {
     "_ordinal": pa.int64(),
@@ -98,7 +99,7 @@ class Request:
 
 def job_server(slots: int = 2) -> JobServer:
     """Return the server that validations run in; enter it before use."""
-    return JobServer(ENTRY, preload=PRELOAD, warm=WARM, slots=slots)
+    return JobServer(ENTRY, preload=PRELOAD, warm=WARM, rehearsal=REHEARSAL, slots=slots)
 
 
 async def validate(server: JobServer, request: Request) -> Outcome:

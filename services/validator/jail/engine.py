@@ -1,5 +1,6 @@
 """The one DuckDB connection of a job: opened warm, locked before any tenant's data or text comes near it."""
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -58,6 +59,19 @@ def warm() -> None:
     _warm.append(connection)
 
 
+def rehearse() -> None:
+    """Do with the warm connection, in memory, what a small validation does; what it has and is set to stays as it is."""
+    data = os.memfd_create("data", os.MFD_CLOEXEC)
+    path = _literal(f"/proc/self/fd/{data}")
+    with _warm[-1].cursor() as connection:
+        connection.execute(
+            f"COPY (SELECT 1::BIGINT AS _ordinal, '1' AS a) TO {path} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+        )
+        connection.execute(f"CREATE TEMP VIEW warm AS SELECT * FROM read_parquet({path})")
+        connection.execute(_REHEARSAL).fetchall()
+    os.close(data)
+
+
 def open_engine(
     resources: Resources, paths: Sequence[str], spill: str, *, careful: bool = False
 ) -> duckdb.DuckDBPyConnection:
@@ -66,8 +80,7 @@ def open_engine(
     `careful` keeps errors inside TRY: shared sub-expressions would be computed outside of it.
     """
     connection = _connect() if careful or not _warm else _warm.pop()
-    for statement in _settings(resources, paths, spill, careful=careful):
-        connection.execute(statement)
+    connection.execute("; ".join(_settings(resources, paths, spill, careful=careful)))
     return connection
 
 
