@@ -71,7 +71,7 @@ async def test_trace_of_the_caller_reaches_the_trail(
     found = await api.pages("/v1/audit/entries", trace_id=trace)
     types = {entry["type"] for entry in found}
     assert types >= {"runner.run.created.v1", "validator.validation.completed.v1", "runner.run.partial.v1"}, types
-    said = [line for line in map(json.loads, world.log_lines("runner")) if line.get("run_id") == run_id]
+    said = [json.loads(line) for line in world.log_lines("runner") if f'"run_id":"{run_id}"' in line]
     assert {(line["request_id"], line["trace_id"]) for line in said} == {(f"r-{trace}", trace)}
     assert {line["event"] for line in said} >= {"step.done", "run.ended"}
     created = next(entry for entry in found if entry["type"] == "runner.run.created.v1")
