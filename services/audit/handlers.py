@@ -44,7 +44,7 @@ SUBSCRIPTIONS: Mapping[str, Handler] = {}
 _LOG = structlog.get_logger(__name__)
 _SERVICE = "audit"
 _BATCH = 500
-_FETCH_SECONDS = 20.0  # below the export's response threshold (60 s): a later message would never arrive
+_FETCH_SECONDS = 5.0  # a pull whose reply was forgotten by the server (after 60 s) is replaced soon
 _AHEAD_SECONDS = 2.0
 _HALT_SECONDS = 10.0
 

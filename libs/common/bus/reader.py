@@ -29,7 +29,7 @@ from libs.common.telemetry.traces import span
 _LOG = structlog.get_logger(__name__)
 _STREAM = "EVT"
 _BATCH = 100
-_FETCH_SECONDS = 20.0  # below the export's response threshold (60 s): a later message would never arrive
+_FETCH_SECONDS = 5.0  # a pull whose reply was forgotten by the server (after 60 s) is replaced soon
 _ATTEMPTS = 6
 
 _POSITION = "SELECT position FROM reader_position WHERE reader = $1"

@@ -16,7 +16,7 @@ from libs.common.bus.reader import Reader
 
 _LOG = structlog.get_logger(__name__)
 _STREAM = "WORK"
-_FETCH_SECONDS = 20.0
+_FETCH_SECONDS = 5.0
 
 Handle = Callable[[dict[str, Any]], Awaitable[None]]
 """Takes the reference that a poke carries."""
