@@ -50,9 +50,14 @@ async def postgres_server(supervisor: Supervisor, tmp_path_factory: pytest.TempP
 @pytest.fixture(scope="session")
 async def nats_server(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> nats.Nats:
     """Return a running NATS with accounts, streams and durables: `url`, `seeds["runner"]`, `connect("runner")`."""
-    home = _private(tmp_path_factory, "nats")
+    return await start_nats(supervisor, tmp_path_factory, "nats")
+
+
+async def start_nats(supervisor: Supervisor, factory: pytest.TempPathFactory, name: str) -> nats.Nats:
+    """Start a NATS; tests that write what no service writes have one of their own."""
+    home = _private(factory, name)
     server = nats.prepare(home, home / "secrets", free_port())
-    await supervisor.start(server.program())
+    await supervisor.start(server.program(name))
     await server.provision()
     return server
 

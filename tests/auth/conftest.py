@@ -7,8 +7,11 @@ import asyncpg
 import pytest
 
 from deploy.local import nats, postgres
+from deploy.local.nats import Nats
+from deploy.local.supervisor import Supervisor
 from libs.common.migrations import migrate, provision
 from tests.auth.world import NUMBERS, Fresh, Tenant, World, hosted
+from tests.conftest import start_nats
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +41,9 @@ async def fresh(databases: dict[str, str], postgres_server: postgres.Postgres) -
     urls = {role: url.replace("/regent?", f"/{name}?") for role, url in databases.items() if role.startswith("auth_")}
     await migrate(urls["auth_owner"], "auth")
     return Fresh(urls)
+
+
+@pytest.fixture(scope="session")
+async def nats_server(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> Nats:
+    """Return a NATS of these tests' own: their auth removes others' keys from the bucket."""
+    return await start_nats(supervisor, tmp_path_factory, "nats-auth")

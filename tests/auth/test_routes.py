@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.routing import APIRoute
 
-from libs.common.http.door import Permission, authenticate
+from libs.common.http.door import Permission, caller
 from services.auth.api import ROUTERS
 from services.auth.permissions import CATALOGUE, PLATFORM, PLATFORM_ROLES, PREDEFINED, covers_all, exists
 
@@ -35,7 +35,7 @@ def test_each_route_says_who_may_enter(route: APIRoute) -> None:
         return
     asked = [dependency.dependency for dependency in route.dependencies]
     if route.path in OWN:
-        assert authenticate in asked
+        assert caller in asked
         return
     permissions = [one.name for one in asked if isinstance(one, Permission)]
     assert permissions, "no permission"

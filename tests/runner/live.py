@@ -29,9 +29,9 @@ ALL = ("run:*", "artifact:*")
 class Live:
     """A running runner and tokens to talk to it."""
 
-    def __init__(self, runtime: Runtime, client: httpx.AsyncClient, key: ECKey, home: Path) -> None:
+    def __init__(self, runtime: Runtime, client: httpx.AsyncClient, key: tuple[str, ECKey], home: Path) -> None:
         self.runtime, self.client, self.home = runtime, client, home
-        self._key = key
+        self._kid, self._key = key
 
     def headers(self, tenant: UUID, permissions: Iterable[str] = ALL) -> dict[str, str]:
         now = datetime.now(UTC)
@@ -47,7 +47,7 @@ class Live:
             "nbf": int(now.timestamp()),
             "exp": int((now + timedelta(seconds=250)).timestamp()),
         }
-        header = {"alg": "ES256", "kid": "k1", "typ": "at+jwt"}
+        header = {"alg": "ES256", "kid": self._kid, "typ": "at+jwt"}
         return {"Authorization": f"Bearer {jwt.encode(header, claims, self._key)}"}
 
     async def ended(self, run_id: str, headers: dict[str, str], seconds: float = 30) -> dict[str, Any]:
@@ -75,15 +75,16 @@ async def live(urls: dict[str, str], nats: Nats, home: Path, **more: Any) -> Asy
     for name in ("in", "out"):
         (home / name).mkdir(exist_ok=True)
     settings = _settings(urls, nats, home, **more)
-    key = ECKey.generate_key("P-256")
+    kid, key = f"runner-{uuid4()}", ECKey.generate_key("P-256")  # the bucket outlives this service
     service = declare(settings)
     async with running(service) as runtime:
-        identity = {"key.k1": {"jwk": key.as_dict(private=False)}}
-        await _publish_identity(nats, identity)
-        runtime.identity.replace(identity)
+        await _publish_identity(nats, {f"key.{kid}": {"jwk": key.as_dict(private=False)}})
+        async with asyncio.timeout(20):
+            while kid not in runtime.identity.keys:  # noqa: ASYNC110 - the service reads the bucket by itself
+                await asyncio.sleep(0.05)
         transport = httpx.ASGITransport(build_app(service, runtime))
         async with httpx.AsyncClient(transport=transport, base_url="http://runner", timeout=60) as client:
-            yield Live(runtime, client, key, home)
+            yield Live(runtime, client, (kid, key), home)
 
 
 async def _publish_identity(nats: Nats, entries: dict[str, Any]) -> None:

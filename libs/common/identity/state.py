@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 import structlog
+from joserfc.errors import JoseError
 from joserfc.jwk import ECKey
 from nats.errors import Error as NatsError
 
@@ -44,6 +45,7 @@ class IdentityState:
     suspended: frozenset[UUID] = frozenset()
     fresh_at: float | None = None
     version: int = 0
+    _published: dict[str, Any] = field(default_factory=dict)
 
     def age(self) -> float:
         """Return the seconds since the last good reading; infinite before the first."""
@@ -63,13 +65,24 @@ class IdentityState:
             for name, value in entries.items()
             if name.startswith("tenant.") and value.get("status") == "suspended"
         )
-        if keys.keys() != self.keys.keys():
-            self.keys = {kid: self.keys.get(kid) or ECKey.import_key(value["jwk"]) for kid, value in keys.items()}
+        if keys != self._published:
+            self._published = keys
+            imported = {kid: _key(value["jwk"]) for kid, value in keys.items()}
+            self.keys = {kid: key for kid, key in imported.items() if key is not None}
             self.version += 1
         if (revoked, suspended) != (self.revoked, self.suspended):
             self.revoked, self.suspended = revoked, suspended
             self.version += 1
         self.fresh_at = time.monotonic()
+
+
+def _key(jwk: Any) -> ECKey | None:
+    """Read a public key; one that cannot be read verifies nothing."""
+    try:
+        return ECKey.import_key(jwk)
+    except (JoseError, ValueError, TypeError, KeyError) as error:
+        _LOG.error("identity.bad_key", error=repr(error))
+        return None
 
 
 def _ids(names: Iterable[str]) -> frozenset[UUID]:
