@@ -104,6 +104,8 @@ async def test_a_refused_message_is_kept_the_others_applied_and_it_can_be_replay
             handler.refused.clear()
             await operator.jetstream().publish(f"work.{SERVICE}.replay", orjson.dumps(letter))
             await until(lambda: "bad" in handler.handled)
+        assert set(handler.handled) == {"bad", "first", "last"}  # a batch that fails is rolled back and run again
+        assert handler.handled.count("bad") == 1
     finally:
         for task in tasks:
             task.cancel()
