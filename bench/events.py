@@ -33,7 +33,10 @@ _PER_SECOND = 300
 _SECONDS = 10
 _DRAINED = 20_000
 _ENTITIES = 200
-_SEEN = "SELECT event_id, seq FROM audit.entry WHERE tenant_id = $1 AND seq > $2 ORDER BY seq"
+_SEEN = """
+SELECT event_id, seq FROM audit.entry
+WHERE tenant_id = $1 AND seq > $2 AND starts_with(type, 'catalog.') ORDER BY seq
+"""
 
 
 class Watcher:
