@@ -10,24 +10,27 @@ import time
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-import pyarrow.parquet as pq
-
 from bench import data_path_case as case
-from libs.common.jail import JobServer
+from libs.common.jail import MIB, JobServer
 from libs.common.vocabulary.connections import PostgresConnector
-from libs.expressions import MappingTable, Moment, mapping_rows
+from libs.common.vocabulary.reports import Output
+from libs.expressions import MappingTable, Moment
 from services.runner.artifacts.requests import RenderRequest
 from services.runner.engines.requests import MappingFile, Transformed, TransformRequest
 from services.runner.engines.sealing import Extract
 from services.runner.engines.steps import render_artifact, transform_records
 from services.runner.engines.workshop import workshop
 from services.runner.outbound import OutboundPolicy
+from services.runner.records.calls import lay_out_mapping
+from services.runner.records.requests import MappingRequest
+from services.runner.settings import RunnerSettings
 from services.runner.sources.extract import extract_query
 from services.validator.jail.broker import Request, job_server, validate
 from services.validator.plan import ResolvedRule, Subject, build_plan
+from services.validator.settings import Settings as ValidatorSettings
 
 _TIMEOUT = 3600.0
-_VALIDATION_MEMORY = 256 * 1024 * 1024
+_RUNNER, _VALIDATOR = RunnerSettings.model_fields, ValidatorSettings.model_fields
 
 
 class Run:
@@ -44,15 +47,15 @@ class Run:
         extract = await self._extract(jobs)
         await self._validate(judges, extract)
         transformed = await self._transform(jobs, extract)
-        hashes = {}
-        for output in case.outputs(xml=self._xml):
-            hashes[output.format] = await self._render(jobs, transformed, output)
+        outputs = case.outputs(xml=self._xml)
+        hashes = await asyncio.gather(*(self._render(jobs, transformed, output) for output in outputs))
+        self._lap("render")
         return {
             "seconds": self._seconds,
             "total": round(sum(self._seconds.values()), 2),
             "out": transformed.output.rows,
             "held": transformed.held,
-            "sha256": hashes,
+            "sha256": {output.format: sha256 for output, sha256 in zip(outputs, hashes, strict=True)},
         }
 
     def _lap(self, name: str) -> None:
@@ -91,14 +94,15 @@ class Run:
             case.identifier(alias): MappingTable(f"map_{alias}", m.columns) for alias, m in case.mappings().items()
         }
         plan = build_plan(subject, rules, tables, Moment(case.BUSINESS_DATE, case.AS_OF))
-        await validate(judges, Request(plan, extract.path, self._folder, memory=_VALIDATION_MEMORY))
+        memory, threads = _VALIDATOR["memory_mib"].default * MIB, _VALIDATOR["threads"].default
+        await validate(judges, Request(plan, extract.path, self._folder, memory=memory, threads=threads))
         self._lap("validate")
 
     async def _transform(self, jobs: JobServer, extract: Extract) -> Transformed:
         files = {}
         for alias, mapping in case.mappings().items():
             path = self._folder / f"mapping-{alias}.parquet"
-            pq.write_table(mapping_rows(mapping, case.BUSINESS_DATE), path)
+            await lay_out_mapping(jobs, MappingRequest(mapping=mapping, business_date=case.BUSINESS_DATE, target=path))
             files[alias] = MappingFile(path=path, columns=mapping.columns)
         request = TransformRequest(
             extract=extract.path,
@@ -114,12 +118,14 @@ class Run:
             output=self._folder / "transformed.parquet",
             dispositions=self._folder / "dispositions.parquet",
             faults=self._folder / "faults.parquet",
+            memory=_RUNNER["engine_memory"].default,
+            threads=_RUNNER["engine_threads"].default,
         )
         transformed = await transform_records(jobs, request, timeout_seconds=_TIMEOUT)
         self._lap("transform")
         return transformed
 
-    async def _render(self, jobs: JobServer, transformed: Transformed, output: case.Output) -> str:
+    async def _render(self, jobs: JobServer, transformed: Transformed, output: Output) -> str:
         request = RenderRequest(
             transformed=transformed.output.path,
             target_schema=case.target_schema(),
@@ -131,10 +137,9 @@ class Run:
             business_date=case.BUSINESS_DATE,
             as_of=case.AS_OF,
             created=case.AS_OF,
+            memory=_RUNNER["engine_memory"].default,
         )
-        artifact = await render_artifact(jobs, request, timeout_seconds=_TIMEOUT)
-        self._lap(output.format)
-        return artifact.sha256
+        return (await render_artifact(jobs, request, timeout_seconds=_TIMEOUT)).sha256
 
 
 async def _main(url: str, table: str, folder: str, kind: str) -> None:

@@ -44,7 +44,7 @@ class RunnerSettings(Settings):
         default=1, ge=0, le=60, description="pause before a step that may succeed on retry is tried again; doubles"
     )
     engine_memory: str = Field(
-        default="256MiB", pattern=r"^\d+(KiB|MiB|GiB)$", description="memory of one data engine before it spills"
+        default="128MiB", pattern=r"^\d+(KiB|MiB|GiB)$", description="memory of one data engine before it spills"
     )
     engine_threads: int = Field(default=2, ge=1, le=64, description="threads of one data engine")
 

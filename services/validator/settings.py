@@ -11,7 +11,7 @@ class Settings(CommonSettings):
     runner_public_key: str = Field(description="the runner's public nkey, which signs the grants of its jobs")
     scratch: Path | None = Field(default=None, description="directory for jobs' files; default: the system's")
     slots: int = Field(default=2, ge=1, le=64, description="validations at once")
-    memory_mib: int = Field(default=1024, ge=256, le=65_536, description="memory of one validation's engine, in MiB")
+    memory_mib: int = Field(default=256, ge=256, le=65_536, description="memory of one validation's engine, in MiB")
     threads: int = Field(default=2, ge=1, le=64, description="threads of one validation's engine")
     wall_seconds: float = Field(default=900, gt=0, le=86_400, description="longest time of one validation")
     lease_seconds: float = Field(

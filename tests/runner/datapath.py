@@ -47,7 +47,7 @@ def write_rows(path: Path, types: dict[str, pa.DataType], rows: list[tuple[Any, 
     columns: dict[str, Any] = {"_ordinal": pa.array(range(1, len(rows) + 1), pa.int64())}
     for position, (name, kind) in enumerate(types.items()):
         columns[name] = pa.array([row[position] for row in rows], kind)
-    pq.write_table(pa.table(columns), path)
+    pq.write_table(pa.table(columns), path, row_group_size=65_536)
     return path
 
 

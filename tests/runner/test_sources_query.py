@@ -115,6 +115,21 @@ async def test_rows_keep_the_querys_order(source: Source) -> None:
     assert table.column("a").to_pylist() == list(range(300_000, 0, -1))
 
 
+async def test_long_records_are_read(source: Source) -> None:
+    """A record that is longer than a block is read like any other, line feeds and quotes in it too."""
+    query = """SELECT n AS a, CASE WHEN n = 2 THEN repeat(E'x"\ny,', 400000) ELSE 'short' END AS t
+        FROM generate_series(1, 3) s(n)"""
+    rows = rows_of((await source.extract(query, {"a": "integer", "t": "text"})).path)
+    assert [row["a"] for row in rows] == [1, 2, 3]
+    assert rows[1]["t"] == 'x"\ny,' * 400_000
+
+
+async def test_endless_records_are_refused(source: Source) -> None:
+    """A record beyond what is parsed at once fails the step in words."""
+    refused = await source.refusal("SELECT repeat('x', 140000000) AS t", {"t": "text"})
+    assert (refused.code, refused.retryable) == ("record-too-long", False)
+
+
 async def test_bindings_are_the_runs_moment(source: Source) -> None:
     """`:business_date` and `:as_of` are the run's, with their types."""
     query = "SELECT id, :as_of AS at FROM trades WHERE day <= :business_date AND :as_of < now()"

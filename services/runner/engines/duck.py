@@ -53,14 +53,18 @@ _retired: list[duckdb.DuckDBPyConnection] = []
 class Budget:
     """What one DuckDB may use: memory and spill space as DuckDB writes them, worker threads, parser depth."""
 
-    memory: str = "160MiB"
+    memory: str = "128MiB"
     threads: int = 2
     spill: str = "50GiB"
 
     def for_files(self, *files: Path) -> "Budget":
         """Return the budget for reading these files: starting threads costs more than small ones are worth."""
-        small = sum(path.stat().st_size for path in files) < _SMALL
-        return replace(self, threads=1) if small else self
+        return self if is_large(*files) else replace(self, threads=1)
+
+
+def is_large(*files: Path) -> bool:
+    """Say whether reading these files is worth some preparation."""
+    return sum(path.stat().st_size for path in files) >= _SMALL
 
 
 def prewarm() -> None:

@@ -39,7 +39,7 @@ class TransformRequest(Strict):
     output: Path
     dispositions: Path
     faults: Path
-    memory: str = "160MiB"
+    memory: str = "128MiB"
     threads: int = 2
 
 

@@ -1,6 +1,7 @@
 """From sealed extract to transformed records: one pass, in output order, balanced to the record."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import duckdb
@@ -8,15 +9,17 @@ import duckdb
 from libs.expressions import quote_identifier, quote_literal
 from services.runner.engines import projection as sql
 from services.runner.engines.balance import Balance, Course, balance, course
-from services.runner.engines.duck import Budget, open_duckdb
+from services.runner.engines.duck import Budget, is_large, open_duckdb
 from services.runner.engines.errors import TransformError
 from services.runner.engines.fitting import Fitting, fit
+from services.runner.engines.ordering import ScatteredError, Selection, write_nearly_ordered
 from services.runner.engines.outcomes import write_dispositions, write_faults, write_nothing
 from services.runner.engines.parquet import parquet_rows
 from services.runner.engines.projection import Projection, compile_transform
 from services.runner.engines.requests import Transformed, TransformRequest
 from services.runner.engines.sealing import seal
 
+_Write = Callable[[duckdb.DuckDBPyConnection, Selection, Path], Course | None]
 _HELD = "ANTI JOIN held ON held._ordinal = r._ordinal"
 
 
@@ -27,16 +30,24 @@ def run_transform(request: TransformRequest, _descriptors: Sequence[int] = ()) -
         TransformError: an expression is refused, memory or spill space ran out, or the step does not balance.
     """
     projection = compile_transform(request)
-    scratch = request.output.parent
-    budget = Budget(request.memory, request.threads).for_files(request.extract)
-    inputs = [path.parent for path in _inputs(request)]
     try:
-        with open_duckdb(scratch, inputs, budget, total=projection.total) as engine:
-            return _transform(engine, request, projection)
+        if projection.order and is_large(request.extract):
+            with suppress(ScatteredError), _engine(request, projection, threads=1) as engine:
+                return _transform(engine, request, projection, _write_nearly_ordered)
+        with _engine(request, projection, request.threads) as engine:
+            return _transform(engine, request, projection, _write_at_once)
     except duckdb.OutOfMemoryException as error:
         raise TransformError("out-of-memory", "The transform needs more memory or disk than it may use.") from error
     except duckdb.Error as error:
         raise TransformError("engine-failed", f"The engine refused the transform: {error}") from error
+
+
+def _engine(
+    request: TransformRequest, projection: Projection, threads: int
+) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
+    inputs = [path.parent for path in _inputs(request)]
+    budget = Budget(request.memory, threads).for_files(request.extract)
+    return open_duckdb(request.output.parent, inputs, budget, total=projection.total)
 
 
 def _inputs(request: TransformRequest) -> list[Path]:
@@ -45,14 +56,16 @@ def _inputs(request: TransformRequest) -> list[Path]:
     return [request.extract, *request.failures, *corrections, *mappings, request.dispositions, request.faults]
 
 
-def _transform(engine: duckdb.DuckDBPyConnection, request: TransformRequest, projection: Projection) -> Transformed:
+def _transform(
+    engine: duckdb.DuckDBPyConnection, request: TransformRequest, projection: Projection, write: _Write
+) -> Transformed:
     rows_in = parquet_rows(request.extract)
     held = _load_held(engine, request)
     _load_mappings(engine, request)
     corrected = _load_corrections(engine, request)
     values = sql.target_values(projection, sql.source_records(request, corrected, _HELD))
     fitting = fit(request.target_schema, _types(engine, values))
-    found = _write_output(engine, request, projection, fitting, values)
+    found = write(engine, _selection(projection, fitting, values), request.output)
     if not held and found is not None and found.is_whole(rows_in):
         return _all_out(request, rows_in)
     result = balance(engine, request.output, rows_in)
@@ -98,26 +111,26 @@ def _types(engine: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
     return {name: str(kind) for name, kind in zip(bound.columns, bound.types, strict=True)}
 
 
-def _write_output(
-    engine: duckdb.DuckDBPyConnection, request: TransformRequest, projection: Projection, fitting: Fitting, values: str
-) -> Course | None:
-    """Write the transformed records; return how their ordinals run where they stand in source order at once."""
+def _selection(projection: Projection, fitting: Fitting, values: str) -> Selection:
     columns = ", ".join(f"{cast} AS {quote_identifier(name)}" for name, cast in fitting.casts)
-    target = quote_literal(str(request.output))
-    chosen = (
-        f"SELECT v._ordinal, v._key, {columns} FROM ({values}) AS v WHERE v._where IS TRUE AND NOT ({fitting.unfit})"
-    )
-    order = sql.order_clause(projection)
-    engine.execute(
-        f"COPY ({chosen} {order if projection.order else ''}) TO {target} (FORMAT parquet, COMPRESSION zstd)"
-    )
-    if projection.order:
-        return None
-    found = course(engine, request.output)
-    if found.ascending:
-        return found
-    # a join that had to spill does not keep the scan's order
-    engine.execute(f"COPY ({chosen} {order}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+    records = f"FROM ({values}) AS v WHERE v._where IS TRUE AND NOT ({fitting.unfit})"
+    return Selection(f"v._ordinal, v._key, {columns}", records, sql.order_clause(projection), bool(projection.order))
+
+
+def _write_nearly_ordered(engine: duckdb.DuckDBPyConnection, selection: Selection, target: Path) -> Course | None:
+    write_nearly_ordered(engine, selection, target)
+    return None
+
+
+def _write_at_once(engine: duckdb.DuckDBPyConnection, selection: Selection, target: Path) -> Course | None:
+    """Write the selected records; return how their ordinals run where they stand in source order at once."""
+    copy = f"TO {quote_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
+    if not selection.is_ordered:
+        engine.execute(f"COPY ({selection.query}) {copy}")
+        found = course(engine, target)
+        if found.ascending:  # a join that had to spill does not keep the scan's order
+            return found
+    engine.execute(f"COPY ({selection.query} {selection.order}) {copy}")
     return None
 
 

@@ -74,8 +74,8 @@ async def extract_query(
 
     Raises:
         SourceError: `outbound-refused`, `unreachable` (retryable), `login-refused`, `database-missing`, `tls-failed`,
-            `query-refused`, `not-permitted`, `missing-column`, `column-repeated`, `type-mismatch`, `timeout`
-            (retryable), `connection-lost` (retryable), `incomplete` (retryable), `source-failed`.
+            `query-refused`, `not-permitted`, `missing-column`, `column-repeated`, `type-mismatch`, `record-too-long`,
+            `timeout` (retryable), `connection-lost` (retryable), `incomplete` (retryable), `source-failed`.
         DataPathError: `crashed`.
     """
     request = QueryRequest(

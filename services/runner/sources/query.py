@@ -7,6 +7,7 @@ times; memory stays flat.
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 import asyncpg
@@ -19,7 +20,7 @@ from services.runner.sources.guard import guard, setting_of
 from services.runner.sources.piping import piped
 from services.runner.sources.requests import QueryRequest
 from services.runner.sources.session import ConnectedLoop, open_session
-from services.runner.sources.stream import UnfitValueError, write_extract
+from services.runner.sources.stream import BLOCK, LARGE_BLOCK, LongRecordError, UnfitValueError, write_extract
 
 _NOTICES_LOST_CLIENTS = (14, 0)
 _SETTINGS = {"DateStyle": "ISO, YMD", "TimeZone": "UTC", "extra_float_digits": "1", "IntervalStyle": "iso_8601"}
@@ -44,22 +45,40 @@ def run_query(request: QueryRequest, descriptors: Sequence[int]) -> Extract:
 
 
 def _extract(loop: ConnectedLoop, session: "asyncpg.Connection[Any]", request: QueryRequest, sql: str) -> Extract:
-    readings = _run(loop, request, _describe(session, request, sql))
-    for attempt in (1, 2, 3):
+    way = _Way(_run(loop, request, _describe(session, request, sql)))
+    while True:
         try:
-            rows = _copy(loop, session, request, sql, readings)
+            rows = _copy(loop, session, request, sql, way)
         except UnfitValueError as unfit:
-            # the first column alone, then, should another follow, all of them
-            readings = [_as_text(r, only=unfit.column if attempt == 1 else None) for r in readings]
+            way = way.with_text(unfit.column)
+        except LongRecordError:
+            way = way.with_large_blocks()
         else:
             sealed = seal(request.target, rows)
-            types = {reading.field.name: reading.duckdb_type for reading in readings}
+            types = {reading.field.name: reading.duckdb_type for reading in way.readings}
             return Extract(**sealed.model_dump(), column_types=types)
-    raise SourceError("type-mismatch", "The query's values cannot be read.")
 
 
-def _as_text(reading: Reading, *, only: str | None) -> Reading:
-    return Reading(reading.field, typed=reading.typed and only is not None and reading.field.name != only)
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How the rows are read; a way that did not do leads to the next, three times at most."""
+
+    readings: Sequence[Reading]
+    block: int = BLOCK
+    unfit: bool = False
+
+    def with_text(self, column: str) -> "_Way":
+        """Read the first unfit column as text; should another follow, all of them."""
+        only = None if self.unfit else column
+        readings = [
+            Reading(r.field, typed=r.typed and only is not None and r.field.name != only) for r in self.readings
+        ]
+        return replace(self, readings=readings, unfit=True)
+
+    def with_large_blocks(self) -> "_Way":
+        if self.block == LARGE_BLOCK:
+            raise SourceError("record-too-long", f"A record is longer than {LARGE_BLOCK:,} bytes.")
+        return replace(self, block=LARGE_BLOCK)
 
 
 async def _describe(session: "asyncpg.Connection[Any]", request: QueryRequest, sql: str) -> list[Reading]:
@@ -98,14 +117,14 @@ def _copy(
     session: "asyncpg.Connection[Any]",
     request: QueryRequest,
     sql: str,
-    readings: Sequence[Reading],
+    way: _Way,
 ) -> int:
     """Pump the rows through a pipe: PostgreSQL on a thread of its own, parsing and writing here."""
-    columns = ", ".join(quote_identifier(reading.field.name) for reading in readings)
+    columns = ", ".join(quote_identifier(reading.field.name) for reading in way.readings)
     chosen = f"SELECT {columns} FROM ({sql}) AS q"
     with piped(lambda stream: _run(loop, request, _send(session, request, chosen, stream))) as (stream, sent):
         try:
-            rows = write_extract(stream, readings, request.target)
+            rows = write_extract(stream, way.readings, request.target, way.block)
         except Exception as error:
             stream.close()
             cause = sent.exception()

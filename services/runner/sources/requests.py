@@ -18,7 +18,7 @@ class CsvRequest(Strict):
     delimiter: Literal[",", ";", "\t", "|"] = ","
     source_schema: SchemaSpec
     target: Path
-    memory: str = "160MiB"
+    memory: str = "128MiB"
     threads: int = 2
 
 

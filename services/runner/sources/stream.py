@@ -1,21 +1,27 @@
 """CSV text from COPY into the extract's Parquet, batch by batch."""
 
-import io
 import re
 from array import array
 from collections.abc import Iterator, Sequence
+from io import BufferedReader, FileIO
 from pathlib import Path
-from typing import IO, Any, BinaryIO, cast
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
-import pyarrow.parquet as pq
 
+from services.runner.engines.parquet import write_parquet
 from services.runner.sources.columns import Reading
 
-_BLOCK = 1024 * 1024
-_GROUP = 61_440
+BLOCK = 256 * 1024
+LARGE_BLOCK = 64 * 1024 * 1024
+"""Bytes that are parsed at once; a record must end in the block after the one in which it begins."""
+
 _COLUMN = re.compile(r"CSV column #(\d+)")
+
+
+class LongRecordError(Exception):
+    """A record is longer than the block that is parsed at once."""
 
 
 class UnfitValueError(Exception):
@@ -26,23 +32,20 @@ class UnfitValueError(Exception):
         self.column = column
 
 
-def write_extract(stream: BinaryIO, readings: Sequence[Reading], target: Path) -> int:
-    """Write the CSV rows of `stream` as an extract and return their number; memory holds one row group.
+def write_extract(
+    stream: "BufferedReader[FileIO]", readings: Sequence[Reading], target: Path, block: int = BLOCK
+) -> int:
+    """Write the CSV rows of `stream` as an extract and return their number; memory holds a few row groups.
 
     Raises:
+        LongRecordError: a record is longer than `block` bytes; `target` is then not finished.
         UnfitValueError: a value does not fit its column's type; `target` is then not finished.
     """
     fields = [pa.field("_ordinal", pa.int64()), *(pa.field(r.field.name, r.arrow_type) for r in readings)]
-    rows = 0
-    with pq.ParquetWriter(target, pa.schema(fields), compression="zstd") as writer:
-        for group in _groups(_read(stream, readings)):
-            ordinals = _numbers(rows + 1, group.num_rows)
-            writer.write_table(group.add_column(0, "_ordinal", ordinals), row_group_size=_GROUP)
-            rows += group.num_rows
-    return rows
+    return write_parquet(target, pa.schema(fields), _numbered(_read(stream, readings, block)))
 
 
-def _read(stream: BinaryIO, readings: Sequence[Reading]) -> Iterator[pa.RecordBatch]:
+def _read(stream: "BufferedReader[FileIO]", readings: Sequence[Reading], block: int) -> Iterator[pa.RecordBatch]:
     names = [reading.field.name for reading in readings]
     convert = pa_csv.ConvertOptions(
         column_types={reading.field.name: reading.arrow_type for reading in readings},
@@ -52,41 +55,22 @@ def _read(stream: BinaryIO, readings: Sequence[Reading]) -> Iterator[pa.RecordBa
         true_values=["t"],
         false_values=["f"],
     )
-    head = stream.read(1)
-    if not head:
+    if not stream.peek(1):  # nothing at all is no CSV to Arrow
         return
     try:
         yield from pa_csv.open_csv(
-            cast("IO[Any]", _Again(head, stream)),
-            pa_csv.ReadOptions(column_names=names, block_size=_BLOCK),
+            stream,
+            pa_csv.ReadOptions(column_names=names, block_size=block, use_threads=False),
             pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             convert,
         )
     except pa.ArrowInvalid as error:
+        if "straddling" in str(error):
+            raise LongRecordError from error
         column = _COLUMN.search(str(error))
         if column is None:
             raise
         raise UnfitValueError(names[int(column[1])]) from error
-
-
-class _Again(io.RawIOBase):
-    """A stream whose first byte was looked at: an empty one is no CSV to Arrow."""
-
-    def __init__(self, head: bytes, stream: BinaryIO) -> None:
-        super().__init__()
-        self._head = head
-        self._stream = stream
-
-    def read(self, size: int = -1) -> bytes:
-        """Return up to `size` bytes, blocking for at least one."""
-        if self._head:
-            head, self._head = self._head, b""
-            return head
-        return self._stream.read(size)
-
-    def readable(self) -> bool:
-        """Say that it can be read."""
-        return True
 
 
 def _numbers(first: int, count: int) -> "pa.Array[Any]":
@@ -94,16 +78,8 @@ def _numbers(first: int, count: int) -> "pa.Array[Any]":
     return pa.Array.from_buffers(pa.int64(), count, [None, pa.py_buffer(array("q", range(first, first + count)))])
 
 
-def _groups(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Table]:
-    held: list[pa.RecordBatch] = []
+def _numbered(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in batches:
-        held.append(batch)
+        yield batch.add_column(0, "_ordinal", _numbers(rows + 1, batch.num_rows))
         rows += batch.num_rows
-        if rows >= _GROUP:
-            whole = pa.Table.from_batches(held)
-            yield whole.slice(0, _GROUP)
-            held = whole.slice(_GROUP).to_batches()
-            rows -= _GROUP
-    if rows:
-        yield pa.Table.from_batches(held)

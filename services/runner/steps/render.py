@@ -91,7 +91,6 @@ async def _request(job: Job, output: Output, target: Path) -> RenderRequest:
         as_of=job.run["as_of"],
         created=job.run["created_at"],
         memory=job.tools.settings.engine_memory,
-        threads=job.tools.settings.engine_threads,
     )
 
 

@@ -167,7 +167,7 @@ def _in_memory(table: pa.Table) -> int:
 @cache
 def _empty(schema: pa.Schema) -> bytes:
     file = BytesIO()
-    pq.write_table(schema.empty_table(), file, compression="zstd")
+    pq.ParquetWriter(file, schema, compression="zstd").close()  # not empty_table(): that imports pandas where it can
     return file.getvalue()
 
 
