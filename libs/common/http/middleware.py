@@ -69,10 +69,9 @@ class Surroundings:
             (size for prefix, size in self._body_limits.items() if scope["path"].startswith(prefix)),
             DEFAULT_BODY_LIMIT,
         )
-        refusal = TooLarge(f"At most {limit} bytes are taken here.")
-        length = dict(scope["headers"]).get(b"content-length", b"0")
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if not length.isdigit() or int(length) > limit:
-            await refusal_response(Request(scope), refusal)(scope, receive, send)
+            await refusal_response(Request(scope), _too_large(limit))(scope, receive, send)
             return
         seen = 0
 
@@ -81,7 +80,7 @@ class Surroundings:
             message = await receive()
             seen += len(message.get("body", b""))
             if seen > limit:
-                raise refusal
+                raise _too_large(limit)
             return message
 
         await self._app(scope, counted, send)
@@ -94,6 +93,10 @@ class Surroundings:
         read = request.method in _READING and status < 400  # noqa: PLR2004 - client errors begin here
         log = _LOG.debug if read else _LOG.info
         log("http.answered", method=request.method, route=route, status=status, seconds=round(seconds, 4))
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"At most {limit} bytes are taken here.")
 
 
 @lru_cache(maxsize=2000)
