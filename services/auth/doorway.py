@@ -48,6 +48,15 @@ class Doorway:
         """Log a person in to one of their tenants; `email` is normalised.
 
         Raises:
+            Unauthenticated, TooManyRequests, Invalid: as `prove`.
+        """
+        chosen, user = await self.prove(email, password, tenant)
+        return await self._open(chosen, user, "password")
+
+    async def prove(self, email: str, password: str, tenant: UUID | None) -> tuple[UUID, UUID]:
+        """Return the tenant and the person that an address and its password prove; `email` is normalised.
+
+        Raises:
             Unauthenticated: wrong, unknown, disabled or suspended: one answer for all.
             TooManyRequests: too many failures before; the right password waits as well.
             Invalid: there are several tenants and none was chosen; lists them.
@@ -55,18 +64,18 @@ class Doorway:
         counted, person = await self._count(email)
         if not await self._verified(person, password, counted) or person is None:
             await self._failed(person, email, "wrong-secret" if person else "unknown")
-        async with self._system() as tx:
+        async with self.system() as tx:
             await self.authority.throttle.settle(tx, counted)
             memberships = await accounts.own_memberships(tx, person["id"])
         chosen = _choose(memberships, tenant)
         if chosen is None:
             await self._failed(person, email, "disabled")
-        return await self._open(chosen, person["id"], "password")
+        return chosen, person["id"]
 
     async def _count(self, email: str) -> tuple[Try, Row | None]:
         """Count a try before it is made, and find who it is for."""
         try:
-            async with self._system() as tx:
+            async with self.system() as tx:
                 counted = await self.authority.throttle.reserve(tx, email)
                 return counted, await accounts.find_identity(tx, email)
         except TooManyRequests:
@@ -79,12 +88,12 @@ class Doorway:
         try:
             right = await self.authority.passwords.verify(known, text)
         except Unavailable:
-            async with self._system() as tx:
+            async with self.system() as tx:
                 await self.authority.throttle.give_back(tx, counted)
             raise
         if right and person and self.authority.passwords.outdated(person["password_hash"]):
             renewed = await self.authority.passwords.hash(text)
-            async with self._system() as tx:
+            async with self.system() as tx:
                 await accounts.set_password_hash(tx, person["id"], renewed)
         return right
 
@@ -92,7 +101,7 @@ class Doorway:
         self, person: Row | None, email: str, reason: Literal["unknown", "wrong-secret", "disabled"]
     ) -> NoReturn:
         """Announce a failure in the person's first tenant, or the system tenant; unknown addresses as a keyed hash."""
-        async with self._system() as tx:
+        async with self.system() as tx:
             memberships = await accounts.own_memberships(tx, person["id"] if person else uuid4())
             if memberships:
                 await tx.become(replace(self.context, tenant_id=memberships[0]["tenant_id"]))
@@ -106,9 +115,9 @@ class Doorway:
         return self.authority.throttle.mark("account", email).hex()[:32]
 
     async def _open(self, tenant: UUID, user: UUID, method: Literal["password", "setup"]) -> Tokens:
-        async with self._as(tenant, f"user:{user}") as tx:
+        async with self.acting(tenant, f"user:{user}") as tx:
             entry = await grants.open_login(tx, user, method, self.authority.lifetimes.login)
-        return await self._issue(tenant, entry, method)
+        return await self.issue(tenant, entry, method)
 
     async def set_up(self, token: str, tenant_name: str, email: str, name: str, password: str) -> tuple[UUID, Tokens]:
         """Use a set-up link up: make a tenant with its owner, and log the owner in.
@@ -117,13 +126,13 @@ class Doorway:
             Forbidden: the link is unknown, used or expired.
             TooManyRequests: too many such links from this address.
         """
-        async with self._system() as tx:
+        async with self.system() as tx:
             usable = await accounts.setup_link_is_usable(tx, digest(token))
             if not usable:
                 await self.authority.throttle.note_failure(tx)
         person = tenants.Person(email, name, await self.authority.passwords.hash(password) if usable else "")
         tenant = uuid4()
-        async with self._system() as tx:
+        async with self.system() as tx:
             if not usable or not await accounts.use_setup_link(tx, digest(token)):
                 raise Forbidden("The set-up link is unknown, used or expired.", type="setup-link")
             await tx.become(replace(self.context, tenant_id=tenant))
@@ -140,12 +149,12 @@ class Doorway:
         presented = RefreshToken.read(text)
         entry = None
         if presented is not None:
-            async with self._as(presented.tenant_id, "anonymous") as tx:
+            async with self.acting(presented.tenant_id, "anonymous") as tx:
                 entry = await grants.refresh(tx, presented, scope)
         if presented is None or entry is None:
-            await self._count_failure("refresh_token")
+            await self.count_failure("refresh_token")
             return None
-        return await self._issue(presented.tenant_id, entry, "refresh_token")
+        return await self.issue(presented.tenant_id, entry, "refresh_token")
 
     async def client_credentials(self, client_id: str, secret: str, scope: str | None) -> Tokens | None:
         """Let a client in; None where it is unknown or its secret is wrong.
@@ -154,7 +163,7 @@ class Doorway:
             Invalid: the scope asks for more than the client's roles allow.
             TooManyRequests: too many failures from this address.
         """
-        async with self._system() as tx:
+        async with self.system() as tx:
             client = await stored.find_presented_client(tx, _uuid(client_id))
         async with self._of_client(client) as tx:
             right = client is not None and await clients.authenticate(tx, client, secret)
@@ -163,14 +172,14 @@ class Doorway:
             else:
                 await self._client_failed(tx, client)
         if client is None or not right:
-            await self._count_failure("client_credentials")
+            await self.count_failure("client_credentials")
             return None
-        return await self._issue(client["tenant_id"], entry, "client_credentials")
+        return await self.issue(client["tenant_id"], entry, "client_credentials")
 
     def _of_client(self, client: Row | None) -> AbstractAsyncContextManager[Transaction]:
         if client is None:
-            return self._system()
-        return self._as(client["tenant_id"], f"client:{client['id']}")
+            return self.system()
+        return self.acting(client["tenant_id"], f"client:{client['id']}")
 
     async def _client_failed(self, tx: Transaction, client: Row | None) -> None:
         reason: Literal["unknown", "wrong-secret"] = "wrong-secret" if client else "unknown"
@@ -178,15 +187,21 @@ class Doorway:
         failed = LoginFailed(method="client_credentials", reason=reason, subject=subject, address=self.context.address)
         await tx.emit("session.failed", failed, entity=f"login:{tx.tenant_id}")
 
-    async def _count_failure(self, method: _Method) -> None:
+    async def count_failure(self, method: _Method) -> None:
+        """Count a refused way in against the caller's address.
+
+        Raises:
+            TooManyRequests: too many were refused before.
+        """
         LOGINS.labels(method, "refused").inc()
-        async with self._system() as tx:
+        async with self.system() as tx:
             await self.authority.throttle.note_failure(tx)
 
-    async def _issue(self, tenant: UUID, entry: grants.Entry, method: _Method) -> Tokens:
+    async def issue(self, tenant: UUID, entry: grants.Entry, method: _Method) -> Tokens:
+        """Sign what an entry may have."""
         signer = self.authority.signers.latest(self.context.now)
         if signer is None:
-            async with self._system() as tx:
+            async with self.system() as tx:
                 signer = await self.authority.signers.active(tx)
         access = Access(
             subject=entry.subject,
@@ -199,10 +214,12 @@ class Doorway:
         LOGINS.labels(method, "in").inc()
         return Tokens(access, signer.sign(access), entry.refresh.text if entry.refresh else None)
 
-    def _system(self) -> AbstractAsyncContextManager[Transaction]:
+    def system(self) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction of the system tenant."""
         return self.database.transaction(replace(self.context, tenant_id=SYSTEM_TENANT))
 
-    def _as(self, tenant: UUID, actor: str) -> AbstractAsyncContextManager[Transaction]:
+    def acting(self, tenant: UUID, actor: str) -> AbstractAsyncContextManager[Transaction]:
+        """Open a transaction of a tenant, in an actor's name."""
         return self.database.transaction(replace(self.context, tenant_id=tenant, actor=actor))
 
 
