@@ -19,9 +19,6 @@ TOKEN_SECONDS = 300
 _CLOCK_LEEWAY = timedelta(seconds=10)
 _EMAIL = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}@[^\s@\x00-\x1f\x7f.]+(\.[^\s@\x00-\x1f\x7f.]+)*")
 _MAX_EMAIL = 254
-_MIN_PASSWORD, _MAX_PASSWORD = 15, 1024
-_MIN_DISTINCT = 5
-_MIN_NAME_IN_PASSWORD = 4
 
 
 def normalise_email(text: str) -> str:
@@ -34,35 +31,6 @@ def normalise_email(text: str) -> str:
     if len(address) > _MAX_EMAIL or not _EMAIL.fullmatch(address):
         raise Invalid("The e-mail address is not valid.", fields=[FieldProblem("/email", "is no e-mail address")])
     return address
-
-
-def normalise_password(text: str) -> str:
-    """Return the password as it is hashed: NFKC, nothing trimmed or cut (NIST SP 800-63B-4)."""
-    return unicodedata.normalize("NFKC", text)
-
-
-def require_good_password(password: str, email: str) -> str:
-    """Return the normalised password.
-
-    Raises:
-        Invalid: it is too short, too long or too easy to guess; says why.
-    """
-    text = normalise_password(password)
-    fault = _password_fault(text, email)
-    if fault:
-        raise Invalid("The password cannot be used.", fields=[FieldProblem("/password", fault)])
-    return text
-
-
-def _password_fault(text: str, email: str) -> str | None:
-    if not _MIN_PASSWORD <= len(text) <= _MAX_PASSWORD:
-        return f"must have {_MIN_PASSWORD} to {_MAX_PASSWORD} characters"
-    if len(set(text)) < _MIN_DISTINCT:
-        return f"must have at least {_MIN_DISTINCT} different characters"
-    owner = email.partition("@")[0]
-    if len(owner) >= _MIN_NAME_IN_PASSWORD and owner in text.casefold():
-        return "must not contain the name in the e-mail address"
-    return None
 
 
 def address_block(address: str | None) -> str:

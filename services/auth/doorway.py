@@ -14,10 +14,10 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import FieldProblem, Forbidden, Invalid, TooManyRequests, Unauthenticated, Unavailable
 from libs.common.events.auth import LoginFailed
 from libs.common.ids import SYSTEM_TENANT
-from services.auth import domain
 from services.auth.authority import Authority
 from services.auth.commands import clients, grants, tenants
 from services.auth.opaque import RefreshToken, digest
+from services.auth.password_policy import normalise_password
 from services.auth.signing import Access
 from services.auth.store import accounts
 from services.auth.store import grants as stored
@@ -84,7 +84,7 @@ class Doorway:
 
     async def _verified(self, person: Row | None, password: str, counted: Try) -> bool:
         known = person["password_hash"] if person else None
-        text = domain.normalise_password(password)
+        text = normalise_password(password)
         try:
             right = await self.authority.passwords.verify(known, text)
         except Unavailable:

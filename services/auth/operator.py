@@ -12,6 +12,7 @@ from libs.common.database.transaction import Transaction
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import domain, opaque
 from services.auth.commands import clients, roles, tenants
+from services.auth.password_policy import require_good_password
 from services.auth.passwords import hash_password
 from services.auth.permissions import PLATFORM, PREDEFINED
 from services.auth.store import accounts
@@ -38,7 +39,7 @@ async def make_person(new: NewPerson) -> tenants.Person:
         Invalid: one of them cannot be used; says why.
     """
     email = domain.normalise_email(new.email)
-    text = domain.require_good_password(new.password, email)
+    text = require_good_password(new.password, email=email)
     return tenants.Person(email, new.name, await asyncio.to_thread(hash_password, text))
 
 

@@ -53,20 +53,6 @@ def test_what_is_no_address_is_refused(text: str) -> None:
     assert refusal.value.fields[0].field == "/email"
 
 
-@pytest.mark.parametrize("password", ["short", "a" * 20, "abababababababab", "x" * 1025, "my name is ann.smith ok"])
-def test_a_weak_password_is_refused_with_its_reason(password: str) -> None:
-    """Length, variety and the owner's name are looked at; composition is not."""
-    with pytest.raises(Invalid) as refusal:
-        domain.require_good_password(password, "ann.smith@example.com")
-    assert refusal.value.fields[0].field == "/password"
-
-
-def test_a_long_password_is_taken_whole() -> None:
-    """Nothing is trimmed or cut."""
-    password = "  " + "pass phrase " * 80
-    assert domain.require_good_password(password, "ann@example.com") == password
-
-
 @pytest.mark.parametrize(
     ("address", "block"),
     [

@@ -10,6 +10,7 @@ from services.auth import domain
 from services.auth.api.shapes import Body, Email, Name, Password, RoleNames, answer
 from services.auth.authority import authority
 from services.auth.commands import tenants
+from services.auth.password_policy import require_good_password
 from services.auth.store import accounts
 from services.auth.store.tables import membership
 
@@ -38,7 +39,7 @@ class ChangedUser(Body):
 async def create(request: Request, caller: Caller, body: NewUser) -> Response:
     """Add a user to the tenant."""
     email = domain.normalise_email(body.email)
-    password = domain.require_good_password(body.password, email)
+    password = require_good_password(body.password, email=email)
     person = tenants.Person(email, body.name, await authority(request).passwords.hash(password))
     async with request.app.state.database.transaction(request_context(request, caller)) as tx:
         id_ = await tenants.invite(tx, caller, person, body.roles)

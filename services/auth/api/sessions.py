@@ -9,6 +9,7 @@ from libs.common.http.door import Caller, Door, OpenDoor, Tx, caller
 from services.auth import domain
 from services.auth.api.shapes import Body, Email, Name, Password, answer, doorway, token_answer
 from services.auth.commands import grants
+from services.auth.password_policy import require_good_password
 from services.auth.store import accounts
 from services.auth.store import grants as stored
 
@@ -46,7 +47,7 @@ async def login(request: Request, body: Login) -> Response:
 async def set_up(request: Request, body: Setup) -> Response:
     """Make the first tenant with its owner; the link works once."""
     email = domain.normalise_email(body.email)
-    password = domain.require_good_password(body.password, email)
+    password = require_good_password(body.password, email=email)
     owner, tokens = await doorway(request).set_up(body.token, body.tenant_name, email, body.name, password)
     return token_answer(tokens, 201, tenant_id=tokens.access.tenant_id, user_id=owner)
 

@@ -11,6 +11,7 @@ from services.auth import domain
 from services.auth.api.shapes import Body, Email, Name, Password, answer
 from services.auth.authority import authority
 from services.auth.commands import tenants
+from services.auth.password_policy import require_good_password
 from services.auth.store import accounts
 
 PLATFORM = OpenDoor("/v1/tenants", tag="tenants")
@@ -37,7 +38,7 @@ class NewTenant(Body):
 async def create_tenant(request: Request, caller: Caller, body: NewTenant) -> Response:
     """Make a tenant with its owner."""
     email = domain.normalise_email(body.owner.email)
-    password = domain.require_good_password(body.owner.password, email)
+    password = require_good_password(body.owner.password, email=email, field="/owner/password")
     person = tenants.Person(email, body.owner.name, await authority(request).passwords.hash(password))
     context = replace(request_context(request, caller), tenant_id=uuid4())
     async with request.app.state.database.transaction(context) as tx:
