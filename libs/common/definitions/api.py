@@ -8,7 +8,7 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import select
 
-from libs.common.definitions import store
+from libs.common.definitions import answers, store
 from libs.common.definitions.commands import Definitions
 from libs.common.definitions.kinds import Kind
 from libs.common.definitions.tables import definition
@@ -68,61 +68,81 @@ def _draft_model(kind: Kind) -> type[Body]:
 def _add_writing(door: Door, kind: Kind) -> None:
     Draft: Any = _draft_model(kind)  # noqa: N806 - a class made at run time
     edit, publish = [permission(f"{kind.name}:write")], [permission(f"{kind.name}:publish")]
+    Shown = answers.shown(kind)  # noqa: N806
+    one = answers.document(Shown)
 
-    @door.post("", status_code=201, dependencies=edit, name=f"create_{kind.name}")
+    @door.post(
+        "",
+        status_code=201,
+        dependencies=edit,
+        name=f"create_{kind.name}",
+        responses=answers.document(Shown, 201),
+    )
     async def create(request: Request, tx: Tx, body: Draft) -> Response:
+        """Create it as a draft; publishing makes the first version."""
         id = await _definitions(request).create(tx, kind, body.name, body.spec)  # noqa: A001
         return await _shown(tx, kind, id, 201)
 
-    @door.put("/{id}", dependencies=edit, name=f"edit_{kind.name}")
+    @door.put("/{id}", dependencies=edit, name=f"edit_{kind.name}", responses=one)
     async def replace(request: Request, tx: Tx, id: UUID, body: Draft, revision: IfMatch) -> Response:  # noqa: A002
+        """Replace the draft; versions that are published stay as they are."""
         await _definitions(request).edit(tx, kind, id, revision, body.name, body.spec)
         return await _shown(tx, kind, id)
 
-    @door.post("/{id}/publish", dependencies=publish, name=f"publish_{kind.name}")
+    @door.post("/{id}/publish", dependencies=publish, name=f"publish_{kind.name}", responses=one)
     async def publish_version(request: Request, tx: Tx, id: UUID, body: Publication) -> Response:  # noqa: A002
+        """Publish the draft as the next version, in force from a business date."""
         await _definitions(request).publish(tx, kind, id, body.effective_from)
         return await _shown(tx, kind, id)
 
-    @door.post("/{id}/archive", dependencies=publish, name=f"archive_{kind.name}")
+    @door.post("/{id}/archive", dependencies=publish, name=f"archive_{kind.name}", responses=one)
     async def archive(request: Request, tx: Tx, id: UUID) -> Response:  # noqa: A002
+        """Archive it: nothing new may refer to it, runs that pinned a version go on."""
         await _definitions(request).archive(tx, kind, id)
         return await _shown(tx, kind, id)
 
     @door.delete("/{id}", status_code=204, dependencies=edit, name=f"delete_{kind.name}")
     async def remove(request: Request, tx: Tx, id: UUID) -> Response:  # noqa: A002
+        """Delete it; only what was never published can be deleted."""
         await _definitions(request).delete(tx, kind, id)
         return Response(status_code=204)
 
 
 def _add_reading(door: Door, kind: Kind) -> None:
     read = [permission(f"{kind.name}:read")]
+    items: list[type[BaseModel]] = [answers.DefinitionSummary, answers.DefinitionVersion, answers.DefinitionDependent]
+    summaries, versions_, dependents_ = (answers.document(answers.listed(item)) for item in items)
 
-    @door.get("", dependencies=read, name=f"list_{kind.plural}")
+    @door.get("", dependencies=read, name=f"list_{kind.plural}", responses=summaries)
     async def listing(tx: Tx, page: PageParameters, name: str | None = None) -> Response:
+        """List them, newest first; `name` finds the one of that name."""
         statement = select(*store.SUMMARY).where(definition.c.kind == kind.name)
         if name is not None:
             statement = statement.where(definition.c.name == name.replace("\x00", ""))
         return await page_of(tx, statement, page, [definition.c.id])
 
-    @door.get("/{id}", dependencies=read, name=f"get_{kind.name}")
+    @door.get("/{id}", dependencies=read, name=f"get_{kind.name}", responses=answers.document(answers.shown(kind)))
     async def one(tx: Tx, id: UUID) -> Response:  # noqa: A002
+        """Show it with its draft."""
         return await _shown(tx, kind, id)
 
-    @door.get("/{id}/versions", dependencies=read, name=f"list_{kind.name}_versions")
+    @door.get("/{id}/versions", dependencies=read, name=f"list_{kind.name}_versions", responses=versions_)
     async def versions(tx: Tx, id: UUID) -> Response:  # noqa: A002
+        """List its versions, newest first."""
         await store.find(tx, kind.name, id)
         return _json({"items": await store.versions(tx, id), "next": None})
 
     @door.get("/{id}/versions/{number}", dependencies=read, name=f"get_{kind.name}_version")
     async def version(request: Request, tx: Tx, id: UUID, number: int) -> Response:  # noqa: A002
+        """Return a version's content, byte for byte as it was sealed."""
         await store.find(tx, kind.name, id)
         row = await store.version_of(tx, id, min(number, 2**31 - 1))
         content = await _definitions(request).objects.get(row["object_key"], row["sha256"])
         return Response(content, headers={"ETag": f'"{row["sha256"]}"'}, media_type="application/json")
 
-    @door.get("/{id}/dependents", dependencies=read, name=f"list_{kind.name}_dependents")
+    @door.get("/{id}/dependents", dependencies=read, name=f"list_{kind.name}_dependents", responses=dependents_)
     async def dependents(request: Request, tx: Tx, id: UUID) -> Response:  # noqa: A002
+        """List who refers to it: what a change would reach."""
         await store.find(tx, kind.name, id)
         found = await store.dependents(tx, id, copies=_definitions(request).keeps_copies)
         return _json({"items": found, "next": None})

@@ -1,0 +1,71 @@
+"""What definition routes answer, as the API's document shows it; a test holds real answers against these."""
+
+from datetime import date, datetime
+from typing import Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from libs.common.definitions.kinds import Kind
+
+Status = Literal["draft", "published", "archived"]
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class DefinitionSummary(_Answer):
+    """A definition as lists show it."""
+
+    id: UUID
+    name: str
+    status: Status
+    revision: int = Field(description="counts every change; the ETag")
+    latest: int = Field(description="the number of the newest version, 0 before the first")
+    created_at: datetime
+    created_by: str = Field(description="`user:<id>`, `client:<id>` or `service:<name>`")
+    changed_at: datetime
+
+
+class DefinitionVersion(_Answer):
+    """A published version; its content never changes."""
+
+    tenant_id: UUID
+    definition_id: UUID
+    number: int
+    kind: str
+    name: str
+    object_key: str
+    sha256: str = Field(description="of the version's canonical JSON")
+    size: int = Field(description="bytes")
+    effective_from: date = Field(description="the first business date that the version is in force on")
+    published_at: datetime
+    published_by: str
+
+
+class DefinitionDependent(_Answer):
+    """A definition whose current version refers to this one."""
+
+    kind: str
+    id: UUID
+    name: str
+    status: Status
+
+
+def shown(kind: Kind) -> type[BaseModel]:
+    """Return the model of one definition of a kind: its summary and its draft, null where nothing waits to be published."""
+    spec: Any = kind.spec._type  # noqa: SLF001 - the adapter keeps the model that documents the body
+    title = kind.name.title().replace("_", "")
+    return create_model(title, __base__=DefinitionSummary, draft=(spec | None, ...), __doc__="A definition.")
+
+
+def listed(item: type[BaseModel]) -> type[BaseModel]:
+    """Return the model of a list of them."""
+    name = f"{item.__name__}List"
+    return create_model(name, __base__=_Answer, items=(list[item], ...), next=(str | None, ...))  # type: ignore[valid-type] # made at run time
+
+
+def document(model: type[BaseModel], status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Return a route's `responses` that say what it answers."""
+    return {status: {"model": model}}
