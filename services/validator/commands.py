@@ -59,7 +59,7 @@ KINDS: dict[str, Kind] = {"rule": Kind("rule", "rules", TypeAdapter(RuleSpec), r
 async def on_validation_requested(tx: Transaction, event: Event) -> None:
     """Queue a validation and poke a worker."""
     request = ValidationRequested.model_validate(event.data)
-    if await store.add_job(tx, request.request_id, request.run_id, event.data, event.traceparent):
+    if await store.add_job(tx, request.request_id, request.run_id, event.data):
         await tx.poke("validate", request_id=str(request.request_id))
 
 

@@ -29,6 +29,7 @@ job = Table(
     Column("attempts", Integer),
     Column("leased_until", DateTime(timezone=True)),
     Column("traceparent", Text),
+    Column("correlation_id", Text),
     Column("created_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
 )
@@ -82,10 +83,8 @@ async def abandoned(connection: Any, now: datetime, count: int) -> Sequence[Row]
     return rows
 
 
-async def add_job(
-    tx: Transaction, request_id: UUID, run_id: UUID, request: dict[str, Any], traceparent: str | None
-) -> bool:
-    """Queue a job; false where it was queued before."""
+async def add_job(tx: Transaction, request_id: UUID, run_id: UUID, request: dict[str, Any]) -> bool:
+    """Queue a job, tied to what the transaction's context is tied to; false where it was queued before."""
     statement = insert(job).values(
         tenant_id=tx.tenant_id,
         request_id=request_id,
@@ -93,7 +92,8 @@ async def add_job(
         request=request,
         status="queued",
         attempts=0,
-        traceparent=traceparent,
+        traceparent=tx.context.traceparent,
+        correlation_id=tx.context.correlation_id,
         created_at=tx.context.now,
     )
     return bool(await tx.execute(statement.on_conflict_do_nothing()))

@@ -6,7 +6,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -73,9 +73,8 @@ class Worker:
         if row is None:
             return
         request = ValidationRequested.model_validate(row["request"])
-        context = Context(
-            context.tenant_id, context.actor, context.now, str(request.run_id), traceparent=row["traceparent"]
-        )
+        correlation = row["correlation_id"] or str(request.run_id)
+        context = replace(context, correlation_id=correlation, traceparent=row["traceparent"])
         job = Job(context, request, row["attempts"])
         with span("validate", parent=row["traceparent"]):
             async with self._kept(job):

@@ -10,9 +10,6 @@ from libs.common.database.guard import Exceptions, declared_exceptions
 from libs.common.migrations import service_folder
 from tests.architecture.source import SERVICES
 
-TENANT_TERM = (
-    "(tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS \"nullif\"))"
-)
 ALL_ROLES = tuple(role for service in SERVICES for role in roles(service) if not role.endswith("_owner"))
 
 
