@@ -13,6 +13,7 @@ from libs.common.crypto.vault import Vault
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.ids import SYSTEM_TENANT
+from services.auth.challenges import Challenges
 from services.auth.passwords import Passwords
 from services.auth.settings import Settings
 from services.auth.signing import Signers
@@ -36,6 +37,7 @@ class Authority:
 
     passwords: Passwords
     throttle: Throttle
+    challenges: Challenges
     signers: Signers
     lifetimes: Lifetimes
 
@@ -49,7 +51,8 @@ class Authority:
         passwords = Passwords(settings.password_workers)
         lifetimes = Lifetimes(settings.access_token_seconds, timedelta(days=settings.refresh_token_days))
         try:
-            yield cls(passwords, Throttle(pepper), Signers(vault, settings.public_url), lifetimes)
+            signers = Signers(vault, settings.public_url)
+            yield cls(passwords, Throttle(pepper), Challenges(pepper), signers, lifetimes)
         finally:
             passwords.close()
 

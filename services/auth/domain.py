@@ -13,6 +13,14 @@ from services.auth.permissions import PLATFORM, covers, covers_all
 WINDOW = timedelta(minutes=15)
 ACCOUNT_FAILURES = 5
 ADDRESS_FAILURES = 100
+CHALLENGE_AFTER = 3
+"""Failures of an account after which a try needs a solved challenge."""
+
+MEMORY = timedelta(days=1)
+LONGEST_TRY = timedelta(seconds=30)
+"""How long a try is being made; one that is still open then has failed."""
+
+_DOUBLINGS = 3
 TOKEN_SECONDS = 300
 """The longest life of an access token; after it a revocation or a retired key says nothing any more."""
 
@@ -46,16 +54,33 @@ def address_block(address: str | None) -> str:
     return str(parsed)
 
 
-def require_tries_left(failures: Sequence[datetime], allowed: int, now: datetime) -> None:
-    """Refuse one more try after `allowed` failures within the window; `failures` holds the newest ones.
+class Busy(TooManyRequests):
+    """As many tries are being made right now as may fail; a moment later there may be room."""
+
+
+def remembered(allowed: int) -> int:
+    """Return how many failures tell how long the next one waits."""
+    return allowed * (_DOUBLINGS + 1)
+
+
+def require_tries_left(failures: Sequence[datetime], allowed: int, now: datetime, *, being_made: int = 0) -> int:
+    """Refuse one more try after `allowed` failures within the window; returns how many there were.
+
+    The window doubles with every `allowed` failures within a day that no success ended, three times at most.
 
     Raises:
         TooManyRequests: says when the oldest of them no longer counts.
+        Busy: failures and tries that are being made are as many as may fail.
     """
-    recent = sorted(at for at in failures if at > now - WINDOW)
+    today = sorted(at for at in failures if at > now - MEMORY)
+    window = WINDOW * 2 ** min(max(len(today) // allowed - 1, 0), _DOUBLINGS)
+    recent = [at for at in today if at > now - window]
     if len(recent) >= allowed:
-        wait = recent[-allowed] + WINDOW - now
+        wait = recent[-allowed] + window - now
         raise TooManyRequests("Too many failed tries; wait.", retry_after=max(1, -(-wait // timedelta(seconds=1))))
+    if len(recent) + being_made >= allowed:
+        raise Busy("Too many tries at once; try again.", retry_after=1)
+    return len(recent)
 
 
 def narrowed(held: frozenset[str], requested: str | None) -> frozenset[str]:

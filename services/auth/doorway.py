@@ -1,29 +1,24 @@
 """Ways in that span transactions: passwords are hashed between them, never inside one."""
 
-from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Literal, NoReturn
+from typing import Literal
 from uuid import UUID, uuid4
-
-from prometheus_client import Counter
 
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Row, Transaction
-from libs.common.errors import FieldProblem, Forbidden, Invalid, TooManyRequests, Unauthenticated, Unavailable
+from libs.common.errors import Forbidden
 from libs.common.events.auth import LoginFailed
 from libs.common.ids import SYSTEM_TENANT
+from services.auth.admission import LOGINS, NOTHING_SHOWN, Admission, Shown
 from services.auth.authority import Authority
 from services.auth.commands import clients, grants, tenants
 from services.auth.opaque import RefreshToken, digest
-from services.auth.password_policy import normalise_password
 from services.auth.signing import Access
 from services.auth.store import accounts
 from services.auth.store import grants as stored
-from services.auth.throttle import Try
 
-LOGINS = Counter("regent_auth_logins_total", "Ways in that were tried", ["method", "outcome"])
 _Method = Literal["password", "setup", "refresh_token", "client_credentials"]
 
 
@@ -44,75 +39,26 @@ class Doorway:
     authority: Authority
     context: Context
 
-    async def login(self, email: str, password: str, tenant: UUID | None) -> Tokens:
+    async def login(self, email: str, password: str, tenant: UUID | None, shown: Shown = NOTHING_SHOWN) -> Tokens:
         """Log a person in to one of their tenants; `email` is normalised.
 
         Raises:
             Unauthenticated, TooManyRequests, Invalid: as `prove`.
         """
-        chosen, user = await self.prove(email, password, tenant)
+        chosen, user = await self.prove(email, password, tenant, shown)
         return await self._open(chosen, user, "password")
 
-    async def prove(self, email: str, password: str, tenant: UUID | None) -> tuple[UUID, UUID]:
+    async def prove(
+        self, email: str, password: str, tenant: UUID | None, shown: Shown = NOTHING_SHOWN
+    ) -> tuple[UUID, UUID]:
         """Return the tenant and the person that an address and its password prove; `email` is normalised.
 
         Raises:
-            Unauthenticated: wrong, unknown, disabled or suspended: one answer for all.
+            Unauthenticated: wrong, unknown, disabled or suspended: one answer for all; or a challenge is to be solved.
             TooManyRequests: too many failures before; the right password waits as well.
             Invalid: there are several tenants and none was chosen; lists them.
         """
-        counted, person = await self._count(email)
-        if not await self._verified(person, password, counted) or person is None:
-            await self._failed(person, email, "wrong-secret" if person else "unknown")
-        async with self.system() as tx:
-            await self.authority.throttle.settle(tx, counted)
-            memberships = await accounts.own_memberships(tx, person["id"])
-        chosen = _choose(memberships, tenant)
-        if chosen is None:
-            await self._failed(person, email, "disabled")
-        return chosen, person["id"]
-
-    async def _count(self, email: str) -> tuple[Try, Row | None]:
-        """Count a try before it is made, and find who it is for."""
-        try:
-            async with self.system() as tx:
-                counted = await self.authority.throttle.reserve(tx, email)
-                return counted, await accounts.find_identity(tx, email)
-        except TooManyRequests:
-            LOGINS.labels("password", "throttled").inc()
-            raise
-
-    async def _verified(self, person: Row | None, password: str, counted: Try) -> bool:
-        known = person["password_hash"] if person else None
-        text = normalise_password(password)
-        try:
-            right = await self.authority.passwords.verify(known, text)
-        except Unavailable:
-            async with self.system() as tx:
-                await self.authority.throttle.give_back(tx, counted)
-            raise
-        if right and person and self.authority.passwords.outdated(person["password_hash"]):
-            renewed = await self.authority.passwords.hash(text)
-            async with self.system() as tx:
-                await accounts.set_password_hash(tx, person["id"], renewed)
-        return right
-
-    async def _failed(
-        self, person: Row | None, email: str, reason: Literal["unknown", "wrong-secret", "disabled"]
-    ) -> NoReturn:
-        """Announce a failure in the person's first tenant, or the system tenant; unknown addresses as a keyed hash."""
-        async with self.system() as tx:
-            memberships = await accounts.own_memberships(tx, person["id"] if person else uuid4())
-            if memberships:
-                await tx.become(replace(self.context, tenant_id=memberships[0]["tenant_id"]))
-            subject = f"user:{person['id']}" if person else f"account:{self._mark(email)}"
-            failed = LoginFailed(method="password", reason=reason, subject=subject, address=self.context.address)
-            await tx.emit("session.failed", failed, entity=f"login:{tx.tenant_id}")
-        LOGINS.labels("password", reason).inc()
-        raise Unauthenticated("The e-mail address or the password is wrong.", type="login-failed")
-
-    def _mark(self, email: str) -> str:
-        return self.authority.throttle.mark("account", email).hex()[:32]
+        return await Admission(self.database, self.authority, self.context).prove(email, password, tenant, shown)
 
     async def _open(self, tenant: UUID, user: UUID, method: Literal["password", "setup"]) -> Tokens:
         async with self.acting(tenant, f"user:{user}") as tx:
@@ -221,18 +167,6 @@ class Doorway:
     def acting(self, tenant: UUID, actor: str) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction of a tenant, in an actor's name."""
         return self.database.transaction(replace(self.context, tenant_id=tenant, actor=actor))
-
-
-def _choose(memberships: Sequence[Row], wanted: UUID | None) -> UUID | None:
-    """Return the tenant to enter, or None where there is none."""
-    open_ones = [row for row in memberships if row["status"] == "active" and row["tenant_status"] == "active"]
-    if wanted is not None:
-        return next((row["tenant_id"] for row in open_ones if row["tenant_id"] == wanted), None)
-    if len(open_ones) > 1:
-        choices = [{"id": row["tenant_id"], "name": row["name"]} for row in open_ones]
-        problem = FieldProblem("/tenant", "choose one of the listed tenants")
-        raise Invalid("There are several tenants.", type="choose-tenant", fields=[problem], extra={"tenants": choices})
-    return open_ones[0]["tenant_id"] if open_ones else None
 
 
 def _uuid(text: str) -> UUID:

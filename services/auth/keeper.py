@@ -106,4 +106,4 @@ class Keeper:
             await connection.execute(_UNPUBLISHED, now)
             await connection.execute(_ENDED, now - _KEEP_GRANTS)
         async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth", now)) as tx:
-            await attempts.tidy(tx, now - domain.WINDOW)
+            await attempts.tidy(tx, now - domain.MEMORY)

@@ -6,6 +6,7 @@
 -- global: identity  reason: one person has one password, whatever tenants they belong to; found by the exact address only
 -- global: signing_key  reason: one issuer signs for every tenant; private parts are sealed under the key ring
 -- global: login_attempt  reason: counts tries per account and address before any tenant is known; keyed hashes only
+-- global: used_challenge  reason: hashes of solved challenges, so that none counts twice, whoever solved it
 -- worker: auth_relay  table: outbox  reason: publishes every tenant's events in commit order
 -- worker: auth_keeper  table: tenant  reason: tells every process which tenants are suspended; lists tenants for the operator
 -- worker: auth_keeper  table: revocation  reason: tells every process which grants are void; forgets them when their tokens are dead

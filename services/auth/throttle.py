@@ -1,7 +1,8 @@
 """Guessing is slow: five failures per account and a hundred per address in fifteen minutes, then 429.
 
-A try is counted before it is made and given back when it succeeds, so parallel guesses cannot overshoot. What is kept
-is a keyed hash, so the table is no list of addresses.
+A try is counted before it is made and given back when it succeeds, so parallel guesses cannot overshoot. Who goes on
+failing waits longer each time. A browser that the owner logged in from before counts in a bucket of its own, so that
+strangers cannot shut the owner out there. What is kept is a keyed hash, so the table is no list of addresses.
 """
 
 import hmac
@@ -15,11 +16,12 @@ from services.auth.store import attempts
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """A counted try."""
+    """A counted try; `failures` is how many the account had in the window before."""
 
     id: UUID
     account: bytes
     address: bytes
+    failures: int
 
 
 class Throttle:
@@ -32,16 +34,21 @@ class Throttle:
         """Return the keyed hash by which a value is known here."""
         return hmac.digest(self._pepper, f"{kind}:{value}".encode("utf-8", "surrogatepass"), "sha256")
 
-    async def reserve(self, tx: Transaction, account: str) -> Try:
-        """Count a try on an account from the transaction's address.
+    async def reserve(self, tx: Transaction, account: str, *, device: str | None = None) -> Try:
+        """Count a try on an account from the transaction's address; `device` names a browser that the owner used.
 
         Raises:
-            TooManyRequests: too many failed before.
+            TooManyRequests: too many failed before; `domain.Busy` where as many are being made right now.
         """
-        one = Try(uuid4(), self.mark("account", account), self._address(tx))
-        await self._count(tx, one.account, one.id, domain.ACCOUNT_FAILURES)
-        await self._count(tx, one.address, one.id, domain.ADDRESS_FAILURES)
-        return one
+        id_, address = uuid4(), self._address(tx)
+        bucket = self.mark("device", f"{device}:{account}") if device else self.mark("account", account)
+        failures = await self._count(tx, bucket, id_, domain.ACCOUNT_FAILURES, failed=False)
+        await self._count(tx, address, id_, domain.ADDRESS_FAILURES, failed=False)
+        return Try(id_, bucket, address, failures)
+
+    async def fail(self, tx: Transaction, one: Try) -> None:
+        """Note that a try failed."""
+        await attempts.note_failed(tx, [one.account, one.address], one.id)
 
     async def settle(self, tx: Transaction, one: Try) -> None:
         """Take a try back that succeeded; the account starts afresh."""
@@ -59,13 +66,16 @@ class Throttle:
         Raises:
             TooManyRequests: too many failed before.
         """
-        await self._count(tx, self._address(tx), uuid4(), domain.ADDRESS_FAILURES)
+        await self._count(tx, self._address(tx), uuid4(), domain.ADDRESS_FAILURES, failed=True)
 
-    async def _count(self, tx: Transaction, bucket: bytes, id: UUID, allowed: int) -> None:  # noqa: A002
+    async def _count(self, tx: Transaction, bucket: bytes, id: UUID, allowed: int, *, failed: bool) -> int:  # noqa: A002
         now = tx.context.now
         await attempts.lock_bucket(tx, bucket)
-        domain.require_tries_left(await attempts.recent(tx, bucket, now - domain.WINDOW, allowed), allowed, now)
-        await attempts.add(tx, bucket, id)
+        tries = await attempts.recent(tx, bucket, now - domain.MEMORY, domain.remembered(allowed))
+        failures = [one["at"] for one in tries if one["failed"] or one["at"] < now - domain.LONGEST_TRY]
+        recent = domain.require_tries_left(failures, allowed, now, being_made=len(tries) - len(failures))
+        await attempts.add(tx, bucket, id, failed=failed)
+        return recent
 
     def _address(self, tx: Transaction) -> bytes:
         return self.mark("address", domain.address_block(tx.context.address))

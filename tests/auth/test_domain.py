@@ -79,6 +79,22 @@ def test_the_wait_ends_when_the_oldest_failure_no_longer_counts() -> None:
     domain.require_tries_left(failures, 5, NOW + timedelta(seconds=60))
 
 
+@pytest.mark.parametrize(("earlier", "minutes"), [(0, 15), (5, 30), (10, 60), (15, 120), (40, 120)])
+def test_who_goes_on_failing_waits_longer(earlier: int, minutes: int) -> None:
+    """The wait doubles with every five failures of a day, three times at most (S10)."""
+    old = [NOW - timedelta(hours=10, minutes=minute) for minute in range(earlier)]
+    with pytest.raises(TooManyRequests) as refusal:
+        domain.require_tries_left([*old, *[NOW] * 5], 5, NOW)
+    assert refusal.value.retry_after == minutes * 60
+
+
+def test_tries_that_are_being_made_count_until_they_end() -> None:
+    """Parallel tries cannot overshoot, and say that they are not failures (S10)."""
+    assert domain.require_tries_left([NOW] * 2, 5, NOW, being_made=2) == 2
+    with pytest.raises(domain.Busy):
+        domain.require_tries_left([NOW] * 2, 5, NOW, being_made=3)
+
+
 @pytest.mark.parametrize(
     ("held", "requested", "result"),
     [

@@ -13,6 +13,7 @@ from services.auth.permissions import CATALOGUE, PLATFORM, PLATFORM_ROLES, PREDE
 PUBLIC = {
     "/oauth2/token",
     "/v1/login",
+    "/v1/challenge",
     "/v1/setup",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",

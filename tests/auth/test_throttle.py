@@ -1,23 +1,43 @@
 """Guessing passwords is slow, for one account and for one address (S10)."""
 
 import asyncio
+import statistics
+import time
 from datetime import timedelta
 from uuid import uuid4
 
 import httpx
 import pytest
+from altcha import Challenge, Payload, solve_challenge
 
 from libs.common.context import Context, utc_now
 from libs.common.ids import SYSTEM_TENANT
+from services.auth.admission import LOGINS
+from services.auth.devices import COOKIE
 from services.auth.store import attempts
 from tests.auth.world import PASSWORD, Tenant, World
 
 WRONG = "another password here"
 
 
-async def guess(world: World, email: str, password: str = WRONG, address: str | None = None) -> httpx.Response:
+async def guess(
+    world: World, email: str, password: str = WRONG, address: str | None = None, device: str = "", solution: str = ""
+) -> httpx.Response:
     async with world.client(address) as http:
-        return await http.post("/v1/login", json={"email": email, "password": password})
+        headers = {"Cookie": f"{COOKIE}={device}"} if device else {}
+        body = {"email": email, "password": password, **({"challenge": solution} if solution else {})}
+        return await http.post("/v1/login", json=body, headers=headers)
+
+
+async def solve(world: World, refusal: httpx.Response) -> str:
+    """Return the solution of the challenge that a refusal names."""
+    async with world.client() as http:
+        answer = await http.get(refusal.json()["challenge"])
+    assert answer.status_code == 200, answer.text
+    challenge = Challenge.from_dict(answer.json())
+    solution = await asyncio.to_thread(solve_challenge, challenge)
+    assert solution is not None
+    return Payload(challenge, solution).to_base64()
 
 
 async def test_five_failures_close_an_account(tenant: Tenant, world: World) -> None:
@@ -69,9 +89,9 @@ async def test_other_spellings_are_the_same_account(tenant: Tenant, world: World
 
 
 async def test_success_resets_and_others_are_unaffected(tenant: Tenant, world: World) -> None:
-    """Four failures and a success leave five failures again (S10)."""
+    """Two failures and a success leave five failures again (S10)."""
     other = await world.tenant()
-    for _ in range(4):
+    for _ in range(2):
         await guess(world, tenant.email)
     assert (await guess(world, tenant.email, PASSWORD)).status_code == 200
     for _ in range(5):
@@ -107,3 +127,121 @@ async def test_failures_are_events_without_addresses(tenant: Tenant, world: Worl
     mark = world.runtime.extras["auth"].throttle.mark("account", unknown).hex()[:32]
     assert any(event["data"]["subject"] == f"account:{mark}" for event in foreign)
     assert unknown not in str(foreign)
+
+
+async def test_after_three_failures_a_challenge_is_asked_for(tenant: Tenant, world: World) -> None:
+    """The fourth try is not even looked at without a solution; with one the right password opens (S10)."""
+    answers = [await guess(world, tenant.email) for _ in range(3)]
+    assert ["challenge" in answer.json() for answer in answers] == [False, False, True]
+    unsolved = await guess(world, tenant.email, PASSWORD)
+    assert (unsolved.status_code, unsolved.json()["type"]) == (401, "urn:regent:problem:challenge-required")
+    assert (await guess(world, tenant.email, PASSWORD, solution=await solve(world, unsolved))).status_code == 200
+
+
+async def test_unknown_accounts_are_asked_alike(tenant: Tenant, world: World) -> None:
+    """What a challenge says does not tell whether the account exists (S10)."""
+    shown = []
+    for email in (tenant.email, f"nobody-{uuid4().hex}@example.com"):
+        answers = [(await guess(world, email)).json() for _ in range(4)]
+        shown.append([(one["type"], one["detail"], sorted(one), len(str(one))) for one in answers])
+    assert shown[0] == shown[1]
+
+
+async def test_a_solution_counts_once(tenant: Tenant, world: World) -> None:
+    """The same solution opens no second try (S10)."""
+    answers = [await guess(world, tenant.email) for _ in range(3)]
+    solution = await solve(world, answers[-1])
+    assert (await guess(world, tenant.email, solution=solution)).json()["type"].endswith(":login-failed")
+    again = await guess(world, tenant.email, PASSWORD, solution=solution)
+    assert again.json()["type"].endswith(":challenge-required")
+
+
+async def test_parallel_uses_of_a_solution_count_once(tenant: Tenant, world: World) -> None:
+    """Of several tries with one solution at once, one is looked at (S10)."""
+    answers = [await guess(world, tenant.email) for _ in range(3)]
+    solution = await solve(world, answers[-1])
+    results = await asyncio.gather(*(guess(world, tenant.email, solution=solution) for _ in range(2)))
+    assert sorted(one.json()["type"].rpartition(":")[2] for one in results) == ["challenge-required", "login-failed"]
+
+
+@pytest.mark.parametrize("spoil", ["foreign", "expired", "altered", "nonsense", "other-action"])
+async def test_another_solution_does_not_count(tenant: Tenant, world: World, spoil: str) -> None:
+    """A solution is for its account and action, five minutes long, unaltered (S10)."""
+    challenges = world.runtime.extras["auth"].challenges
+    for _ in range(3):
+        refusal = await guess(world, tenant.email)
+    mark = refusal.json()["challenge"].rpartition("=")[2]
+    made = {
+        "foreign": lambda: challenges.make("login", "0" * 64, utc_now()),
+        "expired": lambda: challenges.make("login", mark, utc_now() - timedelta(minutes=6)),
+        "other-action": lambda: challenges.make("reset", mark, utc_now()),
+    }.get(spoil, lambda: challenges.make("login", mark, utc_now()))()
+    if spoil == "altered":
+        made["parameters"]["keyPrefix"] = "0"
+    challenge = Challenge.from_dict(made)
+    solution = await asyncio.to_thread(solve_challenge, challenge)
+    assert solution is not None
+    text = "e30=" if spoil == "nonsense" else Payload(challenge, solution).to_base64()
+    refused = await guess(world, tenant.email, PASSWORD, solution=text)
+    assert refused.json()["type"].endswith(":challenge-required")
+
+
+async def test_a_stranger_cannot_lock_the_owner_out_of_a_known_browser(tenant: Tenant, world: World) -> None:
+    """Where the owner logged in before, only failures in that browser count (S10)."""
+    first = await guess(world, tenant.email, PASSWORD)
+    cookie = first.headers["set-cookie"]
+    assert all(part in cookie for part in (f"{COOKIE}=", "HttpOnly", "Secure", "Path=/", "SameSite=strict"))
+    device = cookie.partition("=")[2].partition(";")[0]
+    for _ in range(5):
+        await guess(world, tenant.email)
+    assert (await guess(world, tenant.email, PASSWORD)).status_code == 429
+    assert (await guess(world, tenant.email, PASSWORD, device=device)).status_code == 200
+
+
+async def test_a_known_browser_has_five_failures_too(tenant: Tenant, world: World) -> None:
+    """A stolen device cookie gives no more guesses than any browser has (S10)."""
+    first = await guess(world, tenant.email, PASSWORD)
+    device = first.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    statuses = [(await guess(world, tenant.email, device=device)).status_code for _ in range(6)]
+    assert statuses == [401] * 5 + [429]
+
+
+async def test_a_cookie_of_another_account_or_our_own_making_is_no_known_browser(tenant: Tenant, world: World) -> None:
+    """A device cookie is signed and bound to its address (S10)."""
+    other = await world.tenant()
+    first = await guess(world, other.email, PASSWORD)
+    device = first.headers["set-cookie"].partition("=")[2].partition(";")[0]
+    for _ in range(5):
+        await guess(world, tenant.email)
+    for cookie in (device, "x.1.y", "a.b", device + "0"):
+        assert (await guess(world, tenant.email, PASSWORD, device=cookie)).status_code == 429
+
+
+async def test_many_right_logins_at_once_are_not_failures(tenant: Tenant, world: World) -> None:
+    """Tries that are being made are waited for, not taken for failures."""
+    answers = await asyncio.gather(*(guess(world, tenant.email, PASSWORD) for _ in range(12)))
+    assert [answer.status_code for answer in answers] == [200] * 12
+
+
+async def test_a_refusal_takes_as_long_for_an_unknown_account(tenant: Tenant, world: World) -> None:
+    """Medians of known and unknown accounts lie close together (S10)."""
+    seconds: dict[bool, list[float]] = {True: [], False: []}
+    for _ in range(12):
+        someone = await world.tenant()
+        for known, email in ((True, someone.email), (False, f"nobody-{uuid4().hex}@example.com")):
+            began = time.perf_counter()
+            assert (await guess(world, email)).status_code == 401
+            seconds[known].append(time.perf_counter() - began)
+    slower, faster = sorted((statistics.median(seconds[True]), statistics.median(seconds[False])), reverse=True)
+    assert slower < 1.6 * faster
+
+
+async def test_throttled_tries_are_counted(tenant: Tenant, world: World) -> None:
+    """Every refusal shows in the metrics with its kind (S10)."""
+    before = {kind: LOGINS.labels("password", kind)._value.get() for kind in ("wrong-secret", "locked", "throttled")}
+    for _ in range(6):
+        await guess(world, tenant.email)
+    after = {kind: LOGINS.labels("password", kind)._value.get() for kind in before}
+    assert {kind: after[kind] - before[kind] for kind in before} == {"wrong-secret": 3, "locked": 2, "throttled": 1}
+    events = [event for event in await world.outbox(tenant.id) if event["type"] == "auth.session.failed.v1"]
+    assert [event["data"]["reason"] for event in events] == ["wrong-secret"] * 3 + ["locked"] * 2

@@ -1,10 +1,11 @@
 """The routes of auth."""
 
-from services.auth.api import clients, grants, keys, metadata, oauth, people, roles, sessions, tenants
+from services.auth.api import challenge, clients, grants, keys, metadata, oauth, people, roles, sessions, tenants
 
 ROUTERS = (
     oauth.ROUTER,
     metadata.ROUTER,
+    challenge.ROUTER,
     sessions.PUBLIC,
     sessions.OWN,
     tenants.PLATFORM,

@@ -1,12 +1,14 @@
 """Coming and going: the set-up link, login, logout, who am I."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Request, Response
+from pydantic import Field
 
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, caller
-from services.auth import domain
+from services.auth import devices, domain
+from services.auth.admission import Shown
 from services.auth.api.shapes import Body, Email, Name, Password, answer, doorway, token_answer
 from services.auth.commands import grants
 from services.auth.password_policy import require_good_password
@@ -23,6 +25,9 @@ class Login(Body):
     email: Email
     password: Password
     tenant: UUID | None = None
+    challenge: Annotated[
+        str | None, Field(max_length=4096, description="the solved challenge, where one was asked for")
+    ] = None
 
 
 class Setup(Body):
@@ -39,8 +44,11 @@ class Setup(Body):
 async def login(request: Request, body: Login) -> Response:
     """Log in; the answer is the same for a wrong password and an unknown address."""
     email = domain.normalise_email(body.email)
-    tokens = await doorway(request).login(email, body.password, body.tenant)
-    return token_answer(tokens, tenant_id=tokens.access.tenant_id)
+    way = doorway(request)
+    shown = Shown(devices.presented(request), body.challenge)
+    tokens = await way.login(email, body.password, body.tenant, shown)
+    response = token_answer(tokens, tenant_id=tokens.access.tenant_id)
+    return devices.remember(response, way.authority.throttle, email, way.context.now)
 
 
 @PUBLIC.post("/setup", status_code=201, name="set_up")
