@@ -20,6 +20,7 @@ ROUTES = (
         "auth",
         (
             "/v1/auth",
+            "/v1/challenge",
             "/v1/login",
             "/v1/logout",
             "/v1/grants",

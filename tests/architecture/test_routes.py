@@ -16,6 +16,7 @@ from tests.architecture.source import SERVICES
 # Nobody is known yet, or nothing but public knowledge is given away.
 PUBLIC = {
     "POST /oauth2/token": "the client's secret or the refresh token in the form is the proof",
+    "GET /v1/challenge": "what is solved before a token can be had",
     "POST /v1/login": "a token is what the caller comes for",
     "POST /v1/setup": "the one-time link is the proof",
     "GET /.well-known/jwks.json": "public keys",
