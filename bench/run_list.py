@@ -70,11 +70,11 @@ async def drive(url: str, token: str, process: psutil.Process) -> float:
 async def compare(stack: Stack, runs: int) -> int:
     """Fill, start the baseline beside the runner, and compare; returns the number of missed bars."""
     credentials = await first_tenant(stack.configuration.public_url, await setup_token(stack))
-    token, tenant = await _token(stack, credentials.client_id, credentials.client_secret)
+    token, tenant = await tenant_token(stack, credentials.client_id, credentials.client_secret)
     admin = stack.postgres.url(database="regent")
     await fill(admin, tenant, runs)
     port = free_port()
-    baseline = await stack.start_beside(_orm_server(stack, port))
+    baseline = await stack.start_beside(server(stack, "baseline", "bench.run_list_orm", str(port)))
     sides = {
         "ours": (stack.service_url("runner"), psutil.Process(stack.children["runner"].pid)),
         "ORM and Pydantic": (f"http://127.0.0.1:{port}", psutil.Process(baseline.pid)),
@@ -95,7 +95,8 @@ def _judge(measured: dict[str, Sequence[float]]) -> int:
     return bars.missed
 
 
-async def _token(stack: Stack, client: str, secret: str) -> tuple[str, UUID]:
+async def tenant_token(stack: Stack, client: str, secret: str) -> tuple[str, UUID]:
+    """Return a client's access token and its tenant."""
     async with httpx.AsyncClient(base_url=stack.configuration.public_url) as http:
         answer = await http.post("/oauth2/token", data={"grant_type": "client_credentials"}, auth=(client, secret))
         token = answer.raise_for_status().json()["access_token"]
@@ -103,17 +104,18 @@ async def _token(stack: Stack, client: str, secret: str) -> tuple[str, UUID]:
     return token, UUID(me.raise_for_status().json()["tenant"]["id"])
 
 
-def _orm_server(stack: Stack, port: int) -> Program:
+def server(stack: Stack, name: str, module: str, port: str, *more: str) -> Program:
+    """Return another server of the runner's database, to be measured beside it."""
     url = stack.postgres.url("runner_server", stack.passwords()["runner_server"], "regent")
     return Program(
-        name="baseline",
-        command=(sys.executable, "-m", "bench.run_list_orm", str(port)),
+        name=name,
+        command=(sys.executable, "-m", module, port, *more),
         environment={
             **minimal_environment(),
             "BENCH_DATABASE_URL": url,
             "BENCH_ISSUER": stack.configuration.public_url,
         },
-        ready=lambda: _answers(port),
+        ready=lambda: _answers(int(port)),
         directory=_ROOT,
     )
 
