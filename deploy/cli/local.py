@@ -17,7 +17,11 @@ from libs.common.database.pool import Database
 from libs.common.settings import SettingsError
 
 _PORT_LINE, _SOCKET_LINE = 3, 4
-_VARIABLES = {"server": "REGENT_DATABASE_URL", "keeper": "REGENT_KEEPER_DATABASE_URL"}
+_VARIABLES = {
+    "server": "REGENT_DATABASE_URL",
+    "keeper": "REGENT_KEEPER_DATABASE_URL",
+    "mailer": "REGENT_MAILER_DATABASE_URL",
+}
 
 
 @asynccontextmanager

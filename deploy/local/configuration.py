@@ -12,6 +12,7 @@ from libs.common.settings import SettingsError
 
 SERVICES = tuple(service.name for service in TOPOLOGY.services)
 DEFAULT_PORT = 8080
+DEFAULT_SENDER = "Regent <regent@localhost>"
 _PASSED_ON = ("CHECKPOINT_SECONDS", "LOG_FORMAT", "LOG_LEVEL", "OTLP_ENDPOINT", "DATABASE_POOL_SIZE")
 _MOST_REPLICAS, _LAST_PORT = 16, 65535
 Roots = Mapping[str, Mapping[str, str]]
@@ -29,6 +30,8 @@ class Configuration:
     source_roots: Roots = field(default_factory=dict)
     destination_roots: Roots = field(default_factory=dict)
     outbound_allow: tuple[str, ...] = ()
+    smtp_url: str | None = field(default=None, repr=False)
+    mail_from: str = DEFAULT_SENDER
     common: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -52,6 +55,8 @@ class Configuration:
             source_roots=_roots(source, "REGENT_SOURCE_ROOTS"),
             destination_roots=_roots(source, "REGENT_DESTINATION_ROOTS"),
             outbound_allow=tuple(part for part in source.get("REGENT_OUTBOUND_ALLOW", "").split(",") if part.strip()),
+            smtp_url=source.get("REGENT_SMTP_URL"),
+            mail_from=source.get("REGENT_MAIL_FROM", DEFAULT_SENDER),
             common={f"REGENT_{name}": source[f"REGENT_{name}"] for name in _PASSED_ON if f"REGENT_{name}" in source},
         )
 

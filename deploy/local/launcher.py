@@ -62,6 +62,7 @@ async def _up(configuration: Configuration) -> None:
         printer("regent", f"ready after {time.monotonic() - began:.1f} s at {stack.configuration.public_url}")
         if link := await setup_link(stack):
             printer("regent", f"set up the first tenant, once: {link}")
+        await stack.start_mailbox()
         printer("regent", f"data in {configuration.data}; Ctrl-C stops everything")
         await asyncio.Event().wait()
 
@@ -86,5 +87,6 @@ async def _demo(configuration: Configuration) -> None:
         printer("regent", f"ready at {configuration.public_url}; logs in {configuration.data / 'logs'}")
         await story(stack)
         if not os.environ.get("ONCE"):
+            await stack.start_mailbox()
             printer("regent", f"still running at {configuration.public_url}; Ctrl-C stops everything")
             await asyncio.Event().wait()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import httpx
 
+from deploy.local import mailbox
 from deploy.local.configuration import SERVICES, Configuration, Roots
 from deploy.local.database import DATABASE, roles
 from deploy.local.files import private_directory, write_secret
@@ -30,6 +31,7 @@ class Surroundings:
     nats: Nats
     passwords: Mapping[str, str]
     secrets: Path
+    mailbox_port: int = 0
 
     def environment(self, service: str, port: int) -> dict[str, str]:
         """Return the whole environment of one process of `service`, beside PATH and locale."""
@@ -38,6 +40,7 @@ class Surroundings:
             **self._databases(service),
             **self._keys(service),
             **(self._reach() if service == "runner" else {}),
+            **(self._mail() if service == "auth" else {}),
         }
 
     def _common(self, service: str, port: int) -> dict[str, str]:
@@ -80,6 +83,14 @@ class Surroundings:
             "REGENT_SOURCE_ROOTS": str(self._roots("source-roots", chosen.source_roots)),
             "REGENT_DESTINATION_ROOTS": str(self._roots("destination-roots", chosen.destination_roots)),
             "REGENT_OUTBOUND_ALLOW": ",".join(chosen.outbound_allow),
+        }
+
+    def _mail(self) -> dict[str, str]:
+        """Return the mail server: the configured one, or this machine's mailbox."""
+        chosen = self.configuration
+        return {
+            "REGENT_SMTP_URL": chosen.smtp_url or mailbox.url(self.mailbox_port),
+            "REGENT_MAIL_FROM": chosen.mail_from,
         }
 
     def _roots(self, name: str, roots: Roots) -> Path:

@@ -9,7 +9,7 @@ from typing import Self
 
 import psutil  # type: ignore[import-untyped]
 
-from deploy.local import caddy, database, nats, postgres
+from deploy.local import caddy, database, mailbox, nats, postgres
 from deploy.local.child import Child, Output
 from deploy.local.configuration import SERVICES, Configuration
 from deploy.local.files import private_directory
@@ -36,6 +36,7 @@ class Stack:
         self.configuration = configuration
         self._without = frozenset(without)
         self._ports: dict[str, Sequence[int]] = {}
+        self._mailbox_port = 0
         self.postgres: postgres.Postgres
         self.nats: nats.Nats
         self.source: postgres.Postgres | None = None
@@ -77,6 +78,11 @@ class Stack:
         await self._supervisor.start(program)
         return self._supervisor.child(program.name)
 
+    async def start_mailbox(self) -> None:
+        """Start what takes Regent's mail on this machine, unless a mail server is configured."""
+        if self.configuration.smtp_url is None:
+            await self.start_beside(mailbox.program(self.configuration.data, self._mailbox_port))
+
     @property
     def secrets(self) -> Path:
         """Where the keys and passwords of this machine are kept."""
@@ -87,6 +93,7 @@ class Stack:
         await self._start_servers(ports)
         await database.prepare(self.postgres, SERVICES, self.passwords())
         await self.nats.provision()
+        self._mailbox_port = ports.take("mailbox")
         self._ports = listening = replicas(self.configuration, ports)
         await self._start_services(listening)
         await self._supervisor.start(self._gateway(listening))
@@ -109,7 +116,9 @@ class Stack:
         self.configuration = replace(self.configuration, outbound_allow=allowed)
 
     async def _start_services(self, listening: dict[str, Sequence[int]]) -> None:
-        given = Surroundings(self.configuration, self.postgres, self.nats, self.passwords(), self.secrets)
+        given = Surroundings(
+            self.configuration, self.postgres, self.nats, self.passwords(), self.secrets, self._mailbox_port
+        )
         programs = [
             given.program(service, replica_name(service, number), port)
             for service, ports in listening.items()

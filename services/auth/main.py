@@ -12,6 +12,7 @@ from services.auth.api import ROUTERS
 from services.auth.authority import Authority
 from services.auth.handlers import SUBSCRIPTIONS
 from services.auth.keeper import Keeper, require_known_keys
+from services.auth.mail.running import mailing, require_mail_settings
 from services.auth.publisher import Publisher
 from services.auth.settings import Settings
 
@@ -27,7 +28,8 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         async with Authority.open(settings, runtime.database, Vault(ring)) as authority:
             runtime.extras["auth"] = authority
             await _start(runtime, keeper, ring, authority)
-            yield
+            async with mailing(runtime, Vault(ring), authority.throttle):
+                yield
 
 
 async def _require_keys(database: Database, keeper: Database, ring: KeyRing) -> None:
@@ -63,6 +65,7 @@ def main() -> None:
     """Run the service."""
     settings = Settings.load()
     KeyRing.parse(settings.keyring.get_secret_value())
+    require_mail_settings(settings)
     serve(service(settings))
 
 

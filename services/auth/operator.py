@@ -9,13 +9,14 @@ from uuid import UUID, uuid4
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
+from libs.common.errors import NotFound
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import domain, opaque
 from services.auth.commands import clients, roles, tenants
 from services.auth.password_policy import require_good_password
 from services.auth.passwords import hash_password
 from services.auth.permissions import PLATFORM, PREDEFINED
-from services.auth.store import accounts
+from services.auth.store import accounts, mails
 
 ACTOR = "service:cli"
 SETUP_LIFE = timedelta(hours=24)
@@ -98,6 +99,17 @@ async def list_tenants(keeper: Database) -> Sequence[dict[str, object]]:
     """Return all tenants, oldest first, as the keeper's role sees them."""
     async with keeper.connection() as connection:
         return [dict(row) for row in await connection.fetch(_TENANTS, SYSTEM_TENANT)]
+
+
+async def retry_mail(database: Database, now: datetime, tenant: UUID, id: UUID) -> None:  # noqa: A002
+    """Have a mail tried afresh that was given up.
+
+    Raises:
+        NotFound: there is no such mail, or it is not dead.
+    """
+    async with database.transaction(Context(tenant, ACTOR, now)) as tx:
+        if not await mails.revive(tx, id):
+            raise NotFound("There is no such dead mail.")
 
 
 async def create_setup_link(database: Database, now: datetime, public_url: str) -> str:

@@ -12,6 +12,7 @@
 -- worker: auth_keeper  table: revocation  reason: tells every process which grants are void; forgets them when their tokens are dead
 -- worker: auth_keeper  table: data_key  reason: wraps every tenant's data key anew when the key ring has another active key
 -- worker: auth_keeper  table: access_grant  reason: removes grants of every tenant long after they ended
+-- worker: auth_mailer  table: mail  reason: claims every tenant's mail that is due, and forgets what was settled long ago; reads no text and no address
 -- worker: auth_server  table: membership  reason: a person who has shown the password sees their own memberships, to choose a tenant
 -- worker: auth_server  table: tenant  reason: the same person sees the names of these tenants
 -- worker: auth_server  table: oauth_client  reason: a client is found by the id that it presents, before its tenant is known
@@ -20,7 +21,7 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['auth_owner', 'auth_server', 'auth_relay', 'auth_keeper'] LOOP
+    FOREACH name IN ARRAY ARRAY['auth_owner', 'auth_server', 'auth_relay', 'auth_keeper', 'auth_mailer'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = name) THEN
             EXECUTE format('CREATE ROLE %I NOSUPERUSER NOCREATEDB NOCREATEROLE NOINHERIT NOBYPASSRLS', name);
         END IF;
@@ -29,4 +30,4 @@ END
 $$;
 
 CREATE SCHEMA IF NOT EXISTS auth AUTHORIZATION auth_owner;
-GRANT USAGE ON SCHEMA auth TO auth_server, auth_relay, auth_keeper;
+GRANT USAGE ON SCHEMA auth TO auth_server, auth_relay, auth_keeper, auth_mailer;

@@ -10,6 +10,15 @@ class Settings(CommonSettings):
     keeper_database_url: SecretStr = Field(
         description="PostgreSQL URL of the role that publishes revocations and tidies across tenants"
     )
+    mailer_database_url: SecretStr = Field(description="PostgreSQL URL of the role that claims mail to be sent")
+    smtp_url: SecretStr = Field(
+        description="mail server: `smtp://user:password@host:587` (STARTTLS), `smtps://host` (TLS), or on loopback only "
+        "`smtp://127.0.0.1:25?tls=none`; `?ca=/file.pem` trusts one authority instead of the system's"
+    )
+    mail_from: str = Field(description="sender of mail: `Regent <regent@example.com>`")
+    mail_retry_seconds: float = Field(
+        default=10, gt=0, le=3600, description="wait before a mail is tried again; it triples each time, up to an hour"
+    )
     access_token_seconds: int = Field(default=300, ge=30, le=300, description="life of an access token")
     refresh_token_days: float = Field(default=30, gt=0, le=365, description="life of a login, however often refreshed")
     key_rotation_days: float = Field(default=30, gt=0, le=365, description="age at which a signing key is replaced")

@@ -19,6 +19,8 @@ OTHER_INDEXES = {
     "auth.membership_id": "a person's memberships, before a tenant is known",
     "auth.oauth_client_id": "a client is found by the id that it presents, before its tenant is known",
     "auth.access_grant_age": "the keeper removes ended grants of all tenants",
+    "auth.mail_due": "the mailer finds due mail of all tenants",
+    "auth.mail_settled": "the mailer forgets settled mail of all tenants",
     "scheduler.schedule_due": "the claimer finds due schedules of all tenants",
     "validator.job_open": "the claimer finds abandoned jobs of all tenants",
 }

@@ -140,7 +140,7 @@ def test_no_service_names_anothers_schema() -> None:
     foreign = []
     for service in SERVICES:
         others = "|".join(other for other in SERVICES if other != service)
-        role = re.compile(rf"\b({others})_(owner|server|relay|claimer|reaper|keeper|writer|signer)\b")
+        role = re.compile(rf"\b({others})_(owner|server|relay|claimer|reaper|keeper|mailer|writer|signer)\b")
         table = re.compile(rf"\b(?:FROM|JOIN|INTO|UPDATE|TABLE|ON|REFERENCES)\s+({others})\.\w+", re.IGNORECASE)
         schema = re.compile(rf"(?:search_path|SCHEMA)\W+({others})\b")
         for path in sorted((ROOT / "services" / service).rglob("*")):

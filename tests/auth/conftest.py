@@ -10,17 +10,25 @@ from deploy.local import nats, postgres
 from deploy.local.nats import Nats
 from deploy.local.supervisor import Supervisor
 from libs.common.migrations import migrate, provision
+from tests.auth.mailbox import Mailbox, mail_server
 from tests.auth.world import NUMBERS, Fresh, Tenant, World, hosted
 from tests.conftest import start_nats
 
 
 @pytest.fixture(scope="session")
+async def mailbox() -> AsyncIterator[Mailbox]:
+    """Yield the mail server that the service under test sends to."""
+    async with mail_server() as box:
+        yield box
+
+
+@pytest.fixture(scope="session")
 async def world(
-    databases: dict[str, str], nats_server: nats.Nats, tmp_path_factory: pytest.TempPathFactory
+    databases: dict[str, str], nats_server: nats.Nats, mailbox: Mailbox, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
     """Yield a running auth service."""
     folder: Path = tmp_path_factory.mktemp("auth")
-    async with hosted(databases, nats_server, folder) as opened:
+    async with hosted(databases, nats_server, folder, smtp_url=mailbox.url, mail_retry_seconds=0.3) as opened:
         yield opened
 
 

@@ -18,6 +18,7 @@ TENANT_TABLES = (
     "setup_link",
     "own_secret",
     "data_key",
+    "mail",
 )
 
 

@@ -46,6 +46,9 @@ def settings(databases: Mapping[str, str], bus: nats.Nats, folder: Path, **chang
         "listen_port": 1,
         "public_url": PUBLIC_URL,
         "keyring": ring(),
+        "mailer_database_url": databases["auth_mailer"],
+        "smtp_url": "smtp://127.0.0.1:9?tls=none",
+        "mail_from": "Regent <regent@regent.test>",
     }
     return Settings(**{**values, **changed})
 

@@ -274,9 +274,12 @@ _COMMON = {_DATABASE, _NAMES, ("nats", 4222), ("objects", 443), ("monitoring", 4
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_services_speak_to_whom_they_must(service: str) -> None:
-    """A service reaches bus, database, objects, traces and names; the runner alone reaches the outside; none another."""
-    outside = {("0.0.0.0/0", 443), ("0.0.0.0/0", 5432)} if service == "runner" else set()
-    assert flows(service, "egress") == _COMMON | outside
+    """A service reaches bus, database, objects, traces and names; auth the mail server; the runner alone reaches the outside; none another."""
+    outside = {
+        "runner": {("0.0.0.0/0", 443), ("0.0.0.0/0", 5432)},
+        "auth": {("mail", 465), ("mail", 587)},
+    }
+    assert flows(service, "egress") == _COMMON | outside.get(service, set())
     assert flows(service, "ingress") == {("gateway+monitoring", 8080)}
 
 

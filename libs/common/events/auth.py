@@ -75,6 +75,15 @@ class KeyChanged(Data):
     algorithm: str
 
 
+class MailSettled(Data):
+    """A mail was taken by the mail server, or was given up: `reason` says why."""
+
+    mail_id: UUID
+    template: str
+    attempts: int
+    reason: str | None = None
+
+
 EVENTS: dict[str, type[Data]] = {
     "tenant.created": TenantChanged,
     "tenant.suspended": TenantChanged,
@@ -92,6 +101,8 @@ EVENTS: dict[str, type[Data]] = {
     "session.opened": SessionOpened,
     "session.failed": LoginFailed,
     "grant.revoked": GrantRevoked,
+    "mail.sent": MailSettled,
+    "mail.dead": MailSettled,
     "key.published": KeyChanged,
     "key.activated": KeyChanged,
     "key.retired": KeyChanged,

@@ -119,3 +119,18 @@ signing_key = Table(
     Column("activated_at", _MOMENT),
     Column("retired_at", _MOMENT),
 )
+mail = Table(
+    "mail",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("template", Text),
+    Column("sealed", LargeBinary),
+    Column("state", Text),
+    Column("attempts", Integer),
+    Column("due_at", _MOMENT),
+    Column("expires_at", _MOMENT),
+    Column("created_at", _MOMENT),
+    Column("settled_at", _MOMENT),
+    Column("reason", Text),
+)
