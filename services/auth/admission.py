@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn
 from uuid import UUID, uuid4
 
-from prometheus_client import Counter
-
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Row, Transaction
@@ -18,11 +16,12 @@ from libs.common.ids import SYSTEM_TENANT
 from services.auth import challenges, domain
 from services.auth.authority import Authority
 from services.auth.devices import known_device
+from services.auth.metrics import LOGINS
 from services.auth.password_policy import normalise_password
+from services.auth.second_step import left_pending
 from services.auth.store import accounts
 from services.auth.throttle import Try
 
-LOGINS = Counter("regent_auth_logins_total", "Ways in that were tried", ["method", "outcome"])
 ACTION = "login"
 _BUSY_WAITS, _BUSY_SECONDS = 20, 0.1
 _Reason = Literal["unknown", "wrong-secret", "disabled", "locked"]
@@ -58,6 +57,29 @@ class Admission:
 
     async def prove(self, email: str, password: str, tenant: UUID | None, shown: Shown) -> tuple[UUID, UUID]:
         """Return the tenant and the person; what is raised stands at `Doorway.prove`."""
+        knock, person = await self._proven(email, password, shown)
+        async with self._system() as tx:
+            memberships = await accounts.own_memberships(tx, person["id"])
+        chosen = _choose(memberships, tenant)
+        if chosen is None:
+            await self._failed(knock, "disabled")
+        async with self._system() as tx:
+            more = await left_pending(tx, person["id"], chosen["tenant_id"], chosen["second_factor"])
+        if more is not None:
+            LOGINS.labels("password", "second-factor").inc()
+            raise more
+        return chosen["tenant_id"], person["id"]
+
+    async def confirm(self, email: str, password: str) -> UUID:
+        """Return the person that an address and its password prove, for what a token alone must not do.
+
+        Raises:
+            Unauthenticated, TooManyRequests: as `prove`.
+        """
+        person: UUID = (await self._proven(email, password, NOTHING_SHOWN))[1]["id"]
+        return person
+
+    async def _proven(self, email: str, password: str, shown: Shown) -> tuple[Knock, Row]:
         knock = await self._count(email, shown.device)
         if knock.counted.failures >= domain.CHALLENGE_AFTER and not await self._solved(email, shown.solution):
             await self._failed(knock, "locked")
@@ -65,11 +87,7 @@ class Admission:
             await self._failed(knock, "wrong-secret" if knock.person else "unknown")
         async with self._system() as tx:
             await self.authority.throttle.settle(tx, knock.counted)
-            memberships = await accounts.own_memberships(tx, knock.person["id"])
-        chosen = _choose(memberships, tenant)
-        if chosen is None:
-            await self._failed(knock, "disabled")
-        return chosen, knock.person["id"]
+        return knock, knock.person
 
     async def _count(self, email: str, cookie: str | None) -> Knock:
         """Count a try before it is made, and find who it is for; wait a little while others are being made."""
@@ -149,13 +167,13 @@ class Admission:
         return self.database.transaction(replace(self.context, tenant_id=SYSTEM_TENANT))
 
 
-def _choose(memberships: Sequence[Row], wanted: UUID | None) -> UUID | None:
+def _choose(memberships: Sequence[Row], wanted: UUID | None) -> Row | None:
     """Return the tenant to enter, or None where there is none."""
     open_ones = [row for row in memberships if row["status"] == "active" and row["tenant_status"] == "active"]
     if wanted is not None:
-        return next((row["tenant_id"] for row in open_ones if row["tenant_id"] == wanted), None)
+        return next((row for row in open_ones if row["tenant_id"] == wanted), None)
     if len(open_ones) > 1:
         choices = [{"id": row["tenant_id"], "name": row["name"]} for row in open_ones]
         problem = FieldProblem("/tenant", "choose one of the listed tenants")
         raise Invalid("There are several tenants.", type="choose-tenant", fields=[problem], extra={"tenants": choices})
-    return open_ones[0]["tenant_id"] if open_ones else None
+    return open_ones[0] if open_ones else None

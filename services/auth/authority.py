@@ -38,6 +38,7 @@ class Authority:
     passwords: Passwords
     throttle: Throttle
     challenges: Challenges
+    vault: Vault
     signers: Signers
     lifetimes: Lifetimes
 
@@ -52,7 +53,7 @@ class Authority:
         lifetimes = Lifetimes(settings.access_token_seconds, timedelta(days=settings.refresh_token_days))
         try:
             signers = Signers(vault, settings.public_url)
-            yield cls(passwords, Throttle(pepper), Challenges(pepper), signers, lifetimes)
+            yield cls(passwords, Throttle(pepper), Challenges(pepper), vault, signers, lifetimes)
         finally:
             passwords.close()
 

@@ -11,10 +11,12 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Forbidden
 from libs.common.events.auth import LoginFailed
 from libs.common.ids import SYSTEM_TENANT
-from services.auth.admission import LOGINS, NOTHING_SHOWN, Admission, Shown
+from services.auth.admission import NOTHING_SHOWN, Admission, Shown
 from services.auth.authority import Authority
 from services.auth.commands import clients, grants, tenants
+from services.auth.metrics import LOGINS
 from services.auth.opaque import RefreshToken, digest
+from services.auth.second_step import Passed, SecondStep
 from services.auth.signing import Access
 from services.auth.store import accounts
 from services.auth.store import grants as stored
@@ -56,9 +58,24 @@ class Doorway:
         Raises:
             Unauthenticated: wrong, unknown, disabled or suspended: one answer for all; or a challenge is to be solved.
             TooManyRequests: too many failures before; the right password waits as well.
+            SecondFactorRequired: the password was right; go on with `second_step.complete` and the token that it carries.
             Invalid: there are several tenants and none was chosen; lists them.
         """
         return await Admission(self.database, self.authority, self.context).prove(email, password, tenant, shown)
+
+    async def complete(self, token: str, code: str) -> tuple[Passed, Tokens]:
+        """Log somebody in whose password `login` found right, by the code of their second factor.
+
+        Raises:
+            Unauthenticated, TooManyRequests: as `SecondStep.complete`.
+        """
+        passed = await self.second_step.complete(token, code)
+        return passed, await self._open(passed.tenant, passed.user, "password")
+
+    @property
+    def second_step(self) -> SecondStep:
+        """The second step of logins: what completes `prove` where it raised SecondFactorRequired."""
+        return SecondStep(self.database, self.authority, self.context)
 
     async def _open(self, tenant: UUID, user: UUID, method: Literal["password", "setup"]) -> Tokens:
         async with self.acting(tenant, f"user:{user}") as tx:

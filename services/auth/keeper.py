@@ -15,7 +15,7 @@ from libs.common.settings import SettingsError
 from services.auth import domain
 from services.auth.commands import keys
 from services.auth.signing import Signers
-from services.auth.store import attempts
+from services.auth.store import attempts, factors
 
 _LOG = structlog.get_logger(__name__)
 _SECONDS = 5.0
@@ -107,3 +107,4 @@ class Keeper:
             await connection.execute(_ENDED, now - _KEEP_GRANTS)
         async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth", now)) as tx:
             await attempts.tidy(tx, now - domain.MEMORY)
+            await factors.tidy(tx)

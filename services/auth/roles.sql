@@ -7,6 +7,9 @@
 -- global: signing_key  reason: one issuer signs for every tenant; private parts are sealed under the key ring
 -- global: login_attempt  reason: counts tries per account and address before any tenant is known; keyed hashes only
 -- global: used_challenge  reason: hashes of solved challenges, so that none counts twice, whoever solved it
+-- global: second_factor  reason: a factor is the person's, whatever the tenants; secrets are sealed for the system tenant
+-- global: recovery_code  reason: the same for the codes that stand in for it; keyed hashes only
+-- global: pending_login  reason: a login between its two steps, found by the hash of its token, gone in minutes
 -- worker: auth_relay  table: outbox  reason: publishes every tenant's events in commit order
 -- worker: auth_keeper  table: tenant  reason: tells every process which tenants are suspended; lists tenants for the operator
 -- worker: auth_keeper  table: revocation  reason: tells every process which grants are void; forgets them when their tokens are dead

@@ -18,6 +18,8 @@ PUBLIC = {
     "POST /oauth2/token": "the client's secret or the refresh token in the form is the proof",
     "GET /v1/challenge": "what is solved before a token can be had",
     "POST /v1/login": "a token is what the caller comes for",
+    "POST /v1/login/second-factor": "the first step's token and a code are the proof",
+    "POST /v1/login/second-factor/enrol": "the first step's token is the proof",
     "POST /v1/setup": "the one-time link is the proof",
     "GET /.well-known/jwks.json": "public keys",
     "GET /.well-known/oauth-authorization-server": "public metadata (RFC 8414)",
@@ -27,6 +29,11 @@ PUBLIC = {
 OWN = {
     "POST /v1/logout": "ends the caller's own session",
     "GET /v1/me": "tells the caller who they are",
+    "GET /v1/me/factors": "the caller's own second factors",
+    "POST /v1/me/factors/totp": "adds one, with the caller's password",
+    "POST /v1/me/factors/{id}/confirm": "lets it count, with a code of it",
+    "POST /v1/me/factors/{id}/remove": "removes one, with the caller's password",
+    "POST /v1/me/recovery-codes": "replaces the caller's own, with their password",
 }
 
 

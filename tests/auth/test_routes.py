@@ -14,12 +14,22 @@ PUBLIC = {
     "/oauth2/token",
     "/v1/login",
     "/v1/challenge",
+    "/v1/login/second-factor",
+    "/v1/login/second-factor/enrol",
     "/v1/setup",
     "/.well-known/jwks.json",
     "/.well-known/oauth-authorization-server",
     "/.well-known/openid-configuration",
 }
-OWN = {"/v1/me", "/v1/logout"}
+OWN = {
+    "/v1/me",
+    "/v1/logout",
+    "/v1/me/factors",
+    "/v1/me/factors/totp",
+    "/v1/me/factors/{id}/confirm",
+    "/v1/me/factors/{id}/remove",
+    "/v1/me/recovery-codes",
+}
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 SERVICES = Path(__file__).parents[2] / "services"
 USED = re.compile(r"""permission\(\s*"([a-z_]+:[a-z_]+)"\s*\)""")

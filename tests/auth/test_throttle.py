@@ -12,8 +12,8 @@ from altcha import Challenge, Payload, solve_challenge
 
 from libs.common.context import Context, utc_now
 from libs.common.ids import SYSTEM_TENANT
-from services.auth.admission import LOGINS
 from services.auth.devices import COOKIE
+from services.auth.metrics import LOGINS
 from services.auth.store import attempts
 from tests.auth.world import PASSWORD, Tenant, World
 

@@ -59,6 +59,22 @@ class LoginFailed(Data):
     address: str | None = None
 
 
+class FactorChanged(Data):
+    """A second factor was enrolled, used, refused or removed, or recovery codes were replaced; never a secret."""
+
+    user_id: UUID
+    kind: Literal["totp", "passkey", "recovery_code"]
+    factor_id: UUID | None = None
+
+
+class PolicyChanged(Data):
+    """A tenant asks other things of its people's logins."""
+
+    tenant_id: UUID
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+
 class GrantRevoked(Data):
     """All tokens of a grant are void; tokens issued under it die by `until` on their own."""
 
@@ -98,6 +114,12 @@ EVENTS: dict[str, type[Data]] = {
     "client.updated": ClientChanged,
     "client.rotated": ClientChanged,
     "client.deleted": ClientChanged,
+    "factor.enrolled": FactorChanged,
+    "factor.used": FactorChanged,
+    "factor.refused": FactorChanged,
+    "factor.removed": FactorChanged,
+    "factor.codes_replaced": FactorChanged,
+    "policy.changed": PolicyChanged,
     "session.opened": SessionOpened,
     "session.failed": LoginFailed,
     "grant.revoked": GrantRevoked,

@@ -1,6 +1,18 @@
 """The routes of auth."""
 
-from services.auth.api import challenge, clients, grants, keys, metadata, oauth, people, roles, sessions, tenants
+from services.auth.api import (
+    challenge,
+    clients,
+    factors,
+    grants,
+    keys,
+    metadata,
+    oauth,
+    people,
+    roles,
+    sessions,
+    tenants,
+)
 
 ROUTERS = (
     oauth.ROUTER,
@@ -8,6 +20,7 @@ ROUTERS = (
     challenge.ROUTER,
     sessions.PUBLIC,
     sessions.OWN,
+    factors.ROUTER,
     tenants.PLATFORM,
     tenants.ROUTER,
     people.CREATING,

@@ -9,7 +9,8 @@ from pydantic import Field
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, caller
 from services.auth import devices, domain
 from services.auth.admission import Shown
-from services.auth.api.shapes import Body, Email, Name, Password, answer, doorway, token_answer
+from services.auth.api.factors import Code, enrolment
+from services.auth.api.shapes import NO_STORE, Body, Email, Name, Password, answer, doorway, token_answer
 from services.auth.commands import grants
 from services.auth.password_policy import require_good_password
 from services.auth.store import accounts
@@ -17,6 +18,8 @@ from services.auth.store import grants as stored
 
 PUBLIC = OpenDoor("/v1", tag="sessions")
 OWN = Door("/v1", tag="sessions")
+
+Token = Annotated[str, Field(min_length=1, max_length=100, json_schema_extra={"format": "password"})]
 
 
 class Login(Body):
@@ -28,6 +31,20 @@ class Login(Body):
     challenge: Annotated[
         str | None, Field(max_length=4096, description="the solved challenge, where one was asked for")
     ] = None
+
+
+class SecondFactor(Body):
+    """The token that the first step answered, and a code."""
+
+    token: Token
+    code: Code
+
+
+class Enrol(Body):
+    """The token that the first step answered, and a name for the app."""
+
+    token: Token
+    name: Annotated[Name, Field(max_length=60)] = "Authenticator"
 
 
 class Setup(Body):
@@ -49,6 +66,23 @@ async def login(request: Request, body: Login) -> Response:
     tokens = await way.login(email, body.password, body.tenant, shown)
     response = token_answer(tokens, tenant_id=tokens.access.tenant_id)
     return devices.remember(response, way.authority.throttle, email, way.context.now)
+
+
+@PUBLIC.post("/login/second-factor", name="login_second_factor")
+async def second_factor(request: Request, body: SecondFactor) -> Response:
+    """Complete a login by a code of the authenticator app, or a recovery code; either works once."""
+    way = doorway(request)
+    passed, tokens = await way.complete(body.token, body.code)
+    more: dict[str, Any] = {"recovery_codes": passed.recovery_codes} if passed.recovery_codes else {}
+    response = token_answer(tokens, tenant_id=passed.tenant, **more)
+    return devices.remember(response, way.authority.throttle, passed.email, way.context.now)
+
+
+@PUBLIC.post("/login/second-factor/enrol", status_code=201, name="login_enrol")
+async def enrol(request: Request, body: Enrol) -> Response:
+    """Begin to add an authenticator app on the way in, where the tenant asks for one and there is none."""
+    made, email = await doorway(request).second_step.enrol(body.token, body.name)
+    return answer(enrolment(made, email), 201, NO_STORE)
 
 
 @PUBLIC.post("/setup", status_code=201, name="set_up")

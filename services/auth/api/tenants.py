@@ -71,6 +71,21 @@ async def current(tx: Tx) -> Response:
     return await _shown(tx)
 
 
+class Policy(Body):
+    """What a tenant asks of its people's logins."""
+
+    second_factor: Literal["optional", "required"]
+
+
+@ROUTER.put("/current/policy", name="change_policy", dependencies=[permission("tenant:write")])
+async def change_policy(tx: Tx, body: Policy) -> Response:
+    """Ask every login for a second factor, or leave it to the person; who has none enrols one at the next login."""
+    await tenants.set_second_factor(tx, body.second_factor)
+    return await _shown(tx)
+
+
 async def _shown(tx: Tx) -> Response:
     row = await accounts.find_tenant(tx)
-    return answer({"id": row["tenant_id"], **{name: row[name] for name in ("name", "status", "created_at")}})
+    return answer(
+        {"id": row["tenant_id"], **{name: row[name] for name in ("name", "status", "created_at", "second_factor")}}
+    )

@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, Forbidden
-from libs.common.events.auth import TenantChanged, UserChanged
+from libs.common.events.auth import PolicyChanged, TenantChanged, UserChanged
 from libs.common.http.door import require_revision
 from libs.common.identity.principal import Principal
 from libs.common.ids import SYSTEM_TENANT
@@ -47,6 +47,16 @@ async def set_status(tx: Transaction, status: Literal["active", "suspended"]) ->
     event = "tenant.suspended" if status == "suspended" else "tenant.resumed"
     changed = TenantChanged(tenant_id=tx.tenant_id, name=row["name"], status=status)
     await tx.emit(event, changed, entity=tx.tenant_id)
+
+
+async def set_second_factor(tx: Transaction, policy: Literal["optional", "required"]) -> None:
+    """Ask every login for a second factor, or leave it to the person."""
+    before = (await accounts.find_tenant(tx, lock=True))["second_factor"]
+    if before == policy:
+        return
+    await accounts.set_second_factor(tx, policy)
+    changed = PolicyChanged(tenant_id=tx.tenant_id, before={"second_factor": before}, after={"second_factor": policy})
+    await tx.emit("policy.changed", changed, entity=tx.tenant_id)
 
 
 async def invite(tx: Transaction, caller: Principal, person: Person, names: Sequence[str]) -> UUID:

@@ -48,6 +48,11 @@ async def set_tenant_status(tx: Transaction, status: str) -> None:
     await tx.execute(update(tenant).where(tenant.c.tenant_id == tx.tenant_id).values(status=status))
 
 
+async def set_second_factor(tx: Transaction, policy: str) -> None:
+    """Say whether the transaction's tenant asks for a second factor."""
+    await tx.execute(update(tenant).where(tenant.c.tenant_id == tx.tenant_id).values(second_factor=policy))
+
+
 async def find_identity(tx: Transaction, email: str) -> Row | None:
     """Return the person with exactly this normalised address."""
     return await tx.row(select(identity).where(_I.email == email))
@@ -70,7 +75,14 @@ async def own_memberships(tx: Transaction, user_id: UUID) -> Sequence[Row]:
     """Return every membership of a person who has proven to be that person, with the tenants' names and states."""
     await tx.connection.execute("SELECT set_config('app.user_id', $1, true)", str(user_id))
     joined = membership.join(tenant, tenant.c.tenant_id == _M.tenant_id)
-    columns = (_M.tenant_id, _M.roles, _M.status, tenant.c.name, tenant.c.status.label("tenant_status"))
+    columns = (
+        _M.tenant_id,
+        _M.roles,
+        _M.status,
+        tenant.c.name,
+        tenant.c.status.label("tenant_status"),
+        tenant.c.second_factor,
+    )
     statement = select(*columns).select_from(joined).where(_M.id == user_id)
     rows = await tx.rows(statement.order_by(_M.created_at, _M.tenant_id))
     await tx.connection.execute("SELECT set_config('app.user_id', '', true)")

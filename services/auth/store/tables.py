@@ -11,6 +11,7 @@ tenant = Table(
     Column("name", Text),
     Column("status", Text),
     Column("created_at", _MOMENT),
+    Column("second_factor", Text),
 )
 identity = Table(
     "identity",

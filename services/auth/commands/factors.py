@@ -1,0 +1,146 @@
+"""Second factors come, are used and go. The transaction is the system tenant's; events go to the person's tenant."""
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+from uuid import UUID, uuid4
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Conflict, FieldProblem, Invalid, NotFound
+from libs.common.events.auth import FactorChanged
+from libs.common.ids import SYSTEM_TENANT
+from services.auth import totp
+from services.auth.authority import Authority
+from services.auth.store import factors
+
+MOST = 10
+_CODES, _GROUP = 10, 5
+_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_PLACE = {"table": "second_factor", "column": "sealed"}
+Event = Literal["factor.enrolled", "factor.removed", "factor.used", "factor.refused", "factor.codes_replaced"]
+Kind = Literal["totp", "passkey", "recovery_code"]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Whose factors these are, and the tenant that hears of it."""
+
+    id: UUID
+    tenant: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolment:
+    """An authenticator app to be: its secret is shown once."""
+
+    id: UUID
+    secret: bytes
+
+
+async def enrol_totp(tx: Transaction, auth: Authority, person: Person, name: str) -> Enrolment:
+    """Begin to add an authenticator app; it counts once a code of it was shown.
+
+    Raises:
+        Conflict: the person has as many factors as anybody may.
+    """
+    if len(await factors.of_person(tx, person.id, lock=True)) >= MOST:
+        raise Conflict(f"Nobody has more than {MOST} factors.", type="too-many-factors")
+    made = Enrolment(uuid4(), totp.new_secret())
+    sealed = await auth.vault.seal(tx, row=str(made.id), secret=made.secret, **_PLACE)
+    await factors.add_totp(tx, made.id, person.id, name, sealed)
+    return made
+
+
+async def confirm_totp(tx: Transaction, auth: Authority, person: Person, id: UUID, code: str) -> list[str]:  # noqa: A002
+    """Let an authenticator app count; returns recovery codes where it is the first factor.
+
+    Raises:
+        NotFound: the person has no such app that waits to be confirmed.
+        Invalid: the code is not the app's.
+    """
+    held = await factors.of_person(tx, person.id, lock=True)
+    waiting = next((one for one in held if one["id"] == id and one["confirmed_at"] is None), None)
+    if waiting is None:
+        raise NotFound("There is no factor of this id to confirm.")
+    if not await _uses_totp(tx, auth, waiting, code):
+        raise Invalid("The code is not the app's.", type="wrong-code", fields=[FieldProblem("/code", "is not right")])
+    return await confirmed(tx, auth, person, waiting, first=not any(one["confirmed_at"] for one in held))
+
+
+async def confirmed(tx: Transaction, auth: Authority, person: Person, factor: Row, *, first: bool) -> list[str]:
+    """Let a factor count that was shown to work; returns recovery codes where it is the first."""
+    await factors.confirm(tx, factor["id"])
+    codes = await _new_codes(tx, auth, person) if first else []
+    await say(tx, person, "factor.enrolled", factor["kind"], factor["id"])
+    return codes
+
+
+async def remove(tx: Transaction, person: Person, id: UUID) -> None:  # noqa: A002
+    """Remove a factor; with the last one the recovery codes go.
+
+    Raises:
+        NotFound: the person has no such factor.
+    """
+    await factors.of_person(tx, person.id, lock=True)
+    gone = await factors.remove(tx, person.id, id)
+    if gone is None:
+        raise NotFound("There is no such factor.")
+    if not confirmed_ones(await factors.of_person(tx, person.id)):
+        await factors.replace_codes(tx, person.id, [])
+    await say(tx, person, "factor.removed", gone["kind"], id)
+
+
+async def replace_codes(tx: Transaction, auth: Authority, person: Person) -> list[str]:
+    """Give a person other recovery codes, shown once.
+
+    Raises:
+        Conflict: there is no factor that they could stand in for.
+    """
+    if not confirmed_ones(await factors.of_person(tx, person.id, lock=True)):
+        raise Conflict("Recovery codes stand in for a second factor, and there is none.", type="no-factor")
+    codes = await _new_codes(tx, auth, person)
+    await say(tx, person, "factor.codes_replaced", "recovery_code", None)
+    return codes
+
+
+async def use_code(tx: Transaction, auth: Authority, person: Person, code: str) -> bool:
+    """Use a code of an app, or a recovery code, up; says in the person's tenant that it was used."""
+    for factor in confirmed_ones(await factors.of_person(tx, person.id, lock=True)):
+        if factor["kind"] == "totp" and await _uses_totp(tx, auth, factor, code):
+            await say(tx, person, "factor.used", "totp", factor["id"])
+            return True
+    if await factors.use_code(tx, person.id, _mark(auth, person, code)):
+        await say(tx, person, "factor.used", "recovery_code", None)
+        return True
+    return False
+
+
+def confirmed_ones(held: Sequence[Row]) -> list[Row]:
+    """Return the factors that count."""
+    return [one for one in held if one["confirmed_at"] is not None]
+
+
+async def say(tx: Transaction, person: Person, event: Event, kind: Kind, id: UUID | None) -> None:  # noqa: A002
+    """Announce what happened to a factor in the person's tenant."""
+    context = tx.context
+    await tx.become(replace(context, tenant_id=person.tenant))
+    await tx.emit(event, FactorChanged(user_id=person.id, factor_id=id, kind=kind), entity=person.id)
+    await tx.become(replace(context, tenant_id=SYSTEM_TENANT))
+
+
+async def _uses_totp(tx: Transaction, auth: Authority, factor: Row, code: str) -> bool:
+    secret = await auth.vault.open(tx, row=str(factor["id"]), sealed=factor["sealed"], **_PLACE)
+    step = totp.matching_step(secret, code.replace(" ", ""), tx.context.now, factor["last_step"])
+    return step is not None and await factors.use_step(tx, factor["id"], step)
+
+
+async def _new_codes(tx: Transaction, auth: Authority, person: Person) -> list[str]:
+    texts = ["".join(secrets.choice(_ALPHABET) for _ in range(2 * _GROUP)) for _ in range(_CODES)]
+    await factors.replace_codes(tx, person.id, [_mark(auth, person, text) for text in texts])
+    return [f"{text[:_GROUP]}-{text[_GROUP:]}" for text in texts]
+
+
+def _mark(auth: Authority, person: Person, code: str) -> bytes:
+    plain = "".join(one for one in code.casefold() if one.isalnum())
+    return auth.throttle.mark("recovery-code", f"{person.id}:{plain}")

@@ -1,0 +1,150 @@
+"""The second step of a login: what the first one left pending, and the code that completes it."""
+
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import NoReturn
+from uuid import UUID
+
+from libs.common.context import Context
+from libs.common.database.pool import Database
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Conflict, Invalid, Unauthenticated
+from libs.common.ids import SYSTEM_TENANT
+from services.auth.authority import Authority
+from services.auth.commands import factors
+from services.auth.metrics import LOGINS
+from services.auth.opaque import digest, new_secret
+from services.auth.store import accounts
+from services.auth.store import factors as stored
+
+LIFE = timedelta(minutes=5)
+
+
+class SecondFactorRequired(Unauthenticated):
+    """The password was right, and is not enough. `methods` is empty where a factor has to be enrolled first."""
+
+    type = "second-factor-required"
+
+    def __init__(self, token: str, methods: list[str]) -> None:
+        super().__init__(
+            "A second factor is required." if methods else "This tenant requires a second factor: enrol one.",
+            extra={"token": token, "methods": methods, "expires_in": int(LIFE.total_seconds())},
+        )
+        self.token = token
+        self.methods = methods
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """Who has passed both steps, where they go, and recovery codes where a factor was enrolled on the way."""
+
+    tenant: UUID
+    user: UUID
+    email: str
+    recovery_codes: list[str]
+
+
+async def left_pending(tx: Transaction, user: UUID, tenant: UUID, policy: str) -> SecondFactorRequired | None:
+    """Return what to refuse a proven password with, or None where it is enough. The tenant is the system tenant."""
+    held = factors.confirmed_ones(await stored.of_person(tx, user))
+    if not held and policy != "required":
+        return None
+    token = new_secret("lg_")
+    await stored.add_pending(tx, digest(token), user, tenant, tx.context.now + LIFE)
+    methods = sorted({one["kind"] for one in held} | ({"recovery_code"} if held else set()))
+    return SecondFactorRequired(token, methods)
+
+
+@dataclass(frozen=True, slots=True)
+class SecondStep:
+    """Completes logins; `context` is the system tenant's."""
+
+    database: Database
+    authority: Authority
+    context: Context
+
+    async def enrol(self, token: str, name: str) -> tuple[factors.Enrolment, str]:
+        """Begin to add an authenticator app where the tenant asks for one and the person has none.
+
+        Returns it and the person's address.
+
+        Raises:
+            Unauthenticated: the token is unknown, used or expired.
+            Conflict: the person has a factor.
+        """
+        async with self._system() as tx:
+            pending = await stored.find_pending(tx, digest(token))
+            if pending is not None:
+                return await self._enrol(tx, pending, name), pending["email"]
+        return await self._refuse_token()
+
+    async def _enrol(self, tx: Transaction, pending: Row, name: str) -> factors.Enrolment:
+        person = factors.Person(pending["identity_id"], pending["chosen"])
+        if factors.confirmed_ones(await stored.of_person(tx, person.id, lock=True)):
+            raise Conflict("There is a factor; use it.", type="factor-exists")
+        return await factors.enrol_totp(tx, self.authority, person, name)
+
+    async def complete(self, token: str, code: str) -> Passed:
+        """Exchange a pending login and a code of the person's app, or a recovery code, for who passed.
+
+        Raises:
+            Unauthenticated: the token is unknown, used or expired, the code is wrong or was used, or the person or the
+                tenant was shut out meanwhile.
+            TooManyRequests: too many wrong codes before.
+        """
+        async with self._system() as tx:
+            pending = await stored.find_pending(tx, digest(token))
+            counted = await self.authority.throttle.reserve(tx, _account(pending)) if pending else None
+        if pending is None or counted is None:
+            return await self._refuse_token()
+        async with self._system() as tx:
+            passed = await self._passed(tx, pending, token, code)
+            if passed is None:
+                await self.authority.throttle.fail(tx, counted)
+            else:
+                await self.authority.throttle.settle(tx, counted)
+        LOGINS.labels("second-factor", "in" if passed else "wrong-secret").inc()
+        if passed is None:
+            raise Unauthenticated("The code is wrong, or was used.", type="wrong-code")
+        return passed
+
+    async def _passed(self, tx: Transaction, pending: Row, token: str, code: str) -> Passed | None:
+        person = factors.Person(pending["identity_id"], pending["chosen"])
+        if not await self._may_enter(tx, person):
+            return None
+        codes = await self._first_use(tx, person, code)
+        if codes is None and not await factors.use_code(tx, self.authority, person, code):
+            await factors.say(tx, person, "factor.refused", "totp", None)
+            return None
+        if not await stored.use_pending(tx, digest(token)):
+            return None
+        return Passed(person.tenant, person.id, pending["email"], codes or [])
+
+    async def _first_use(self, tx: Transaction, person: factors.Person, code: str) -> list[str] | None:
+        """Confirm an app that was enrolled on the way in; None where there is none to confirm or the code is wrong."""
+        held = await stored.of_person(tx, person.id, lock=True)
+        if factors.confirmed_ones(held) or not held:
+            return None
+        try:
+            return await factors.confirm_totp(tx, self.authority, person, held[-1]["id"], code)
+        except Invalid:
+            return None
+
+    async def _may_enter(self, tx: Transaction, person: factors.Person) -> bool:
+        for row in await accounts.own_memberships(tx, person.id):
+            if row["tenant_id"] == person.tenant:
+                return bool(row["status"] == "active" and row["tenant_status"] == "active")
+        return False
+
+    async def _refuse_token(self) -> NoReturn:
+        async with self._system() as tx:
+            await self.authority.throttle.note_failure(tx)
+        raise Unauthenticated("The login has to begin again: this token is unknown, used or expired.")
+
+    def _system(self) -> AbstractAsyncContextManager[Transaction]:
+        return self.database.transaction(replace(self.context, tenant_id=SYSTEM_TENANT))
+
+
+def _account(pending: Row) -> str:
+    return f"second-factor:{pending['identity_id']}"

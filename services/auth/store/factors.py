@@ -1,0 +1,98 @@
+"""Second factors, recovery codes, and logins between their two steps."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from libs.common.database.transaction import Row, Transaction
+
+_OF = "SELECT * FROM second_factor WHERE identity_id = $1 ORDER BY created_at, id"
+_LOCK = "SELECT 1 FROM identity WHERE id = $1 FOR NO KEY UPDATE"
+_ADD_TOTP = """
+INSERT INTO second_factor (id, identity_id, kind, name, sealed, created_at) VALUES ($1, $2, 'totp', $3, $4, $5)
+"""
+_REMOVE = "DELETE FROM second_factor WHERE identity_id = $1 AND id = $2 RETURNING kind, confirmed_at"
+_REMOVE_UNCONFIRMED = "DELETE FROM second_factor WHERE identity_id = $1 AND kind = 'totp' AND confirmed_at IS NULL"
+_USE_STEP = "UPDATE second_factor SET last_step = $2 WHERE id = $1 AND last_step < $2 RETURNING true"
+_CONFIRM = "UPDATE second_factor SET confirmed_at = $2 WHERE id = $1"
+_FORGET_CODES = "DELETE FROM recovery_code WHERE identity_id = $1"
+_ADD_CODES = "INSERT INTO recovery_code (identity_id, mark) SELECT $1, mark FROM unnest($2::bytea[]) AS given (mark)"
+_USE_CODE = """
+UPDATE recovery_code SET used_at = $3 WHERE identity_id = $1 AND mark = $2 AND used_at IS NULL RETURNING true
+"""
+_CODES_LEFT = "SELECT count(*) FROM recovery_code WHERE identity_id = $1 AND used_at IS NULL"
+_ADD_PENDING = "INSERT INTO pending_login (sha256, identity_id, chosen, expires_at) VALUES ($1, $2, $3, $4)"
+_FIND_PENDING = """
+SELECT p.identity_id, p.chosen, p.challenge, i.email FROM pending_login p JOIN identity i ON i.id = p.identity_id
+WHERE p.sha256 = $1 AND p.expires_at > $2 AND p.used_at IS NULL
+"""
+_USE_PENDING = "UPDATE pending_login SET used_at = $2 WHERE sha256 = $1 AND used_at IS NULL RETURNING true"
+_TIDY = "DELETE FROM pending_login WHERE expires_at < $1"
+
+
+async def of_person(tx: Transaction, identity: UUID, *, lock: bool = False) -> Sequence[Row]:
+    """Return a person's factors, confirmed or not, oldest first; `lock` keeps others from changing them."""
+    if lock:
+        await tx.connection.execute(_LOCK, identity)
+    rows: Sequence[Row] = await tx.connection.fetch(_OF, identity)
+    return rows
+
+
+async def add_totp(tx: Transaction, id: UUID, identity: UUID, name: str, sealed: bytes) -> None:  # noqa: A002
+    """Add an authenticator app that is not yet confirmed, in place of others that never were."""
+    await tx.connection.execute(_REMOVE_UNCONFIRMED, identity)
+    await tx.connection.execute(_ADD_TOTP, id, identity, name, sealed, tx.context.now)
+
+
+async def remove(tx: Transaction, identity: UUID, id: UUID) -> Row | None:  # noqa: A002
+    """Remove a factor; returns what it was, or None where the person has no such factor."""
+    row: Row | None = await tx.connection.fetchrow(_REMOVE, identity, id)
+    return row
+
+
+async def use_step(tx: Transaction, id: UUID, step: int) -> bool:  # noqa: A002
+    """Use a time step up; false where it was used, or a later one."""
+    return bool(await tx.connection.fetchval(_USE_STEP, id, step))
+
+
+async def confirm(tx: Transaction, id: UUID) -> None:  # noqa: A002
+    """Let a factor count from now on."""
+    await tx.connection.execute(_CONFIRM, id, tx.context.now)
+
+
+async def replace_codes(tx: Transaction, identity: UUID, marks: Sequence[bytes]) -> None:
+    """Give a person other recovery codes; the earlier ones end."""
+    await tx.connection.execute(_FORGET_CODES, identity)
+    await tx.connection.execute(_ADD_CODES, identity, marks)
+
+
+async def use_code(tx: Transaction, identity: UUID, mark: bytes) -> bool:
+    """Use a recovery code up; false where there is none or it was used."""
+    return bool(await tx.connection.fetchval(_USE_CODE, identity, mark, tx.context.now))
+
+
+async def codes_left(tx: Transaction, identity: UUID) -> int:
+    """Return how many recovery codes a person has."""
+    left: int = await tx.connection.fetchval(_CODES_LEFT, identity)
+    return left
+
+
+async def add_pending(tx: Transaction, sha256: bytes, identity: UUID, tenant: UUID, expires: datetime) -> None:
+    """Keep a login between its two steps."""
+    await tx.connection.execute(_ADD_PENDING, sha256, identity, tenant, expires)
+
+
+async def find_pending(tx: Transaction, sha256: bytes) -> Row | None:
+    """Return a login between its two steps, or None where it is unknown, used or expired."""
+    row: Row | None = await tx.connection.fetchrow(_FIND_PENDING, sha256, tx.context.now)
+    return row
+
+
+async def use_pending(tx: Transaction, sha256: bytes) -> bool:
+    """Use a login's first step up; false where somebody else did."""
+    return bool(await tx.connection.fetchval(_USE_PENDING, sha256, tx.context.now))
+
+
+async def tidy(tx: Transaction) -> None:
+    """Forget logins that never came to their second step."""
+    await tx.connection.execute(_TIDY, tx.context.now)
