@@ -25,7 +25,12 @@ OTHER_INDEXES = {
     "validator.job_open": "the claimer finds abandoned jobs of all tenants",
 }
 # Foreign keys that do not carry tenant_id, and why.
-OTHER_REFERENCES = {"auth.membership.membership_id_fkey": "a person is global: one password, whatever the tenants"}
+OTHER_REFERENCES = {
+    "auth.membership.membership_id_fkey": "a person is global: one password, whatever the tenants",
+    "auth.second_factor.second_factor_identity_id_fkey": "the same for the person's factors",
+    "auth.recovery_code.recovery_code_identity_id_fkey": "and their recovery codes",
+    "auth.pending_login.pending_login_identity_id_fkey": "and a login between its two steps",
+}
 
 
 async def test_every_tenant_table_is_under_a_forced_policy(admin: Any) -> None:
