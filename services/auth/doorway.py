@@ -2,26 +2,24 @@
 
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from libs.common.context import Context
 from libs.common.database.pool import Database
-from libs.common.database.transaction import Row, Transaction
+from libs.common.database.transaction import Transaction
 from libs.common.errors import Forbidden
-from libs.common.events.auth import LoginFailed
 from libs.common.ids import SYSTEM_TENANT
 from services.auth.admission import NOTHING_SHOWN, Admission, Shown
 from services.auth.authority import Authority
-from services.auth.commands import clients, grants, tenants
+from services.auth.commands import grants, tenants
 from services.auth.metrics import LOGINS
 from services.auth.opaque import RefreshToken, digest
 from services.auth.second_step import Passed, SecondStep
 from services.auth.signing import Access
 from services.auth.store import accounts
-from services.auth.store import grants as stored
 
-_Method = Literal["password", "setup", "refresh_token", "client_credentials"]
+Method = Literal["password", "setup", "refresh_token", "client_credentials", "authorization_code", "device_code"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +29,7 @@ class Tokens:
     access: Access
     access_token: str
     refresh_token: str | None
+    id_token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,38 +118,7 @@ class Doorway:
             return None
         return await self.issue(presented.tenant_id, entry, "refresh_token")
 
-    async def client_credentials(self, client_id: str, secret: str, scope: str | None) -> Tokens | None:
-        """Let a client in; None where it is unknown or its secret is wrong.
-
-        Raises:
-            Invalid: the scope asks for more than the client's roles allow.
-            TooManyRequests: too many failures from this address.
-        """
-        async with self.system() as tx:
-            client = await stored.find_presented_client(tx, _uuid(client_id))
-        async with self._of_client(client) as tx:
-            right = client is not None and await clients.authenticate(tx, client, secret)
-            if right and client is not None:
-                entry = await clients.enter(tx, client, scope)
-            else:
-                await self._client_failed(tx, client)
-        if client is None or not right:
-            await self.count_failure("client_credentials")
-            return None
-        return await self.issue(client["tenant_id"], entry, "client_credentials")
-
-    def _of_client(self, client: Row | None) -> AbstractAsyncContextManager[Transaction]:
-        if client is None:
-            return self.system()
-        return self.acting(client["tenant_id"], f"client:{client['id']}")
-
-    async def _client_failed(self, tx: Transaction, client: Row | None) -> None:
-        reason: Literal["unknown", "wrong-secret"] = "wrong-secret" if client else "unknown"
-        subject = f"client:{client['id']}" if client else None
-        failed = LoginFailed(method="client_credentials", reason=reason, subject=subject, address=self.context.address)
-        await tx.emit("session.failed", failed, entity=f"login:{tx.tenant_id}")
-
-    async def count_failure(self, method: _Method) -> None:
+    async def count_failure(self, method: Method) -> None:
         """Count a refused way in against the caller's address.
 
         Raises:
@@ -160,8 +128,10 @@ class Doorway:
         async with self.system() as tx:
             await self.authority.throttle.note_failure(tx)
 
-    async def issue(self, tenant: UUID, entry: grants.Entry, method: _Method) -> Tokens:
-        """Sign what an entry may have."""
+    async def issue(
+        self, tenant: UUID, entry: grants.Entry, method: Method, identity: dict[str, Any] | None = None
+    ) -> Tokens:
+        """Sign what an entry may have; `identity` is what an ID token says beside that, if the scope asks for one."""
         signer = self.authority.signers.latest(self.context.now)
         if signer is None:
             async with self.system() as tx:
@@ -173,9 +143,13 @@ class Doorway:
             permissions=entry.permissions,
             issued_at=int(self.context.now.timestamp()),
             seconds=self.authority.lifetimes.access_seconds,
+            client_id=entry.client_id,
+            jkt=entry.jkt,
         )
         LOGINS.labels(method, "in").inc()
-        return Tokens(access, signer.sign(access), entry.refresh.text if entry.refresh else None)
+        signed, refresh = signer.sign(access), entry.refresh.text if entry.refresh else None
+        wanted = entry.client_id is not None and "openid" in entry.permissions
+        return Tokens(access, signed, refresh, signer.identify(access, signed, identity or {}) if wanted else None)
 
     def system(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction of the system tenant."""
@@ -184,11 +158,3 @@ class Doorway:
     def acting(self, tenant: UUID, actor: str) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction of a tenant, in an actor's name."""
         return self.database.transaction(replace(self.context, tenant_id=tenant, actor=actor))
-
-
-def _uuid(text: str) -> UUID:
-    """Return the id that a client presents; one that nobody has where it is no id."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return uuid4()

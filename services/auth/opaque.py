@@ -51,3 +51,33 @@ class RefreshToken:
     def digest(self) -> bytes:
         """What is kept of the token."""
         return digest(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A secret that names its tenant, so that what it stands for is found under the tenant's policies."""
+
+    tenant_id: UUID
+    text: str
+
+    @classmethod
+    def make(cls, prefix: str, tenant_id: UUID) -> "Handle":
+        """Make a handle; the prefix says what for."""
+        content = tenant_id.bytes + secrets.token_bytes(_BYTES)
+        return cls(tenant_id, prefix + base64.urlsafe_b64encode(content).decode().rstrip("="))
+
+    @classmethod
+    def read(cls, prefix: str, text: str) -> "Handle | None":
+        """Read a presented handle, or None where it cannot be one of ours."""
+        if not text.startswith(prefix) or len(text) != len(prefix) + 4 * (_ID + _BYTES) // 3:
+            return None
+        try:
+            content = base64.b64decode(text.removeprefix(prefix), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        return cls(UUID(bytes=content[:_ID]), text)
+
+    @property
+    def digest(self) -> bytes:
+        """What is kept of the handle."""
+        return digest(self.text)

@@ -17,6 +17,11 @@ from tests.architecture.source import SERVICES
 PUBLIC = {
     "POST /oauth2/token": "the client's secret or the refresh token in the form is the proof",
     "GET /v1/challenge": "what is solved before a token can be had",
+    "GET /oauth2/authorize": "the browser brings a client's request; a login page is what it gets",
+    "POST /oauth2/login": "address and password in our own form are the proof",
+    "POST /oauth2/consent": "the browser's session and our own form's token are the proof",
+    "GET /oauth2/logout": "a page for whoever has a session",
+    "POST /oauth2/logout": "the browser's session and our own form's token are the proof",
     "POST /v1/login": "a token is what the caller comes for",
     "POST /v1/login/second-factor": "the first step's token and a code are the proof",
     "POST /v1/login/second-factor/enrol": "the first step's token is the proof",

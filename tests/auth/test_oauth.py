@@ -60,7 +60,7 @@ REFUSED = {
     "no grant type": ("client_id={id}&client_secret={secret}", "invalid_request"),
     "empty grant type": ("grant_type=&client_id={id}&client_secret={secret}", "invalid_request"),
     "password": ("grant_type=password&username=a&password=b", "unsupported_grant_type"),
-    "code": ("grant_type=authorization_code&code=x", "unsupported_grant_type"),
+    "code": ("grant_type=authorization_code&code=x", "invalid_client"),
     "repeated": ("grant_type=client_credentials&grant_type=client_credentials", "invalid_request"),
     "repeated scope": (
         "grant_type=client_credentials&client_id={id}&client_secret={secret}&scope=a&scope=b",
@@ -79,7 +79,7 @@ REFUSED = {
     "no refresh token": ("grant_type=refresh_token", "invalid_request"),
     "client refreshes": (
         "grant_type=refresh_token&refresh_token=x&client_id={id}&client_secret={secret}",
-        "invalid_grant",
+        "unauthorized_client",
     ),
     "not utf-8": ("grant_type=%ff", "invalid_request"),
     "too many": ("&".join(f"a{n}=1" for n in range(40)), "invalid_request"),
@@ -138,7 +138,8 @@ async def test_metadata_names_what_there_is(world: World) -> None:
         keys = await http.get("/.well-known/jwks.json")
     assert shown["issuer"] == PUBLIC_URL == same["issuer"]
     assert shown["token_endpoint"] == f"{PUBLIC_URL}/oauth2/token"
-    assert shown["grant_types_supported"] == ["client_credentials", "refresh_token"]
+    assert {"authorization_code", "client_credentials", "refresh_token"} <= set(shown["grant_types_supported"])
+    assert (shown["response_types_supported"], shown["code_challenge_methods_supported"]) == (["code"], ["S256"])
     assert shown["jwks_uri"].endswith("/.well-known/jwks.json")
     assert keys.headers["cache-control"] == "public, max-age=300"
 

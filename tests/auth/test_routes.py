@@ -12,6 +12,10 @@ from services.auth.permissions import CATALOGUE, PLATFORM, PLATFORM_ROLES, PREDE
 
 PUBLIC = {
     "/oauth2/token",
+    "/oauth2/authorize",
+    "/oauth2/login",
+    "/oauth2/consent",
+    "/oauth2/logout",
     "/v1/login",
     "/v1/challenge",
     "/v1/login/second-factor",

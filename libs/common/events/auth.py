@@ -41,19 +41,28 @@ class ClientChanged(Data):
     after: dict[str, Any] | None = None
 
 
+class ClientAuthorized(Data):
+    """A user let a client act for them within a scope, or did not."""
+
+    client_id: UUID
+    subject: str
+    scope: str
+    decision: Literal["allowed", "denied"]
+
+
 class SessionOpened(Data):
     """A login succeeded, or a client got its token."""
 
     grant_id: UUID
     subject: str
-    method: Literal["password", "client_credentials", "refresh_token", "setup"]
+    method: Literal["password", "client_credentials", "refresh_token", "setup", "authorization_code", "device_code"]
     address: str | None = None
 
 
 class LoginFailed(Data):
     """A login or a client authentication failed."""
 
-    method: Literal["password", "client_credentials", "refresh_token"]
+    method: Literal["password", "client_credentials", "refresh_token", "client"]
     reason: Literal["unknown", "wrong-secret", "locked", "disabled", "reused", "expired"]
     subject: str | None = None
     address: str | None = None
@@ -120,6 +129,7 @@ EVENTS: dict[str, type[Data]] = {
     "factor.removed": FactorChanged,
     "factor.codes_replaced": FactorChanged,
     "policy.changed": PolicyChanged,
+    "client.authorized": ClientAuthorized,
     "session.opened": SessionOpened,
     "session.failed": LoginFailed,
     "grant.revoked": GrantRevoked,

@@ -1,6 +1,7 @@
 """The routes of auth."""
 
 from services.auth.api import (
+    authorize,
     challenge,
     clients,
     factors,
@@ -16,6 +17,7 @@ from services.auth.api import (
 
 ROUTERS = (
     oauth.ROUTER,
+    authorize.ROUTER,
     metadata.ROUTER,
     challenge.ROUTER,
     sessions.PUBLIC,

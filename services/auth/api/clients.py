@@ -1,7 +1,8 @@
 """OAuth2 clients. A secret is shown once: not even a kept answer holds it."""
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -12,20 +13,38 @@ from libs.common.http.idempotency import IdempotentRequest
 from libs.common.http.pages import PageParameters, page_of
 from services.auth.api.shapes import NO_STORE, Body, Name, RoleNames, answer
 from services.auth.commands import clients
+from services.auth.registration import Registration
 from services.auth.store import grants
 from services.auth.store.tables import client
 
 SECRETS = OpenDoor("/v1/clients", tag="clients")
 ROUTER = Door("/v1/clients", tag="clients")
 _READ, _WRITE = [permission("client:read")], [permission("client:write")]
+GrantType = Literal[
+    "authorization_code", "client_credentials", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"
+]
+RedirectUri = Annotated[str, Field(min_length=1, max_length=2000)]
+ScopeName = Annotated[str, Field(min_length=1, max_length=100)]
 _WEEK = 7 * 24 * 3600
 
 
 class Client(Body):
-    """A client's name and roles."""
+    """A client: its name, its roles, and how it gets tokens; what a change leaves out stays as it is."""
 
     name: Name
     roles: RoleNames
+    kind: Literal["confidential", "public"] | None = None
+    grant_types: list[GrantType] | None = Field(default=None, min_length=1, max_length=4)
+    redirect_uris: list[RedirectUri] | None = Field(default=None, max_length=20)
+    scopes: list[ScopeName] | None = Field(default=None, max_length=200)
+    jwks: dict[str, Any] | None = Field(default=None, description="public keys: authenticates by private_key_jwt")
+    require_par: bool | None = Field(default=None, description="takes pushed authorization requests only")
+    dpop: bool | None = Field(default=None, description="its tokens are bound to a key of its own (RFC 9449)")
+
+    def registration(self, before: Registration | None = None) -> Registration:
+        """Return the registration asked for."""
+        given = self.model_dump(exclude={"name", "roles"}, exclude_none=True)
+        return replace(before or Registration(), **given)
 
 
 class Rotation(Body):
@@ -36,12 +55,14 @@ class Rotation(Body):
 
 @SECRETS.post("", status_code=201, name="create_client", dependencies=_WRITE)
 async def create(request: Request, caller: Caller, body: Client) -> Response:
-    """Add a client; its secret is in this answer and nowhere else."""
+    """Add a client; its secret, if it has one, is in this answer and nowhere else."""
     async with request.app.state.database.transaction(request_context(request, caller)) as tx:
         once = IdempotentRequest.of(tx, request)
         if once and (kept := await once.replay()):
             return kept
-        id_, secret = await clients.create(tx, caller.permissions, body.name, body.roles)
+        registration = body.registration()
+        id_ = await clients.register(tx, caller.permissions, body.name, body.roles, registration)
+        secret = await clients.give_secret(tx, id_) if registration.has_secret else None
         return await _once(tx, once, id_, secret, 201)
 
 
@@ -56,7 +77,7 @@ async def rotate(request: Request, caller: Caller, id: UUID, body: Rotation) -> 
         return await _once(tx, once, id, secret, 200)
 
 
-async def _once(tx: Tx, once: IdempotentRequest | None, id: UUID, secret: str, status: int) -> Response:  # noqa: A002
+async def _once(tx: Tx, once: IdempotentRequest | None, id: UUID, secret: str | None, status: int) -> Response:  # noqa: A002
     row = _public(await grants.find_client(tx, id))
     headers = {**etag(row["revision"]), "Location": f"/v1/clients/{id}", **NO_STORE}
     if once:
@@ -78,8 +99,9 @@ async def one(tx: Tx, id: UUID) -> Response:  # noqa: A002
 
 @ROUTER.put("/{id}", name="change_client", dependencies=_WRITE)
 async def change(tx: Tx, caller: Caller, id: UUID, body: Client, revision: IfMatch) -> Response:  # noqa: A002
-    """Give a client another name or other roles."""
-    await clients.change(tx, caller, id, revision, body.name, body.roles)
+    """Give a client another name, other roles or another registration."""
+    following = body.registration(clients.registration_of(await grants.find_client(tx, id)))
+    await clients.change(tx, caller, id, revision, body.name, body.roles, following)
     return await _shown(tx, id)
 
 
@@ -96,4 +118,4 @@ async def _shown(tx: Tx, id: UUID) -> Response:  # noqa: A002
 
 
 def _public(row: Any) -> dict[str, Any]:
-    return {name: row[name] for name in ("id", "name", "roles", "revision", "created_at")}
+    return {str(column.name): row[column.name] for column in grants.CLIENT}

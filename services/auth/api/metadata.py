@@ -11,9 +11,12 @@ from libs.common.ids import SYSTEM_TENANT
 from services.auth.api.oauth import GRANT_TYPES
 from services.auth.api.shapes import answer
 from services.auth.permissions import CATALOGUE
+from services.auth.protocol import IDENTITY_SCOPES
+from services.auth.registration import ASSERTION_ALGORITHMS
 from services.auth.store import keys
 
 ROUTER = OpenDoor("/.well-known", tag="metadata")
+_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
 _CACHED = {"Cache-Control": "public, max-age=300"}
 
 
@@ -40,14 +43,23 @@ async def openid_configuration(request: Request) -> Response:
 
 def _description(request: Request) -> dict[str, Any]:
     issuer = request.app.state.runtime.settings.public_url
+    methods = {
+        "token_endpoint_auth_methods_supported": list(_METHODS),
+        "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+    }
+    permissions = {f"{resource}:{action}" for resource, actions in CATALOGUE.items() for action in actions}
     return {
         "issuer": issuer,
+        "authorization_endpoint": f"{issuer}/oauth2/authorize",
         "token_endpoint": f"{issuer}/oauth2/token",
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "grant_types_supported": list(GRANT_TYPES),
-        "response_types_supported": [],
-        "token_endpoint_auth_methods_supported": ["client_secret_basic", "client_secret_post"],
-        "scopes_supported": sorted(
-            f"{resource}:{action}" for resource, actions in CATALOGUE.items() for action in actions
-        ),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+        **methods,
+        "scopes_supported": sorted(permissions | IDENTITY_SCOPES),
     }

@@ -7,31 +7,63 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Conflict
 from libs.common.events.auth import ClientChanged, SessionOpened
 from libs.common.http.door import require_revision
 from libs.common.identity.principal import Principal
-from services.auth import domain, opaque
+from services.auth import domain, opaque, protocol
 from services.auth.commands import grants as grant_commands
 from services.auth.commands import roles
+from services.auth.registration import Registration
 from services.auth.store import accounts, grants
 
 PREFIX = "cs_"
 
 
 async def create(tx: Transaction, caller: frozenset[str], name: str, names: Sequence[str]) -> tuple[UUID, str]:
-    """Add a client; returns its id and its secret, which nobody can read again.
+    """Add a client that has a secret; returns its id and the secret, which nobody can read again.
 
     Raises:
         Invalid: a role does not exist.
         Forbidden: a role is not the caller's to give.
     """
+    id_ = await register(tx, caller, name, names, Registration())
+    return id_, await give_secret(tx, id_)
+
+
+async def register(
+    tx: Transaction, caller: frozenset[str], name: str, names: Sequence[str], registration: Registration
+) -> UUID:
+    """Add a client without a secret; returns its id.
+
+    Raises:
+        Invalid: a role does not exist, or the registration contradicts itself.
+        Forbidden: a role is not the caller's to give.
+    """
+    registration.require_sound()
     domain.require_assignable(caller, await roles.require_roles(tx, names))
-    id, grant_id, secret = uuid4(), uuid4(), opaque.new_secret(PREFIX)  # noqa: A001
-    await grants.add_grant(tx, grant_id, f"client:{id}", "client_credentials", None)
-    await grants.add_client(tx, id, name, names, grant_id)
+    id_, grant_id = uuid4(), uuid4()
+    await grants.add_grant(tx, grant_id, f"client:{id_}", "client_credentials", None)
+    await grants.add_client(tx, id_, name, names, grant_id, **registration.values())
+    after = {"roles": list(names), **_told(registration)}
+    await tx.emit("client.created", ClientChanged(client_id=id_, name=name, after=after), entity=id_)
+    return id_
+
+
+async def give_secret(tx: Transaction, id: UUID) -> str:  # noqa: A002
+    """Give a client a secret, beside those that it has."""
+    secret = opaque.new_secret(PREFIX)
     await grants.add_secret(tx, id, opaque.digest(secret))
-    await tx.emit("client.created", ClientChanged(client_id=id, name=name, after={"roles": list(names)}), entity=id)
-    return id, secret
+    return secret
+
+
+def registration_of(row: Row) -> Registration:
+    """Return what a client is registered as."""
+    return Registration(**{name: row[name] for name in Registration().values()})
+
+
+def _told(registration: Registration) -> dict[str, Any]:
+    return {name: value for name, value in registration.values().items() if name != "jwks"}
 
 
 async def change(
@@ -41,8 +73,11 @@ async def change(
     revision: int,
     name: str,
     names: Sequence[str],
+    registration: Registration | None = None,
 ) -> None:
-    """Give a client another name or other roles.
+    """Give a client another name, other roles or another registration.
+
+    What users granted it before goes with a registration that lets it do less.
 
     Raises:
         NotFound, PreconditionFailed, Invalid, Forbidden: as for `create`.
@@ -51,8 +86,23 @@ async def change(
     require_revision(revision, row["revision"])
     before = await roles.permissions_of(tx, row["roles"])
     domain.require_assignable(caller.permissions, await roles.require_roles(tx, names), before)
-    await grants.change_client(tx, id, name=name, roles=list(names))
-    await _say(tx, "client.updated", id, row, {"name": name, "roles": list(names)})
+    following = registration or registration_of(row)
+    following.require_sound()
+    await grants.change_client(tx, id, name=name, roles=list(names), **following.values())
+    if _lessens(registration_of(row), following):
+        await _revoke_given(tx, id, "revoked")
+    await _say(tx, "client.updated", id, row, {"name": name, "roles": list(names), **_told(following)})
+
+
+def _lessens(before: Registration, after: Registration) -> bool:
+    """Say whether grants that users gave rest on what is registered no more."""
+    lost = bool(set(before.grant_types) - set(after.grant_types) | set(before.scopes or ()) - set(after.scopes or ()))
+    return lost or before.kind != after.kind or (after.dpop and not before.dpop)
+
+
+async def _revoke_given(tx: Transaction, id: UUID, reason: grant_commands.Reason) -> None:  # noqa: A002
+    for grant in await grants.grants_given_to(tx, id):
+        await grant_commands.revoke(tx, grant, reason)
 
 
 async def rotate(tx: Transaction, caller: Principal, id: UUID, overlap: timedelta) -> str:  # noqa: A002
@@ -63,14 +113,17 @@ async def rotate(tx: Transaction, caller: Principal, id: UUID, overlap: timedelt
     Raises:
         NotFound: there is no such client.
         Forbidden: the client may do more than the caller.
+        Conflict: it has no secret to rotate.
     """
     row = await grants.find_client(tx, id, lock=True)
     domain.require_assignable(caller.permissions, await roles.permissions_of(tx, row["roles"]))
-    secret = opaque.new_secret(PREFIX)
+    if not registration_of(row).has_secret:
+        raise Conflict("This client authenticates without a secret.", type="client-without-secret")
     await grants.end_secrets(tx, id, tx.context.now + overlap)
-    await grants.add_secret(tx, id, opaque.digest(secret))
+    secret = await give_secret(tx, id)
     if not overlap:
         await grant_commands.revoke_one(tx, row["grant_id"], "secret-rotated")
+        await _revoke_given(tx, id, "secret-rotated")
     await _say(tx, "client.rotated", id, row, {"overlap_seconds": int(overlap.total_seconds())})
     return secret
 
@@ -84,6 +137,7 @@ async def remove(tx: Transaction, caller: Principal, id: UUID) -> None:  # noqa:
     """
     row = await grants.find_client(tx, id, lock=True)
     domain.require_assignable(caller.permissions, await roles.permissions_of(tx, row["roles"]))
+    await _revoke_given(tx, id, "deleted")
     await grants.remove_client(tx, id)
     await grant_commands.revoke_all(tx, f"client:{id}", "deleted")
     await _say(tx, "client.deleted", id, row, None)
@@ -103,7 +157,10 @@ async def enter(tx: Transaction, client: Row, scope: str | None) -> grant_comman
     Raises:
         Invalid: the scope asks for more than the client's roles allow.
     """
-    held = domain.narrowed(await roles.permissions_of(tx, client["roles"]), scope)
+    held = await roles.permissions_of(tx, client["roles"])
+    if client["scopes"] is not None:
+        held = protocol.common(held, client["scopes"])
+    held = domain.narrowed(held, scope)
     subject, grant_id = f"client:{client['id']}", client["grant_id"]
     await grants.touch_grant(tx, grant_id)
     opened = SessionOpened(grant_id=grant_id, subject=subject, method="client_credentials", address=tx.context.address)

@@ -1,5 +1,6 @@
 """Grants: the reason why somebody holds tokens. Revoking one voids them all."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -8,9 +9,10 @@ from uuid import UUID, uuid4
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, NotFound
 from libs.common.events.auth import GrantRevoked, LoginFailed, SessionOpened
-from services.auth import domain
+from services.auth import domain, protocol
 from services.auth.commands import roles
 from services.auth.opaque import RefreshToken
+from services.auth.protocol import REFRESHING
 from services.auth.store import accounts, grants
 
 Reason = Literal["logout", "reuse", "disabled", "secret-rotated", "deleted", "suspended", "revoked"]
@@ -24,6 +26,8 @@ class Entry:
     grant_id: UUID
     permissions: frozenset[str]
     refresh: RefreshToken | None = None
+    client_id: UUID | None = None
+    jkt: str | None = None
 
 
 async def open_login(
@@ -41,18 +45,46 @@ async def open_login(
     return Entry(subject, grant_id, await roles.permissions_of(tx, member["roles"]), refresh)
 
 
-async def refresh(tx: Transaction, presented: RefreshToken, scope: str | None) -> Entry | None:
+async def open_given(
+    tx: Transaction,
+    user_id: UUID,
+    client: Row,
+    scope: Sequence[str],
+    *,
+    method: Literal["authorization_code", "device_code"],
+    lifetime: timedelta,
+    jkt: str | None,
+) -> Entry | None:
+    """Open a grant that a user gives to a client; None where the user or the tenant is shut out."""
+    subject, grant_id, expires = f"user:{user_id}", uuid4(), tx.context.now + lifetime
+    held = await _held(tx, subject, scope)
+    if held is None:
+        return None
+    given = {"client_id": client["id"], "scope": list(scope), "jkt": jkt}
+    await grants.add_grant(tx, grant_id, subject, method, expires, **given)
+    token = None
+    if "offline_access" in scope and REFRESHING in client["grant_types"]:
+        token = RefreshToken.make(tx.tenant_id, grant_id)
+        await grants.add_refresh_token(tx, grant_id, token.digest, expires)
+    opened = SessionOpened(grant_id=grant_id, subject=subject, method=method, address=tx.context.address)
+    await tx.emit("session.opened", opened, entity=grant_id)
+    return Entry(subject, grant_id, held, token, client["id"], jkt)
+
+
+async def refresh(
+    tx: Transaction, presented: RefreshToken, scope: str | None, client_id: UUID | None = None, jkt: str | None = None
+) -> Entry | None:
     """Exchange a refresh token for the next one; None where it is refused.
 
-    A token that was used before is stolen or was: its grant is revoked with all that came of it. The transaction must
-    be committed either way.
+    A token that was used before is stolen or was: its grant is revoked with all that came of it. A token in the hands
+    of another client than its own is refused and stays usable. The transaction must be committed either way.
 
     Raises:
         Invalid: the scope asks for more than there is; the token stays usable.
     """
     grant = await grants.lock_grant(tx, presented.grant_id)
     token = await grants.find_refresh_token(tx, presented.grant_id, presented.digest)
-    if grant is None or token is None:
+    if grant is None or token is None or grant["client_id"] != client_id or grant["jkt"] not in (None, jkt):
         return await _refused(tx, grant, "unknown")
     if token["used_at"] is not None and grant["revoked_at"] is None:
         await revoke(tx, grant, "reuse")
@@ -62,18 +94,20 @@ async def refresh(tx: Transaction, presented: RefreshToken, scope: str | None) -
         return await _refused(tx, grant, "disabled")
     if token["expires_at"] <= tx.context.now:
         return await _refused(tx, grant, "expired")
-    held = await _held(tx, grant["subject"])
+    held = await _held(tx, grant["subject"], grant["scope"])
     if held is None:
         return await _refused(tx, grant, "disabled")
     return await _exchange(tx, grant, token, presented, domain.narrowed(held, scope))
 
 
-async def _held(tx: Transaction, subject: str) -> frozenset[str] | None:
-    """Return what a user may do now, or None where they or their tenant are shut out."""
+async def _held(tx: Transaction, subject: str, scope: Sequence[str] | None) -> frozenset[str] | None:
+    """Return what a user may do now under a grant of this scope, or None where they or their tenant are shut out."""
     if (await accounts.find_tenant(tx))["status"] != "active":
         return None
     member = await accounts.find_member(tx, UUID(subject.removeprefix("user:")))
-    return await roles.permissions_of(tx, member["roles"]) if member["status"] == "active" else None
+    if member["status"] != "active":
+        return None
+    return protocol.permitted(await roles.permissions_of(tx, member["roles"]), scope)
 
 
 async def _exchange(
@@ -87,7 +121,7 @@ async def _exchange(
         grant_id=grant["id"], subject=grant["subject"], method="refresh_token", address=tx.context.address
     )
     await tx.emit("session.opened", opened, entity=grant["id"])
-    return Entry(grant["subject"], grant["id"], permissions, following)
+    return Entry(grant["subject"], grant["id"], permissions, following, grant["client_id"], grant["jkt"])
 
 
 async def _refused(

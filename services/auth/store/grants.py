@@ -13,17 +13,26 @@ from libs.common.errors import NotFound
 from services.auth.store.tables import client, client_secret, grant, refresh_token, revocation
 
 _G, _T, _C, _S = grant.c, refresh_token.c, client.c, client_secret.c
-GRANT = (_G.id, _G.subject, _G.method, _G.address, _G.created_at, _G.last_used_at, _G.expires_at, _G.revoked_at)
+GRANT = (_G.id, _G.subject, _G.method, _G.address, _G.created_at, _G.last_used_at, _G.expires_at, _G.revoked_at,
+         _G.client_id, _G.scope, _G.jkt)  # fmt: skip
 GRANTS = select(*GRANT)
-CLIENT = (_C.id, _C.name, _C.roles, _C.revision, _C.created_at)
+CLIENT = (_C.id, _C.name, _C.roles, _C.revision, _C.created_at, _C.kind, _C.grant_types, _C.redirect_uris, _C.scopes,
+          _C.jwks, _C.require_par, _C.dpop)  # fmt: skip
 CLIENTS = select(*CLIENT)
 
 
-async def add_grant(tx: Transaction, id: UUID, subject: str, method: str, expires_at: datetime | None) -> None:  # noqa: A002
-    """Add a grant for a user or a client."""
+async def add_grant(
+    tx: Transaction,
+    id: UUID,  # noqa: A002
+    subject: str,
+    method: str,
+    expires_at: datetime | None,
+    **given: Any,
+) -> None:
+    """Add a grant for a user or a client; `given` are the client that the user gave it to, its scope and its key."""
     now = tx.context.now
     values = {"tenant_id": tx.tenant_id, "id": id, "subject": subject, "method": method, "address": tx.context.address}
-    await tx.execute(insert(grant).values(**values, created_at=now, last_used_at=now, expires_at=expires_at))
+    await tx.execute(insert(grant).values(**values, created_at=now, last_used_at=now, expires_at=expires_at, **given))
 
 
 async def lock_grant(tx: Transaction, id: UUID) -> Row | None:  # noqa: A002
@@ -35,6 +44,12 @@ async def live_grants(tx: Transaction, subject: str) -> Sequence[Row]:
     """Return the subject's grants that are neither revoked nor expired, locked."""
     alive = or_(_G.expires_at.is_(None), _G.expires_at > tx.context.now)
     statement = GRANTS.where(_G.subject == subject, _G.revoked_at.is_(None), alive)
+    return await tx.rows(statement.order_by(_G.id).with_for_update())
+
+
+async def grants_given_to(tx: Transaction, client_id: UUID) -> Sequence[Row]:
+    """Return the grants that users gave to a client and that are not revoked, locked."""
+    statement = GRANTS.where(_G.client_id == client_id, _G.revoked_at.is_(None))
     return await tx.rows(statement.order_by(_G.id).with_for_update())
 
 
@@ -69,10 +84,17 @@ async def use_refresh_token(tx: Transaction, grant_id: UUID, digest: bytes) -> N
     await tx.execute(statement.values(used_at=tx.context.now))
 
 
-async def add_client(tx: Transaction, id: UUID, name: str, roles: Sequence[str], grant_id: UUID) -> None:  # noqa: A002
-    """Add a client."""
+async def add_client(
+    tx: Transaction,
+    id: UUID,  # noqa: A002
+    name: str,
+    roles: Sequence[str],
+    grant_id: UUID,
+    **registered: Any,
+) -> None:
+    """Add a client; `registered` is what it may do beside its roles."""
     values = {"tenant_id": tx.tenant_id, "id": id, "name": name, "roles": list(roles), "grant_id": grant_id}
-    await tx.execute(insert(client).values(**values, revision=1, created_at=tx.context.now))
+    await tx.execute(insert(client).values(**values, revision=1, created_at=tx.context.now, **registered))
 
 
 async def find_presented_client(tx: Transaction, id: UUID) -> Row | None:  # noqa: A002

@@ -1,4 +1,4 @@
-from sqlalchemy import Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 METADATA = MetaData()
@@ -54,6 +54,9 @@ grant = Table(
     Column("last_used_at", _MOMENT),
     Column("expires_at", _MOMENT),
     Column("revoked_at", _MOMENT),
+    Column("client_id", Uuid),
+    Column("scope", ARRAY(Text)),
+    Column("jkt", Text),
 )
 refresh_token = Table(
     "refresh_token",
@@ -82,6 +85,13 @@ client = Table(
     Column("grant_id", Uuid),
     Column("revision", Integer),
     Column("created_at", _MOMENT),
+    Column("kind", Text),
+    Column("grant_types", ARRAY(Text)),
+    Column("redirect_uris", ARRAY(Text)),
+    Column("scopes", ARRAY(Text)),
+    Column("jwks", JSONB),
+    Column("require_par", Boolean),
+    Column("dpop", Boolean),
 )
 client_secret = Table(
     "client_secret",

@@ -1,0 +1,149 @@
+"""The authorization endpoint: a login and a consent page, and the answer to the client."""
+
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from fastapi import Request, Response
+
+from libs.common.errors import Refusal
+from libs.common.http.door import OpenDoor
+from services.auth import devices, domain
+from services.auth.admission import Shown
+from services.auth.api import browsers, pages
+from services.auth.commands.browser import SESSION_PREFIX, Session
+from services.auth.front import Opened, ToldError, after_login
+from services.auth.opaque import Handle
+from services.auth.protocol import OAuthError, form_target
+
+ROUTER = OpenDoor("/oauth2", tag="oauth2")
+_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}, "description": "a page"}}
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def _for_people(endpoint: _Endpoint) -> _Endpoint:
+    """Answer what goes wrong with a page, or tell the client where that is safe."""
+
+    @wraps(endpoint)
+    async def answered(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except ToldError as told:
+            return _see(told.location)
+        except OAuthError as error:
+            return pages.problem_page(error.description, error.status)
+        except Refusal as refusal:
+            return pages.problem_page(refusal.detail, refusal.status, _retry(refusal))
+
+    return answered
+
+
+@ROUTER.get("/authorize", name="authorize", responses=_HTML, response_class=Response)
+@_for_people
+async def authorize(request: Request) -> Response:
+    """Ask the person at the browser whether a client may act for them (RFC 6749, 4.1.1; OpenID Connect)."""
+    front = browsers.front(request)
+    opened = await front.open(request.url.query)
+    session = await front.session(opened, browsers.session_cookie(request))
+    if front.must_log_in(opened.ask, session) or session is None:
+        if "none" in opened.ask.prompt:
+            raise ToldError(front.told(opened, OAuthError("login_required", "somebody has to log in")))
+        return _login_page(request, opened)
+    return await _consent(request, opened, session)
+
+
+@ROUTER.post("/login", name="browser_login", responses=_HTML, response_class=Response)
+@_for_people
+async def login(request: Request) -> Response:
+    """Log a person in, in a browser, and go on with the client's request."""
+    form = await browsers.own_form(request)
+    browsers.require_login_token(request, form)
+    front = browsers.front(request)
+    opened = await front.open(form.get("request", ""))
+    email = form.get("email", "")
+    try:
+        address = domain.normalise_email(email)
+        before = browsers.session_cookie(request)
+        shown = Shown(devices.presented(request), form.get("challenge"))
+        cookie, session = await front.log_in(opened, address, form.get("password", ""), shown, before)
+    except Refusal as refusal:
+        return _login_page(request, opened, refusal, email)
+    response = await _consent(request, after_login(opened), session)
+    browsers.set_session(response, cookie)
+    return devices.remember(response, front.way.authority.throttle, address, front.way.context.now)
+
+
+@ROUTER.post("/consent", name="consent", responses=_HTML, response_class=Response)
+@_for_people
+async def consent(request: Request) -> Response:
+    """Take what the person decided and answer the client."""
+    form = await browsers.own_form(request)
+    front = browsers.front(request)
+    opened = await front.open(form.get("request", ""))
+    found = await front.session(opened, browsers.session_cookie(request))
+    session = browsers.require_session_token(request, found, form)
+    allowed = form.get("decision") == "allow"
+    return _see(await front.decide(opened, session, "allowed" if allowed else "denied"))
+
+
+@ROUTER.get("/logout", name="browser_logout_page", responses=_HTML, response_class=Response)
+@_for_people
+async def logout_page(request: Request) -> Response:
+    """Ask whether to log out."""
+    session = await _anywhere(request)
+    if session is None:
+        return pages.page("You are logged out", pages.paragraph("This browser has no session here."))
+    return pages.page("Log out", pages.logout_form(browsers.session_token(request, session, ""), session.email))
+
+
+@ROUTER.post("/logout", name="browser_logout", responses=_HTML, response_class=Response)
+@_for_people
+async def logout(request: Request) -> Response:
+    """End the browser's session, here and in the cookie."""
+    form = await browsers.own_form(request)
+    browsers.require_session_token(request, await _anywhere(request), form)
+    await browsers.front(request).log_out(browsers.session_cookie(request))
+    query = form.get("request")
+    done = pages.page("You are logged out", pages.paragraph("The session has ended."))
+    response = _see(f"/oauth2/authorize?{query}") if query else done
+    browsers.clear_session(response)
+    return response
+
+
+async def _anywhere(request: Request) -> Session | None:
+    """Return the browser's session, whatever its tenant."""
+    handle = Handle.read(SESSION_PREFIX, browsers.session_cookie(request) or "")
+    return await browsers.front(request).session_of(handle) if handle else None
+
+
+async def _consent(request: Request, opened: Opened, session: Session) -> Response:
+    """Ask for consent, unless it is there already."""
+    front = browsers.front(request)
+    if await front.agreed(opened, session):
+        return _see(await front.decide(opened, session, "allowed"))
+    if "none" in opened.ask.prompt:
+        raise ToldError(front.told(opened, OAuthError("consent_required", "the user has to agree")))
+    name = opened.client["name"]
+    hidden = browsers.session_token(request, session, opened.query)
+    form = pages.consent_form("/oauth2/consent", hidden, client=name, account=session.email, scope=opened.ask.scope)
+    return pages.page(f"Allow {name}?", form, leads_to=form_target(opened.ask.redirect_uri))
+
+
+def _login_page(request: Request, opened: Opened, refusal: Refusal | None = None, email: str = "") -> Response:
+    hidden, cookie = browsers.login_token(request, opened.query)
+    problem = refusal.detail if refusal else None
+    form = pages.login_form("/oauth2/login", hidden, client=opened.client["name"], email=email, problem=problem)
+    leads_to, status = form_target(opened.ask.redirect_uri), refusal.status if refusal else 200
+    response = pages.page("Log in", form, status, leads_to=leads_to, headers=_retry(refusal))
+    browsers.set_login(response, cookie)
+    return response
+
+
+def _retry(refusal: Refusal | None) -> dict[str, str]:
+    return {"Retry-After": str(refusal.retry_after)} if refusal and refusal.retry_after is not None else {}
+
+
+def _see(location: str) -> Response:
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Location": location}
+    return Response(status_code=303, headers=headers)

@@ -1,0 +1,115 @@
+"""Forms of clients: parameters in, errors of RFC 6749 out, a client's credentials by exactly one method."""
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import parse_qsl, unquote_plus
+
+from fastapi import Request, Response
+
+from libs.common.errors import Refusal
+from services.auth import assertions
+from services.auth.api.shapes import NO_STORE, answer, doorway
+from services.auth.desk import Credentials, Desk
+from services.auth.protocol import OAuthError
+
+_MAX_FIELDS = 30
+
+
+def desk(request: Request) -> Desk:
+    """Return the desk for whoever asks."""
+    return Desk(doorway(request), request.app.state.runtime.settings.public_url)
+
+
+def form_schema(required: list[str], **properties: dict[str, Any]) -> dict[str, Any]:
+    """Return what OpenAPI says of a form that a client sends, beside its credentials."""
+    credentials = {
+        "client_id": {"type": "string"},
+        "client_secret": {"type": "string", "format": "password"},
+        "client_assertion_type": {"type": "string", "enum": [assertions.KIND]},
+        "client_assertion": {"type": "string"},
+    }
+    schema = {"type": "object", "required": required, "properties": {**properties, **credentials}}
+    content = {"application/x-www-form-urlencoded": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+async def read_form(request: Request) -> dict[str, str]:
+    """Read a form; empty parameters count as left out (RFC 6749, 3.2).
+
+    Raises:
+        OAuthError: it is no form, or repeats a parameter.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/x-www-form-urlencoded":
+        raise OAuthError("invalid_request", "send the parameters as application/x-www-form-urlencoded")
+    if request.url.query:
+        raise OAuthError("invalid_request", "send the parameters in the body, not in the URL")
+    try:
+        pairs = parse_qsl((await request.body()).decode(), errors="strict", max_num_fields=_MAX_FIELDS)
+    except ValueError:
+        raise OAuthError("invalid_request", "the body cannot be read") from None
+    if len({name for name, _ in pairs}) != len(pairs):
+        raise OAuthError("invalid_request", "a parameter is repeated")
+    return dict(pairs)
+
+
+def credentials(request: Request, form: dict[str, str]) -> Credentials | None:
+    """Return the client's credentials, or None where there are none.
+
+    Raises:
+        OAuthError: there are two, or they cannot be read.
+    """
+    headers = request.headers.getlist("authorization")
+    ways = len(headers) + ("client_secret" in form) + ("client_assertion" in form)
+    if ways > 1:
+        raise OAuthError("invalid_request", "use one way to authenticate the client")
+    if headers:
+        basic = _basic(headers[0])
+        if form.get("client_id", basic.client_id) != basic.client_id:
+            raise OAuthError("invalid_request", "the client is named twice, differently")
+        return basic
+    if "client_assertion" in form or "client_assertion_type" in form:
+        return _assertion(form)
+    if "client_id" in form or "client_secret" in form:
+        return Credentials(form.get("client_id", ""), form.get("client_secret"))
+    return None
+
+
+def _assertion(form: dict[str, str]) -> Credentials:
+    if form.get("client_assertion_type") != assertions.KIND or "client_assertion" not in form:
+        raise OAuthError("invalid_client", "the client has to authenticate", 401)
+    claimed = assertions.claimed_client(form["client_assertion"])
+    if form.get("client_id", claimed) != claimed:
+        raise OAuthError("invalid_client", "the client is unknown or did not prove who it is", 401)
+    return Credentials(claimed, assertion=form["client_assertion"])
+
+
+def _basic(header: str) -> Credentials:
+    """Read RFC 6749, 2.3.1: both parts are form-encoded before they are joined."""
+    scheme, _, value = header.partition(" ")
+    try:
+        client_id, colon, secret = base64.b64decode(value, validate=True).decode().partition(":")
+    except (binascii.Error, ValueError):
+        colon = ""
+    if scheme.lower() != "basic" or not colon:
+        raise OAuthError("invalid_client", "the client has to authenticate", 401)
+    return Credentials(unquote_plus(client_id), unquote_plus(secret))
+
+
+def oauth_error(request: Request, error: OAuthError) -> Response:
+    """Answer an error as RFC 6749, 5.2 says."""
+    headers = dict(NO_STORE)
+    if error.status == 401 and "authorization" in request.headers:  # noqa: PLR2004 - RFC 6749, 5.2
+        headers["WWW-Authenticate"] = 'Basic realm="regent"'
+    return answer({"error": error.code, "error_description": error.description}, error.status, headers)
+
+
+def refused(refusal: Refusal) -> Response:
+    """Answer a refusal in the words of RFC 6749."""
+    headers = dict(NO_STORE)
+    if refusal.retry_after is not None:
+        headers["Retry-After"] = str(refusal.retry_after)
+    if refusal.kind == "invalid_scope":
+        return answer({"error": "invalid_scope", "error_description": refusal.detail}, 400, headers)
+    return answer({"error": "temporarily_unavailable", "error_description": refusal.detail}, refusal.status, headers)

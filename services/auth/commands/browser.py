@@ -1,0 +1,70 @@
+"""People in browsers: a session is a login whose secret is a cookie, and what they let clients do."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+from uuid import UUID, uuid4
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.events.auth import ClientAuthorized, SessionOpened
+from services.auth.commands import grants as grant_commands
+from services.auth.opaque import Handle
+from services.auth.store import accounts, flows, grants
+
+SESSION_PREFIX = "bs_"
+SESSION_LIFE = timedelta(hours=12)
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A browser that a member of the transaction's tenant is logged in with."""
+
+    user_id: UUID
+    grant_id: UUID
+    since: datetime
+    digest: bytes
+    name: str
+    email: str
+
+
+async def open_session(tx: Transaction, user_id: UUID) -> Handle:
+    """Open a session for a member who has just proven who they are; returns the cookie's secret."""
+    subject, grant_id, expires = f"user:{user_id}", uuid4(), tx.context.now + SESSION_LIFE
+    await grants.add_grant(tx, grant_id, subject, "password", expires)
+    cookie = Handle.make(SESSION_PREFIX, tx.tenant_id)
+    await flows.add_session(tx, cookie.digest, grant_id, user_id, expires)
+    opened = SessionOpened(grant_id=grant_id, subject=subject, method="password", address=tx.context.address)
+    await tx.emit("session.opened", opened, entity=grant_id)
+    return cookie
+
+
+async def find(tx: Transaction, cookie: Handle) -> Session | None:
+    """Return the session of a cookie, if its member and tenant are still let in."""
+    row = await flows.find_session(tx, cookie.digest)
+    if row is None or (await accounts.find_tenant(tx))["status"] != "active":
+        return None
+    member = await accounts.find_member(tx, row["user_id"])
+    if member["status"] != "active":
+        return None
+    return Session(row["user_id"], row["grant_id"], row["created_at"], row["sha256"], member["name"], member["email"])
+
+
+async def end(tx: Transaction, cookie: Handle) -> None:
+    """End a session on the server: the cookie means nothing any more."""
+    row = await flows.find_session(tx, cookie.digest)
+    if row is None:
+        return
+    grant = await grants.lock_grant(tx, row["grant_id"])
+    await flows.remove_session(tx, cookie.digest)
+    if grant is not None and grant["revoked_at"] is None:
+        await grant_commands.revoke(tx, grant, "logout")
+
+
+async def say_authorized(
+    tx: Transaction, client: Row, user_id: UUID, scope: frozenset[str], decision: Literal["allowed", "denied"]
+) -> None:
+    """Announce what a user decided on a client's request."""
+    said = ClientAuthorized(
+        client_id=client["id"], subject=f"user:{user_id}", scope=" ".join(sorted(scope)), decision=decision
+    )
+    await tx.emit("client.authorized", said, entity=client["id"])

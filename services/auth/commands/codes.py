@@ -1,0 +1,95 @@
+"""Authorization codes: a minute long, used once, for one client, URI and verifier."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from libs.common.database.transaction import Row, Transaction
+from services.auth import protocol
+from services.auth.commands import grants as grant_commands
+from services.auth.commands.grants import Entry
+from services.auth.opaque import Handle
+from services.auth.store import flows, grants
+
+PREFIX = "ac_"
+LIFE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client asked for and a user allowed."""
+
+    client_id: UUID
+    redirect_uri: str
+    challenge: str
+    scope: frozenset[str]
+    nonce: str | None = None
+    jkt: str | None = None
+
+
+async def give(tx: Transaction, asked: Asked, user_id: UUID, auth_time: datetime) -> str:
+    """Make a code for what a user allowed."""
+    code = Handle.make(PREFIX, tx.tenant_id)
+    await flows.add_code(
+        tx,
+        code.digest,
+        tx.context.now + LIFE,
+        client_id=asked.client_id,
+        user_id=user_id,
+        redirect_uri=asked.redirect_uri,
+        challenge=asked.challenge,
+        scope=sorted(asked.scope),
+        nonce=asked.nonce,
+        jkt=asked.jkt,
+        auth_time=auth_time,
+    )
+    return code.text
+
+
+async def redeem(
+    tx: Transaction, client: Row, form: dict[str, str], jkt: str | None, lifetime: timedelta
+) -> tuple[Entry, Row] | None:
+    """Exchange a code; returns what it gives and the code, or None where it is refused.
+
+    A second use by the same client revokes what the first gave; a stranger's try changes nothing. The transaction must
+    be committed either way.
+    """
+    presented = Handle.read(PREFIX, form.get("code", ""))
+    if presented is None or presented.tenant_id != tx.tenant_id:
+        return None
+    code = await flows.lock_code(tx, presented.digest)
+    if code is None or code["client_id"] != client["id"]:
+        return None
+    if code["used_at"] is not None:
+        await _revoke(tx, code)
+        return None
+    if not _fits(tx, code, form, jkt):
+        return None
+    entry = await grant_commands.open_given(
+        tx,
+        code["user_id"],
+        client,
+        code["scope"],
+        method="authorization_code",
+        lifetime=lifetime,
+        jkt=jkt,
+    )
+    if entry is None:
+        return None
+    await flows.use_code(tx, presented.digest, entry.grant_id)
+    return entry, code
+
+
+def _fits(tx: Transaction, code: Row, form: dict[str, str], jkt: str | None) -> bool:
+    return (
+        code["expires_at"] > tx.context.now
+        and form.get("redirect_uri") == code["redirect_uri"]
+        and protocol.verifies(form.get("code_verifier", ""), code["challenge"])
+        and code["jkt"] in (None, jkt)
+    )
+
+
+async def _revoke(tx: Transaction, code: Row) -> None:
+    grant = await grants.lock_grant(tx, code["grant_id"]) if code["grant_id"] else None
+    if grant is not None and grant["revoked_at"] is None:
+        await grant_commands.revoke(tx, grant, "reuse")

@@ -1,0 +1,172 @@
+"""Where clients come: each proves who it is by its one method, then gets what its grants allow."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+from uuid import UUID, uuid4
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Refusal
+from libs.common.events.auth import LoginFailed
+from services.auth import assertions, opaque
+from services.auth.commands import clients, codes, grants
+from services.auth.commands.grants import Entry
+from services.auth.doorway import Doorway, Tokens
+from services.auth.opaque import RefreshToken
+from services.auth.protocol import REDIRECTING, REFRESHING, OAuthError
+from services.auth.store import accounts, flows
+from services.auth.store import grants as stored
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a client presents: its id alone (public), a secret, or an assertion."""
+
+    client_id: str
+    secret: str | None = None
+    assertion: str | None = None
+
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """Serves clients; each request is one look-up by the client's id and one transaction of its tenant."""
+
+    way: Doorway
+    issuer: str
+
+    async def serve(
+        self, presented: Credentials, work: Callable[[Transaction, Row], Awaitable[_Result]]
+    ) -> tuple[UUID, _Result]:
+        """Authenticate a client and do `work` in its tenant; returns the tenant and what came of it.
+
+        What `work` refuses by an error is committed: an assertion counts as used, so `work` raises before it writes.
+
+        Raises:
+            OAuthError: the client is unknown or proves nothing, in one answer; or what `work` raises.
+            TooManyRequests: too many failures from this address.
+        """
+        async with self.way.system() as tx:
+            client = await stored.find_presented_client(tx, as_uuid(presented.client_id))
+        refused: OAuthError | Refusal | None = None
+        async with self._of(client) as tx:
+            if client is None or not await self._authentic(tx, client, presented):
+                await self._failed(tx, client)
+                client = None
+            else:
+                try:
+                    result = await work(tx, client)
+                except (OAuthError, Refusal) as error:
+                    refused = error
+        if client is None:
+            await self.way.count_failure("client_credentials")
+            raise OAuthError("invalid_client", "the client is unknown or did not prove who it is", 401)
+        if refused is not None:
+            raise refused
+        return client["tenant_id"], result
+
+    async def client_credentials(self, presented: Credentials, scope: str | None) -> Tokens:
+        """Let a client in on its own behalf.
+
+        Raises:
+            OAuthError, Refusal: as `serve`; the client has no such grant; the scope is too wide.
+        """
+
+        async def enter(tx: Transaction, client: Row) -> Entry:
+            require_grant(client, "client_credentials")
+            return await clients.enter(tx, client, scope)
+
+        tenant, entry = await self.serve(presented, enter)
+        return await self.way.issue(tenant, entry, "client_credentials")
+
+    async def code(self, presented: Credentials, form: dict[str, str]) -> Tokens:
+        """Exchange an authorization code.
+
+        Raises:
+            OAuthError, Refusal: as `serve`; the code is refused.
+        """
+        lifetime = self.way.authority.lifetimes.login
+
+        async def redeem(tx: Transaction, client: Row) -> tuple[Entry, Row] | None:
+            require_grant(client, REDIRECTING)
+            return await codes.redeem(tx, client, form, None, lifetime)
+
+        tenant, given = await self.serve(presented, redeem)
+        if given is None:
+            raise OAuthError("invalid_grant", "the code is unknown, used, expired or another client's")
+        entry, code = given
+        identity = {
+            "auth_time": int(code["auth_time"].timestamp()),
+            **({"nonce": code["nonce"]} if code["nonce"] else {}),
+        }
+        return await self.way.issue(tenant, entry, "authorization_code", identity)
+
+    async def refresh(self, presented: Credentials, form: dict[str, str]) -> Tokens:
+        """Exchange a client's refresh token.
+
+        Raises:
+            OAuthError, Refusal: as `serve`; the token is refused; the scope is too wide.
+        """
+        token = RefreshToken.read(form["refresh_token"])
+
+        async def exchange(tx: Transaction, client: Row) -> Entry | None:
+            require_grant(client, REFRESHING)
+            if token is None or token.tenant_id != tx.tenant_id:
+                return None
+            return await grants.refresh(tx, token, form.get("scope"), client["id"])
+
+        tenant, entry = await self.serve(presented, exchange)
+        if entry is None:
+            raise OAuthError("invalid_grant", "the refresh token is unknown, used, expired or revoked")
+        return await self.way.issue(tenant, entry, "refresh_token")
+
+    async def _authentic(self, tx: Transaction, client: Row, presented: Credentials) -> bool:
+        """Say whether a client proves who it is by the one method that is registered, in a tenant that is active."""
+        if (await accounts.find_tenant(tx))["status"] != "active":
+            return False
+        if client["kind"] == "public":
+            return not presented.secret and presented.assertion is None
+        if client["jwks"] is None:
+            return presented.secret is not None and await clients.authenticate(tx, client, presented.secret)
+        return presented.assertion is not None and await self._asserted(tx, client, presented.assertion)
+
+    async def _asserted(self, tx: Transaction, client: Row, assertion: str) -> bool:
+        id_ = str(client["id"])
+        proven = assertions.verified_identifier(assertion, client["jwks"], id_, self.issuer, tx.context.now)
+        if proven is None:
+            return False
+        identifier, until = proven
+        return await flows.first_time(tx, opaque.digest(f"assertion:{id_}:{identifier}"), until)
+
+    def _of(self, client: Row | None) -> AbstractAsyncContextManager[Transaction]:
+        if client is None:
+            return self.way.system()
+        return self.way.acting(client["tenant_id"], f"client:{client['id']}")
+
+    async def _failed(self, tx: Transaction, client: Row | None) -> None:
+        reason: Literal["unknown", "wrong-secret"] = "wrong-secret" if client else "unknown"
+        subject = f"client:{client['id']}" if client else None
+        address = self.way.context.address
+        failed = LoginFailed(method="client_credentials", reason=reason, subject=subject, address=address)
+        await tx.emit("session.failed", failed, entity=f"login:{tx.tenant_id}")
+
+
+def require_grant(client: Row, grant_type: str) -> None:
+    """Refuse a grant that a client is not registered for.
+
+    Raises:
+        OAuthError: it is not.
+    """
+    if grant_type not in client["grant_types"]:
+        raise OAuthError("unauthorized_client", "the client is not registered for this grant")
+
+
+def as_uuid(text: str) -> UUID:
+    """Return the id that a client presents; one that nobody has where it is no id."""
+    try:
+        return UUID(text)
+    except ValueError:
+        return uuid4()

@@ -1,0 +1,167 @@
+"""Where browsers come with a client's request: who is there, what they allow, and where the answer goes."""
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Literal
+
+from libs.common.database.transaction import Row, Transaction
+from services.auth import asking
+from services.auth.admission import Shown
+from services.auth.asking import Ask, Parameters
+from services.auth.commands import browser, codes
+from services.auth.commands.browser import SESSION_PREFIX, Session
+from services.auth.desk import as_uuid
+from services.auth.doorway import Doorway
+from services.auth.opaque import Handle, digest
+from services.auth.protocol import REQUEST_URI, OAuthError, with_parameters
+from services.auth.store import accounts, flows
+from services.auth.store import grants as stored
+
+OPEN_FOR = timedelta(minutes=10)
+
+
+class ToldError(Exception):
+    """A refusal that the client is told; `location` is where."""
+
+    def __init__(self, location: str) -> None:
+        super().__init__(location)
+        self.location = location
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A sound request of a known client, as the browser brought it."""
+
+    client: Row
+    ask: Ask
+    query: str
+    pushed: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """Serves browsers; everything happens in the tenant of the client."""
+
+    way: Doorway
+    issuer: str
+
+    async def open(self, query: str) -> Opened:
+        """Return the request in a query string.
+
+        Raises:
+            OAuthError: the client or the URI is wrong, so nobody but the person at the browser is told.
+            ToldError: anything else is wrong, and the client is told.
+        """
+        sent = Parameters.read(query)
+        async with self.way.system() as tx:
+            client = await stored.find_presented_client(tx, as_uuid(asking.client_named(sent)))
+        if client is None:
+            raise OAuthError("invalid_request", "there is no such client")
+        async with self.way.acting(client["tenant_id"], "anonymous") as tx:
+            if (await accounts.find_tenant(tx))["status"] != "active":
+                raise OAuthError("invalid_request", "there is no such client")
+            parameters, pushed = await self._pushed(tx, client, sent)
+        uri = asking.redirect_of(client, parameters)
+        try:
+            ask = asking.checked(client, parameters, uri, pushed=pushed is not None)
+        except OAuthError as error:
+            raise ToldError(self._told(uri, parameters.values.get("state"), error)) from error
+        return Opened(client, ask, query, pushed)
+
+    async def _pushed(self, tx: Transaction, client: Row, sent: Parameters) -> tuple[Parameters, bytes | None]:
+        """Return what was pushed in place of what was sent, where the query refers to it."""
+        reference = sent.values.get("request_uri")
+        if reference is None:
+            return sent, None
+        handle = Handle.read(REQUEST_URI, reference)
+        row = None
+        if handle is not None and not sent.repeated and handle.tenant_id == tx.tenant_id:
+            row = await flows.open_pushed(tx, handle.digest, client["id"], tx.context.now + OPEN_FOR)
+        if row is None:
+            raise OAuthError("invalid_request_uri", "the pushed request is unknown, used or expired")
+        return Parameters(row["parameters"]), digest(reference)
+
+    async def session(self, opened: Opened, cookie: str | None) -> Session | None:
+        """Return who is logged in to the client's tenant with a cookie."""
+        handle = Handle.read(SESSION_PREFIX, cookie or "")
+        if handle is None or handle.tenant_id != opened.client["tenant_id"]:
+            return None
+        return await self.session_of(handle)
+
+    async def session_of(self, cookie: Handle) -> Session | None:
+        """Return the session of a cookie, if its member and tenant are still let in."""
+        async with self.way.acting(cookie.tenant_id, "anonymous") as tx:
+            return await browser.find(tx, cookie)
+
+    def must_log_in(self, ask: Ask, session: Session | None) -> bool:
+        """Say whether the request wants somebody to show who they are, before or again."""
+        if session is None or ask.prompt & {"login", "select_account"}:
+            return True
+        return ask.max_age is not None and self.way.context.now - session.since > timedelta(seconds=ask.max_age)
+
+    async def agreed(self, opened: Opened, session: Session) -> bool:
+        """Say whether the user need not be asked: a confidential client has all of it already."""
+        if opened.client["kind"] == "public" or "consent" in opened.ask.prompt:
+            return False
+        async with self.way.acting(opened.client["tenant_id"], "anonymous") as tx:
+            return await flows.consented(tx, session.user_id, opened.client["id"], sorted(opened.ask.scope))
+
+    async def log_in(
+        self, opened: Opened, email: str, password: str, shown: Shown, before: str | None
+    ) -> tuple[Handle, Session]:
+        """Log a person in to the client's tenant, with a cookie of its own; the one from before means nothing any more.
+
+        Raises:
+            Unauthenticated, TooManyRequests: as `Doorway.prove`.
+        """
+        tenant, user = await self.way.prove(email, password, opened.client["tenant_id"], shown)
+        await self.log_out(before)
+        async with self.way.acting(tenant, f"user:{user}") as tx:
+            cookie = await browser.open_session(tx, user)
+        async with self.way.acting(tenant, f"user:{user}") as tx:
+            session = await browser.find(tx, cookie)
+        if session is None:
+            raise OAuthError("access_denied", "the login has ended")
+        return cookie, session
+
+    async def log_out(self, cookie: str | None) -> None:
+        """End the session of a cookie, if there is one."""
+        handle = Handle.read(SESSION_PREFIX, cookie or "")
+        if handle is not None:
+            async with self.way.acting(handle.tenant_id, "anonymous") as tx:
+                await browser.end(tx, handle)
+
+    async def decide(self, opened: Opened, session: Session, decision: Literal["allowed", "denied"]) -> str:
+        """Do what a user decided; returns where the browser goes.
+
+        Raises:
+            OAuthError: a pushed request was answered already.
+        """
+        client, ask = opened.client, opened.ask
+        asked = codes.Asked(client["id"], ask.redirect_uri, ask.challenge, ask.scope, ask.nonce, ask.jkt)
+        async with self.way.acting(client["tenant_id"], f"user:{session.user_id}") as tx:
+            if opened.pushed is not None and not await flows.use_pushed(tx, opened.pushed):
+                raise OAuthError("invalid_request_uri", "the pushed request is unknown, used or expired")
+            await browser.say_authorized(tx, client, session.user_id, ask.scope, decision)
+            code = await codes.give(tx, asked, session.user_id, session.since) if decision == "allowed" else None
+        if code is None:
+            return self.told(opened, OAuthError("access_denied", "the user did not allow it"))
+        return with_parameters(ask.redirect_uri, {"code": code, **self._with_every(ask.state)})
+
+    def told(self, opened: Opened, error: OAuthError) -> str:
+        """Return where the browser goes to tell the client of an error."""
+        return self._told(opened.ask.redirect_uri, opened.ask.state, error)
+
+    def _told(self, uri: str, state: str | None, error: OAuthError) -> str:
+        said = {"error": error.code, "error_description": error.description}
+        return with_parameters(uri, {**said, **self._with_every(state)})
+
+    def _with_every(self, state: str | None) -> dict[str, str]:
+        """Return what stands in every answer: the state as it was sent, and who answers (RFC 9207)."""
+        return {**({"state": state} if state is not None else {}), "iss": self.issuer}
+
+
+def after_login(opened: Opened) -> Opened:
+    """Return a request whose wish for a login has been met."""
+    ask = replace(opened.ask, prompt=opened.ask.prompt - {"login", "select_account"}, max_age=None)
+    return replace(opened, ask=ask)
