@@ -1,12 +1,14 @@
 """What a confined job cannot do (S7: nothing outside is reachable)."""
 
 import os
+import platform
+import signal
 import socket
 from pathlib import Path
 
 import pytest
 
-from libs.common.jail import JobServer
+from libs.common.jail import JobCrashed, JobServer, calls
 
 
 async def test_files_outside_cannot_be_read(jobs: JobServer, tmp_path: Path) -> None:
@@ -59,6 +61,57 @@ async def test_environment_is_empty_and_descriptors_are_closed(jobs: JobServer) 
 async def test_privileges_are_gone(jobs: JobServer) -> None:
     """A job has no capabilities, cannot regain any, and dumps no core."""
     assert await jobs.run({"act": "privileges"}) == {"no_new_privs": 1, "capabilities": 0, "core": 0}
+
+
+@pytest.mark.parametrize("name", sorted(calls.deadly(platform.machine())))
+async def test_calls_that_only_attacks_need_kill(jobs: JobServer, name: str) -> None:
+    """Debugging, other processes' memory, kernel modules, mounts, namespaces: the attempt is the end."""
+    number = calls.deadly(platform.machine())[name]
+    with pytest.raises(JobCrashed) as crashed:
+        await jobs.run({"act": "system_call", "number": number, "arguments": []})
+    assert crashed.value.signal == signal.SIGSYS
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are this architecture's")
+@pytest.mark.parametrize(
+    ("number", "arguments", "answer"),
+    [
+        (319, [], "Operation not permitted"),  # memfd_create: memory outside the limit
+        (29, [0, 4096, 0o600], "Operation not permitted"),  # shmget
+        (41, [2, 1, 0], "Operation not permitted"),  # socket
+        (57, [], "Operation not permitted"),  # fork
+        (56, [0x10000000 | 17], "Operation not permitted"),  # clone of a user namespace
+        (56, [0x10000000 | 0x10000], "Operation not permitted"),  # the same, called a thread
+        (435, [0, 0], "Function not implemented"),  # clone3: libc then uses clone
+        (62, [1, 0], "Operation not permitted"),  # kill
+        (234, [1, 1, 0], "Operation not permitted"),  # tgkill of another process
+        (302, [0, 7, 1], "Operation not permitted"),  # prlimit64 that sets
+        (157, [4, 1], "Operation not permitted"),  # prctl that makes it dumpable
+        (59, [0, 0, 0], "Operation not permitted"),  # execve
+        (39, [], "done"),  # getpid
+    ],
+)
+async def test_calls_are_refused_or_allowed_by_number_and_arguments(
+    jobs: JobServer, number: int, arguments: list[int], answer: str
+) -> None:
+    """What work does not need is refused, whatever it is called with."""
+    assert await jobs.run({"act": "system_call", "number": number, "arguments": arguments}) == answer
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="x32 is this architecture's")
+async def test_another_tables_numbers_kill(jobs: JobServer) -> None:
+    """The x32 numbers would name the same calls past the filter."""
+    with pytest.raises(JobCrashed) as crashed:
+        await jobs.run({"act": "system_call", "number": 0x40000000 | 39, "arguments": []})
+    assert crashed.value.signal == signal.SIGSYS
+
+
+async def test_own_death_and_limits_are_ones_own(jobs: JobServer) -> None:
+    """A job can abort itself, and cannot change its limits, not even lower them."""
+    assert await jobs.run({"act": "lower_limit"}) == "refused"
+    with pytest.raises(JobCrashed) as crashed:
+        await jobs.run({"act": "abort"})
+    assert crashed.value.signal == signal.SIGABRT
 
 
 async def test_handed_files_can_be_opened_again(jobs: JobServer, tmp_path: Path) -> None:

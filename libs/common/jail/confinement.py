@@ -6,7 +6,7 @@ import sysconfig
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from libs.common.jail import landlock, privileges
+from libs.common.jail import landlock, privileges, seccomp
 from libs.common.jail.errors import ConfinementError
 from libs.common.jail.landlock import Reach, Reachable
 from libs.common.jail.limits import Limits, apply_rlimits
@@ -46,7 +46,8 @@ def confine(
     reach = Reach(readable=readable, writable=writable, connect_ports=connect_ports)
     gained = landlock.restrict(reach)
     privileges.drop_capabilities()
-    return Confinement(("environment", "descriptors", "no_new_privs", "rlimits", *gained, "capabilities"))
+    seccomp.restrict()  # last: the other layers need calls that it refuses
+    return Confinement(("environment", "descriptors", "no_new_privs", "rlimits", *gained, "capabilities", "calls"))
 
 
 def interpreter_paths() -> list[str]:

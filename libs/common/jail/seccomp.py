@@ -1,0 +1,113 @@
+"""A filter of system calls: what confined work does not need is refused, and what only attacks need kills it.
+
+The program is classic BPF over `struct seccomp_data` (seccomp(2)): number at 0, architecture at 4, arguments from 16.
+"""
+
+import ctypes
+import errno
+import os
+import platform
+import struct
+from collections.abc import Iterator
+
+from libs.common.jail import calls
+from libs.common.jail.errors import ConfinementError
+
+_PR_SET_SECCOMP, _MODE_FILTER = 22, 2
+_LOAD, _JUMP_EQUAL, _JUMP_AT_LEAST, _JUMP_ANY_BIT, _RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+_ALLOW, _KILL, _REFUSE = 0x7FFF0000, 0x80000000, 0x00050000
+_NUMBER, _ARCHITECTURE = 0, 4
+_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_FOREIGN_TABLE = 0x40000000  # x32 numbers on x86_64
+
+_CLONE_THREAD = 0x10000
+_CLONE_NEW = 0x7E020080  # every CLONE_NEW* flag
+# PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, as thread pools and allocators do, and PR_GET_NO_NEW_PRIVS
+_NAMES = (15, 16, 0x53564D41, 39)
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Program(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
+
+
+def restrict() -> None:
+    """Install the filter for this process for good; no_new_privs must be set before.
+
+    Raises:
+        ConfinementError: the architecture is unknown or the kernel refuses.
+    """
+    machine = platform.machine()
+    if machine not in calls.MACHINES:
+        raise ConfinementError(f"no filter of system calls is known for {machine}")
+    judged = b"".join(_judge(calls.judged(machine), os.getpid()))
+    code = _ALLOWING[machine] + judged + _KILLING[machine]
+    program = _Program(len(code) // 8, code)
+    if _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
+        raise ConfinementError(f"seccomp: {os.strerror(ctypes.get_errno())}")
+
+
+def _allowing(machine: str) -> Iterator[bytes]:
+    yield _load(_ARCHITECTURE)
+    yield _jump(_JUMP_EQUAL, _ARCHITECTURES[machine], 1, 0)
+    yield _return(_KILL)
+    yield _load(_NUMBER)
+    if machine == "x86_64":
+        yield _jump(_JUMP_AT_LEAST, _FOREIGN_TABLE, 0, 1)
+        yield _return(_KILL)
+    for number in calls.allowed(machine).values():
+        yield from _on(number, _return(_ALLOW))
+
+
+def _killing(machine: str) -> Iterator[bytes]:
+    for number in calls.deadly(machine).values():
+        yield from _on(number, _return(_KILL))
+    yield _return(_REFUSE | errno.EPERM)
+
+
+def _judge(numbers: dict[str, int], pid: int) -> Iterator[bytes]:
+    """Allow threads but no processes, signals to oneself, reading limits, naming threads."""
+    yield from _on(numbers["clone3"], _return(_REFUSE | errno.ENOSYS))  # libc then uses clone, whose flags can be read
+    refuse, allow = _return(_REFUSE | errno.EPERM), _return(_ALLOW)
+    yield from _on(
+        numbers["clone"],
+        _argument(0),
+        _jump(_JUMP_ANY_BIT, _CLONE_NEW, 1, 0),
+        _jump(_JUMP_ANY_BIT, _CLONE_THREAD, 1, 0),
+        refuse,
+        allow,
+    )
+    yield from _on(numbers["tgkill"], _argument(0), _jump(_JUMP_EQUAL, pid, 1, 0), refuse, allow)
+    low, high = _argument(2), _argument(2, high=True)
+    empty = _jump(_JUMP_EQUAL, 0, 0, 2), _jump(_JUMP_EQUAL, 0, 1, 0)
+    yield from _on(numbers["prlimit64"], low, empty[0], high, empty[1], refuse, allow)
+    known = [_jump(_JUMP_EQUAL, name, len(_NAMES) - place, 0) for place, name in enumerate(_NAMES)]
+    yield from _on(numbers["prctl"], _argument(0), *known, refuse, allow)
+
+
+def _on(number: int, *then: bytes) -> Iterator[bytes]:
+    """Do `then`, which ends in a verdict, where the call is `number`."""
+    yield _jump(_JUMP_EQUAL, number, 0, len(then))
+    yield from then
+
+
+def _argument(place: int, *, high: bool = False) -> bytes:
+    return _load(16 + 8 * place + 4 * high)
+
+
+def _load(offset: int) -> bytes:
+    return struct.pack("=HBBI", _LOAD, 0, 0, offset)
+
+
+def _jump(kind: int, value: int, if_true: int, if_false: int) -> bytes:
+    return struct.pack("=HBBI", kind, if_true, if_false, value)
+
+
+def _return(verdict: int) -> bytes:
+    return struct.pack("=HBBI", _RETURN, 0, 0, verdict)
+
+
+# made once, before the fork: only what is judged by arguments names the process
+_ALLOWING = {machine: b"".join(_allowing(machine)) for machine in calls.MACHINES}
+_KILLING = {machine: b"".join(_killing(machine)) for machine in calls.MACHINES}
