@@ -43,6 +43,11 @@ def tenant_key(tenant_id: UUID, *parts: str) -> str:
     return "/".join((str(tenant_id), *parts))
 
 
+def is_of(tenant_id: UUID, key: str) -> bool:
+    """Say whether a key names an object of the tenant's."""
+    return key.startswith(f"{tenant_id}/") and ".." not in key.split("/")
+
+
 class Objects:
     """An object store at a URL: `file:///directory` or `s3://bucket/prefix` (credentials from the environment)."""
 

@@ -159,3 +159,18 @@ async def truncating_roles(admin: Any) -> set[str]:
         list(catalogue.ALL_ROLES),
     )
     return {row["found"] for row in found}
+
+
+async def foreign_objects(admin: Any) -> set[str]:
+    """Return rows that refer to an object under another tenant's prefix: keys of objects begin with their tenant."""
+    found = set()
+    for table in await catalogue.all_tables(admin):
+        for column in await catalogue.columns(admin, table):
+            if column["type"] in ("text", "jsonb"):
+                rows = await admin.fetch(
+                    f"SELECT tenant_id, m[1] AS prefix FROM {catalogue.quoted(table)}, "
+                    f"regexp_matches(\"{column['name']}\"::text, '([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})/', 'g') m "
+                    "WHERE m[1] <> tenant_id::text"
+                )
+                found |= {f"{table}.{column['name']} of {row['tenant_id']} refers to {row['prefix']}" for row in rows}
+    return found

@@ -5,22 +5,28 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
+from docs.openapi import http_document
 from examples.broker_week.auth016 import xsd_set
 from examples.broker_week.job import publish, start
 from examples.client import ApiError
 from libs.common.vocabulary.mappings import MappingEntry, MappingSpec
 from libs.common.vocabulary.schedules import CalendarSpec
-from tests.system.operations import PLATFORM, Operation, operations, sample
-from tests.system.payments import AS_OF, DAY, Filing, filed
-from tests.system.world import Tenant, World
+from tests.architecture.faults import foreign_objects
+from tests.system.operations import PLATFORM, Operation, operations
+from tests.system.payments import AS_OF, BAD, DAY, Filing, filed
+from tests.system.world import Tenant, World, connected
+from tests.tenancy.strangers import Stranger, by_owner, plain
 
 OPERATIONS = [o for o in operations() if not o.path.startswith((PLATFORM, "/oauth2", "/.well-known"))]
-# what is the caller's own by its nature, or the same for everybody
-COMMON = ("/v1/me", "/v1/permissions", "/v1/tenants/current", "/v1/audit/key", "/v1/audit/checkpoints/latest")
+VERSIONED = {o.path.split("/")[2] for o in OPERATIONS if o.path.endswith("/versions/{number}")}
+# where something is made from a body, and what of the owner's such a body is taken from
+CREATED_FROM = {f"/v1/{kind}": kind for kind in ("reports", "rules", "schedules", "mappings", "schemas", "calendars")}
+CREATED_FROM["/v1/runs"] = "reports"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +81,35 @@ async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-def _theirs(operation: Operation, owned: Owned) -> str | None:
-    """Return the operation's path with the owner's ids in it; None where the owner has nothing of the kind."""
-    kind = operation.path.split("/")[2]
-    if not operation.places or kind not in owned.by_kind:
-        return None
-    names = list(operation.places)
-    return operation.filled({names[0]: owned.by_kind[kind], "number": "1", "key": "P001"})
+@pytest.fixture(scope="module")
+async def at_the_door(http: httpx.AsyncClient, owned: Owned, stranger: Tenant) -> Stranger:
+    """Return a stranger who knows every id of the owner's."""
+    owner = owned.filing.tenant
+    private = {str(owner.id), owner.name, owner.owner[0], owner.credentials.client_id, *owned.by_kind.values()}
+    more = {"number": "1", "key": BAD}
+    return Stranger(http, stranger.api._bearer, owned.by_kind, frozenset(private), more)
+
+
+def test_the_walk_takes_every_route_of_the_merged_document() -> None:
+    """What is walked below is what the gateway's one document says (S37)."""
+    described = {f"{method.upper()} {path}" for path, item in http_document()["paths"].items() for method in item}
+    assert {f"{o.method} {o.path.replace(':path}', '}')}" for o in operations()} == described
 
 
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.places], ids=str)
 async def test_strangers_find_nothing_at_others_ids(
-    http: httpx.AsyncClient, owned: Owned, stranger: Tenant, operation: Operation
+    http: httpx.AsyncClient, owned: Owned, at_the_door: Stranger, operation: Operation
 ) -> None:
-    """Whatever a stranger does with an id of somebody else, it is not found and nothing changes (S6)."""
-    path = _theirs(operation, owned)
-    if path is None:
-        assert operation.path.startswith("/v1/audit/"), f"nothing of the owner's for {operation}"
-        pytest.skip("the owner has nothing of this kind")
-    shown = path.split("/")[:4]
-    before = await _as_owner(http, owned, "/".join(shown))
-    body = {"json": await _plausible(owned, operation, "/".join(shown))} if operation.takes_json else {}
-    headers = {**await stranger.api._bearer(), "If-Match": '"1"'}
-    parameters = {name: sample(schema) for name, (schema, must) in operation.queries.items() if must}
-    answer = await http.request(operation.method, path, headers=headers, params=parameters, **body)
-    assert answer.status_code == 404, (path, answer.status_code, answer.text)
-    assert await _as_owner(http, owned, "/".join(shown)) == before
+    """An id of somebody else is answered as one of nobody, word for word, and nothing changes (S6, S37)."""
+    kind = operation.path.split("/")[2]
+    if kind == "audit":
+        pytest.skip("entries are numbered in each tenant's own tree: no number is somebody else's")
+    assert kind in owned.by_kind, f"nothing of the owner's for {operation}: let the owner have one, above"
+    path = f"/v1/{kind}/{owned.by_kind[kind]}"
+    before = await _as_owner(http, owned, path)
+    body = by_owner(await _shown(owned, path), operation) if operation.method == "PUT" else by_owner({}, operation)
+    assert await at_the_door.at_an_id(operation, body) == []
+    assert await _as_owner(http, owned, path) == before
 
 
 async def _as_owner(http: httpx.AsyncClient, owned: Owned, path: str) -> Any:
@@ -108,31 +117,77 @@ async def _as_owner(http: httpx.AsyncClient, owned: Owned, path: str) -> Any:
     return answer.text if answer.is_success else answer.status_code
 
 
-async def _plausible(owned: Owned, operation: Operation, path: str) -> Any:
-    """Return a body that would do for the owner."""
-    if operation.path.endswith("/secret"):
-        return {"secret": {"password": "x"}}
-    if operation.method != "PUT":
-        return {}
-    api = owned.filing.tenant.api
-    shown = await api.get(path)
-    if "spec" in operation.fields and not shown.get("spec"):
-        shown |= await api.get(f"{path}/versions/1")
-    return {name: shown[name] for name in operation.fields}
+async def _shown(owned: Owned, path: str) -> Any:
+    """Return a resource of the owner's; a definition with what it says."""
+    shown = await owned.filing.tenant.api.get(path)
+    if shown.get("spec") or path.split("/")[2] not in VERSIONED:
+        return shown
+    return shown | await owned.filing.tenant.api.get(f"{path}/versions/1")
+
+
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.places and o.method == "GET"], ids=str)
+async def test_time_does_not_tell_what_exists(at_the_door: Stranger, operation: Operation) -> None:
+    """An id of somebody else is refused as fast as one of nobody (S37)."""
+    if at_the_door.kind(operation) == "audit":
+        pytest.skip("entries are numbered in each tenant's own tree: no number is somebody else's")
+    assert await at_the_door.in_time(operation) == []
 
 
 @pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.method == "GET" and not o.places], ids=str)
 async def test_strangers_lists_show_nothing_of_others(
-    http: httpx.AsyncClient, owned: Owned, stranger: Tenant, operation: Operation
+    owned: Owned, at_the_door: Stranger, operation: Operation
 ) -> None:
-    """No list, search or export of a stranger's holds an id of somebody else (S6)."""
-    parameters = {name: sample(schema) for name, (schema, must) in operation.queries.items() if must}
-    if "run_id" in operation.queries:
-        parameters["run_id"] = owned.run["id"]
-    answer = await http.get(operation.path, headers=await stranger.api._bearer(), params=parameters)
-    assert answer.status_code in (200, 403, 404, 409, 422), answer.text
-    assert not [kind for kind, id_ in owned.by_kind.items() if id_ in answer.text]
-    assert str(owned.filing.tenant.id) not in answer.text
+    """No list, search, export or page of a stranger's holds anything of somebody else, whatever is asked (S6, S37)."""
+    assert await at_the_door.in_a_list(operation) == []
+    if operation.is_list:
+        page = await owned.filing.tenant.api.get(operation.path, limit=1, **operation.required)
+        if page["next"]:
+            assert await at_the_door.on_a_page(operation, page["next"]) == []
+
+
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.method == "POST" and o.path in CREATED_FROM], ids=str)
+async def test_bodies_that_name_others_things_are_refused_alike(
+    owned: Owned, at_the_door: Stranger, operation: Operation
+) -> None:
+    """What refers to somebody else's definitions is answered as what refers to nothing (S37)."""
+    kind = CREATED_FROM[operation.path]
+    shown = await _shown(owned, f"/v1/{kind}/{owned.by_kind[kind]}")
+    given = {**shown, "report_id": owned.by_kind["reports"], "business_date": str(DAY)}
+    body = {name: given[name] for name in operation.fields if name in given and name != "as_of"}
+    assert await at_the_door.in_a_body(operation, body) == []
+
+
+async def test_an_idempotency_key_is_the_tenants_own(http: httpx.AsyncClient, owned: Owned, stranger: Tenant) -> None:
+    """An answer kept for one tenant is not replayed to another that sends the same key and body (S37)."""
+    key, body = str(uuid4()), {"name": "kept", "permissions": ["run:read"]}
+    answers = [
+        await http.post("/v1/roles", json=body, headers={**await api._bearer(), "Idempotency-Key": key})
+        for api in (owned.filing.tenant.api, stranger.api)
+    ]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json()["id"] != answers[1].json()["id"]
+
+
+@pytest.mark.parametrize("operation", [o for o in operations() if o.path.startswith(f"{PLATFORM}/{{")], ids=str)
+async def test_the_platforms_routes_tell_a_tenant_nothing(
+    owned: Owned, at_the_door: Stranger, operation: Operation
+) -> None:
+    """Who is no operator is refused at every tenant's id alike (S37)."""
+    answers = [
+        await at_the_door.send(
+            operation.method, operation.filled({"id": id_}), {}, {} if operation.takes_json else None
+        )
+        for id_ in (str(owned.filing.tenant.id), str(uuid4()))
+    ]
+    assert {answer.status_code for answer in answers} == {403}
+    assert plain(answers[0]) == plain(answers[1])
+
+
+async def test_no_row_refers_to_anothers_object(world: World, owned: Owned) -> None:
+    """After whole runs of several tenants every object key begins with the tenant of its row (S37)."""
+    async with connected(world.stack.postgres.url(database="regent")) as admin:
+        assert await admin.fetchval("SELECT count(*) FROM runner.artifact WHERE tenant_id = $1", owned.filing.tenant.id)
+        assert await foreign_objects(admin) == set()
 
 
 async def test_suspended_tenant_stops_within_a_second(world: World, tenant: Tenant) -> None:

@@ -8,9 +8,18 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
+from deploy.local.nats import Nats
 from deploy.local.postgres import Postgres
+from deploy.local.supervisor import Supervisor
 from libs.common.migrations import migrate, provision
 from tests.architecture.conftest import admin, undone  # noqa: F401 - fixtures
+from tests.conftest import start_nats
+
+
+@pytest.fixture(scope="session")
+async def nats_server(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> Nats:
+    """Return a NATS of these tests' own: they write what no service would."""
+    return await start_nats(supervisor, tmp_path_factory, "nats-tenancy")
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from libs.common.database.transaction import Row
 from libs.common.errors import Conflict, NotFound
 from libs.common.events.runner import ArtifactDownloaded
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
-from libs.common.objects import ObjectAlteredError, ObjectMissingError
+from libs.common.objects import ObjectAlteredError, ObjectMissingError, is_of
 from services.runner.store import parts
 
 _LOG = structlog.get_logger(__name__)
@@ -39,7 +39,8 @@ async def content(request: Request, caller: Caller, artifact_id: UUID) -> Stream
     context = request_context(request, caller)
     async with runtime.database.transaction(context) as tx:
         artifact = await parts.artifact_of(tx, artifact_id)
-        if artifact is None:
+        # a row that names another tenant's object is no artifact of this one, however it came to be
+        if artifact is None or not is_of(caller.tenant_id, artifact["object_key"]):
             raise NotFound("There is no such artifact.")
     path = await _fetch(runtime, artifact)
     async with runtime.database.transaction(context) as tx:
