@@ -6,6 +6,9 @@ from libs.common.database.guard import TENANT_TERM
 from tests.architecture import catalogue
 from tests.architecture.source import SERVICES
 
+# the first part of a key, wherever it stands in a text or in JSON
+_OBJECT_KEY = "(^|[^/0-9a-f-])([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/"
+
 
 async def unguarded_tables(admin: Any) -> set[str]:
     """Return tenant tables without enabled and forced row-level security and a policy."""
@@ -168,9 +171,9 @@ async def foreign_objects(admin: Any) -> set[str]:
         for column in await catalogue.columns(admin, table):
             if column["type"] in ("text", "jsonb"):
                 rows = await admin.fetch(
-                    f"SELECT tenant_id, m[1] AS prefix FROM {catalogue.quoted(table)}, "
-                    f"regexp_matches(\"{column['name']}\"::text, '([0-9a-f]{{8}}(?:-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})/', 'g') m "
-                    "WHERE m[1] <> tenant_id::text"
+                    f'SELECT tenant_id, m[2] AS prefix FROM {catalogue.quoted(table)}, '
+                    f'regexp_matches("{column["name"]}"::text, $1, \'g\') m WHERE m[2] <> tenant_id::text',
+                    _OBJECT_KEY,
                 )
                 found |= {f"{table}.{column['name']} of {row['tenant_id']} refers to {row['prefix']}" for row in rows}
     return found

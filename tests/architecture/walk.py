@@ -114,7 +114,7 @@ async def seen(admin: Any, service: str) -> list[str]:
                 # a column that is not the tenant may be all that is granted: count rows, do not read them
                 count = await touched(connection, f'SELECT "{column}" FROM {quoted(table)}')
             if count != 1:
-                found.append(f"{role} sees {count} rows of {table}")
+                found.append(f"{role} sees {'more' if count else 'less'} than its row of {table}")
     return found
 
 

@@ -75,7 +75,7 @@ LEAKS: dict[str, tuple[str, dict[Check, str]]] = {
         {
             started: "policy tenant on table run",
             faults.loose_policies: "runner.run tenant",
-            walked("runner"): "runner_server sees 2 rows of runner.run",
+            walked("runner"): "runner_server sees more than its row of runner.run",
         },
     ),
     "a policy that checks nothing that is written": (
@@ -87,14 +87,14 @@ LEAKS: dict[str, tuple[str, dict[Check, str]]] = {
     ),
     "a look-up before the tenant is known that lists": (
         "ALTER POLICY own ON auth.membership USING (true)",
-        {walked("auth"): "auth_server sees 2 rows of auth.membership"},
+        {walked("auth"): "auth_server sees more than its row of auth.membership"},
     ),
     "row-level security disabled": (
         "ALTER TABLE runner.ledger DISABLE ROW LEVEL SECURITY",
         {
             started: "table ledger has no enabled",
             faults.unguarded_tables: "runner.ledger",
-            walked("runner"): "runner_server sees 2 rows of runner.ledger",
+            walked("runner"): "runner_server sees more than its row of runner.ledger",
         },
     ),
     "row-level security not forced": (
@@ -107,7 +107,7 @@ LEAKS: dict[str, tuple[str, dict[Check, str]]] = {
         {
             started: "this role bypasses row-level security",
             faults.strong_roles: "runner_server",
-            walked("runner"): "runner_server sees 2 rows",
+            walked("runner"): "runner_server sees more than its row",
         },
     ),
     "a worker's role that bypasses": (
@@ -244,7 +244,7 @@ async def test_a_delay_that_tells_is_named(door: Door) -> None:
     """Leak: what exists is looked at before it is refused, which takes time (S37)."""
 
     async def slow() -> int | None:
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)
         return None
 
     async with door.stranger(asked_before(door, slow)) as stranger:
