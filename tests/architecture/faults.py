@@ -171,8 +171,8 @@ async def foreign_objects(admin: Any) -> set[str]:
         for column in await catalogue.columns(admin, table):
             if column["type"] in ("text", "jsonb"):
                 rows = await admin.fetch(
-                    f'SELECT tenant_id, m[2] AS prefix FROM {catalogue.quoted(table)}, '
-                    f'regexp_matches("{column["name"]}"::text, $1, \'g\') m WHERE m[2] <> tenant_id::text',
+                    f"SELECT tenant_id, m[2] AS prefix FROM {catalogue.quoted(table)}, "
+                    f"regexp_matches(\"{column['name']}\"::text, $1, 'g') m WHERE m[2] <> tenant_id::text",
                     _OBJECT_KEY,
                 )
                 found |= {f"{table}.{column['name']} of {row['tenant_id']} refers to {row['prefix']}" for row in rows}

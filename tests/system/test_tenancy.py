@@ -22,7 +22,8 @@ from tests.system.payments import AS_OF, BAD, DAY, Filing, filed
 from tests.system.world import Tenant, World, connected
 from tests.tenancy.strangers import Stranger, by_owner, plain
 
-OPERATIONS = [o for o in operations() if not o.path.startswith((PLATFORM, "/oauth2", "/.well-known"))]
+PERSONAL = "/v1/me/"
+OPERATIONS = [o for o in operations() if not o.path.startswith((PLATFORM, PERSONAL, "/oauth2", "/.well-known"))]
 VERSIONED = {o.path.split("/")[2] for o in OPERATIONS if o.path.endswith("/versions/{number}")}
 # where something is made from a body, and what of the owner's such a body is taken from
 CREATED_FROM = {f"/v1/{kind}": kind for kind in ("reports", "rules", "schedules", "mappings", "schemas", "calendars")}
@@ -181,6 +182,40 @@ async def test_the_platforms_routes_tell_a_tenant_nothing(
     ]
     assert {answer.status_code for answer in answers} == {403}
     assert plain(answers[0]) == plain(answers[1])
+
+
+@pytest.fixture(scope="module")
+async def person(http: httpx.AsyncClient, owned: Owned, stranger: Tenant) -> Stranger:
+    """Return a person of the stranger's tenant, who knows the id of a second factor of the owner's."""
+    headers = await _logged_in(http, owned.filing.tenant)
+    body = {"password": owned.filing.tenant.owner[1]}
+    factor = (await http.post("/v1/me/factors/totp", json=body, headers=headers)).raise_for_status().json()["id"]
+    own = await _logged_in(http, stranger)
+
+    async def bearer() -> dict[str, str]:
+        return own
+
+    return Stranger(http, bearer, {"me": factor}, frozenset({factor}))
+
+
+async def _logged_in(http: httpx.AsyncClient, tenant: Tenant) -> dict[str, str]:
+    body = dict(zip(("email", "password"), tenant.owner, strict=True))
+    answer = (await http.post("/v1/login", json=body)).raise_for_status()
+    return {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+@pytest.mark.parametrize("operation", [o for o in operations() if o.path.startswith(PERSONAL)], ids=str)
+async def test_what_is_a_persons_own_is_nobody_elses(stranger: Tenant, person: Stranger, operation: Operation) -> None:
+    """Another person's second factor is as unknown as none at all, and is in no list (S37)."""
+    given = {"password": stranger.owner[1], "code": "123456"}
+    body = {name: given[name] for name in operation.fields if name in given} if operation.takes_json else None
+    if operation.places:
+        assert await person.at_an_id(operation, body) == []
+    elif operation.method == "GET":
+        assert await person.in_a_list(operation) == []
+    else:
+        answer = await person.send(operation.method, operation.path, operation.required, body)
+        assert not [secret for secret in person.private if secret in answer.text]
 
 
 async def test_no_row_refers_to_anothers_object(world: World, owned: Owned) -> None:
