@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
+from uuid import UUID
 
 from libs.common.database.transaction import Row, Transaction
 from services.auth import asking
@@ -115,13 +116,26 @@ class Front:
             Unauthenticated, TooManyRequests: as `Doorway.prove`.
         """
         tenant, user = await self.way.prove(email, password, opened.client["tenant_id"], shown)
+        return await self._enter(tenant, user, before)
+
+    async def complete(self, opened: Opened, token: str, code: str, before: str | None) -> tuple[Handle, Session, str]:
+        """Log a person in by the second step of a login to the client's tenant; returns their address as well.
+
+        Raises:
+            Unauthenticated, TooManyRequests: as `SecondStep.complete`.
+        """
+        passed = await self.way.second_step.complete(token, code)
+        if passed.tenant != opened.client["tenant_id"]:
+            raise OAuthError("access_denied", "the login was for somebody else", 403)
+        return (*await self._enter(passed.tenant, passed.user, before), passed.email)
+
+    async def _enter(self, tenant: UUID, user: UUID, before: str | None) -> tuple[Handle, Session]:
         await self.log_out(before)
         async with self.way.acting(tenant, f"user:{user}") as tx:
             cookie = await browser.open_session(tx, user)
-        async with self.way.acting(tenant, f"user:{user}") as tx:
-            session = await browser.find(tx, cookie)
+        session = await self.session_of(cookie)
         if session is None:
-            raise OAuthError("access_denied", "the login has ended")
+            raise OAuthError("access_denied", "the login has ended", 403)
         return cookie, session
 
     async def log_out(self, cookie: str | None) -> None:

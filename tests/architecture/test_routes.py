@@ -17,6 +17,10 @@ from tests.architecture.source import SERVICES
 PUBLIC = {
     "POST /oauth2/token": "the client's secret or the refresh token in the form is the proof",
     "GET /v1/challenge": "what is solved before a token can be had",
+    "POST /oauth2/revoke": "the client's authentication is the proof",
+    "POST /oauth2/introspect": "the client's authentication is the proof",
+    "POST /oauth2/par": "the client's authentication is the proof",
+    "POST /oauth2/second-factor": "the pending login, the code and our own form's token are the proof",
     "GET /oauth2/authorize": "the browser brings a client's request; a login page is what it gets",
     "POST /oauth2/login": "address and password in our own form are the proof",
     "POST /oauth2/consent": "the browser's session and our own form's token are the proof",
@@ -33,6 +37,8 @@ PUBLIC = {
 # Any valid token will do: the caller acts on nothing but their own session.
 OWN = {
     "POST /v1/logout": "ends the caller's own session",
+    "GET /oauth2/userinfo": "tells who the user behind the token is",
+    "POST /oauth2/userinfo": "the same",
     "GET /v1/me": "tells the caller who they are",
     "GET /v1/me/factors": "the caller's own second factors",
     "POST /v1/me/factors/totp": "adds one, with the caller's password",

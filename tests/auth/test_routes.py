@@ -13,6 +13,10 @@ from services.auth.permissions import CATALOGUE, PLATFORM, PLATFORM_ROLES, PREDE
 PUBLIC = {
     "/oauth2/token",
     "/oauth2/authorize",
+    "/oauth2/revoke",
+    "/oauth2/introspect",
+    "/oauth2/par",
+    "/oauth2/second-factor",
     "/oauth2/login",
     "/oauth2/consent",
     "/oauth2/logout",
@@ -26,6 +30,7 @@ PUBLIC = {
     "/.well-known/openid-configuration",
 }
 OWN = {
+    "/oauth2/userinfo",
     "/v1/me",
     "/v1/logout",
     "/v1/me/factors",

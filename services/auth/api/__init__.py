@@ -13,11 +13,14 @@ from services.auth.api import (
     roles,
     sessions,
     tenants,
+    tokens,
 )
 
 ROUTERS = (
     oauth.ROUTER,
     authorize.ROUTER,
+    tokens.ROUTER,
+    tokens.OWN,
     metadata.ROUTER,
     challenge.ROUTER,
     sessions.PUBLIC,

@@ -15,6 +15,7 @@ from services.auth.commands.browser import SESSION_PREFIX, Session
 from services.auth.front import Opened, ToldError, after_login
 from services.auth.opaque import Handle
 from services.auth.protocol import OAuthError, form_target
+from services.auth.second_step import SecondFactorRequired
 
 ROUTER = OpenDoor("/oauth2", tag="oauth2")
 _HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}, "description": "a page"}}
@@ -67,11 +68,34 @@ async def login(request: Request) -> Response:
         before = browsers.session_cookie(request)
         shown = Shown(devices.presented(request), form.get("challenge"))
         cookie, session = await front.log_in(opened, address, form.get("password", ""), shown, before)
+    except SecondFactorRequired as required:
+        return _factor_page(request, opened, required.token, None if required.methods else required)
     except Refusal as refusal:
         return _login_page(request, opened, refusal, email)
+    return await _entered(request, opened, cookie, session, address)
+
+
+@ROUTER.post("/second-factor", name="browser_second_factor", responses=_HTML, response_class=Response)
+@_for_people
+async def second_factor(request: Request) -> Response:
+    """Complete a login by the code of a second factor, and go on with the client's request."""
+    form = await browsers.own_form(request)
+    browsers.require_login_token(request, form)
+    front = browsers.front(request)
+    opened = await front.open(form.get("request", ""))
+    pending, code = form.get("pending", ""), form.get("code", "").strip()
+    try:
+        cookie, session, address = await front.complete(opened, pending, code, browsers.session_cookie(request))
+    except Refusal as refusal:
+        return _factor_page(request, opened, pending, refusal)
+    return await _entered(request, opened, cookie, session, address)
+
+
+async def _entered(request: Request, opened: Opened, cookie: Handle, session: Session, address: str) -> Response:
+    way = browsers.front(request).way
     response = await _consent(request, after_login(opened), session)
     browsers.set_session(response, cookie)
-    return devices.remember(response, front.way.authority.throttle, address, front.way.context.now)
+    return devices.remember(response, way.authority.throttle, address, way.context.now)
 
 
 @ROUTER.post("/consent", name="consent", responses=_HTML, response_class=Response)
@@ -136,6 +160,16 @@ def _login_page(request: Request, opened: Opened, refusal: Refusal | None = None
     form = pages.login_form("/oauth2/login", hidden, client=opened.client["name"], email=email, problem=problem)
     leads_to, status = form_target(opened.ask.redirect_uri), refusal.status if refusal else 200
     response = pages.page("Log in", form, status, leads_to=leads_to, headers=_retry(refusal))
+    browsers.set_login(response, cookie)
+    return response
+
+
+def _factor_page(request: Request, opened: Opened, pending: str, refusal: Refusal | None) -> Response:
+    hidden, cookie = browsers.login_token(request, opened.query)
+    problem, status = (refusal.detail, refusal.status) if refusal else (None, 200)
+    form = pages.factor_form("/oauth2/second-factor", {**hidden, "pending": pending}, problem=problem)
+    leads_to = form_target(opened.ask.redirect_uri)
+    response = pages.page("Second factor", form, status, leads_to=leads_to, headers=_retry(refusal))
     browsers.set_login(response, cookie)
     return response
 

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+from collections.abc import Awaitable, Callable
+from functools import wraps
 from typing import Any
 from urllib.parse import parse_qsl, unquote_plus
 
@@ -19,6 +21,24 @@ _MAX_FIELDS = 30
 def desk(request: Request) -> Desk:
     """Return the desk for whoever asks."""
     return Desk(doorway(request), request.app.state.runtime.settings.public_url)
+
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+def for_clients(endpoint: Endpoint) -> Endpoint:
+    """Answer what goes wrong in the words of RFC 6749."""
+
+    @wraps(endpoint)
+    async def answered(request: Request) -> Response:
+        try:
+            return await endpoint(request)
+        except OAuthError as error:
+            return oauth_error(request, error)
+        except Refusal as refusal:
+            return refused(refusal)
+
+    return answered
 
 
 def form_schema(required: list[str], **properties: dict[str, Any]) -> dict[str, Any]:

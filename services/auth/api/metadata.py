@@ -37,21 +37,34 @@ async def oauth_authorization_server(request: Request) -> Response:
 @ROUTER.get("/openid-configuration", name="openid_configuration")
 async def openid_configuration(request: Request) -> Response:
     """Describe the issuer to clients that look here for its keys."""
-    subjects = {"subject_types_supported": ["public"], "id_token_signing_alg_values_supported": [ALGORITHM]}
-    return answer({**_description(request), **subjects}, 200, _CACHED)
+    described = _description(request)
+    more = {
+        "userinfo_endpoint": f"{described['issuer']}/oauth2/userinfo",
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": [ALGORITHM],
+        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "name", "email"],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "claims_parameter_supported": False,
+    }
+    return answer({**described, **more}, 200, _CACHED)
 
 
 def _description(request: Request) -> dict[str, Any]:
     issuer = request.app.state.runtime.settings.public_url
     methods = {
-        "token_endpoint_auth_methods_supported": list(_METHODS),
-        "token_endpoint_auth_signing_alg_values_supported": list(ASSERTION_ALGORITHMS),
+        f"{endpoint}_endpoint_auth_{what}_supported": list(values)
+        for endpoint, known in (("token", _METHODS), ("revocation", _METHODS), ("introspection", _METHODS[:3]))
+        for what, values in (("methods", known), ("signing_alg_values", ASSERTION_ALGORITHMS))
     }
     permissions = {f"{resource}:{action}" for resource, actions in CATALOGUE.items() for action in actions}
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/oauth2/authorize",
         "token_endpoint": f"{issuer}/oauth2/token",
+        "revocation_endpoint": f"{issuer}/oauth2/revoke",
+        "introspection_endpoint": f"{issuer}/oauth2/introspect",
+        "pushed_authorization_request_endpoint": f"{issuer}/oauth2/par",
+        "require_pushed_authorization_requests": False,
         "jwks_uri": f"{issuer}/.well-known/jwks.json",
         "grant_types_supported": list(GRANT_TYPES),
         "response_types_supported": ["code"],

@@ -2,7 +2,6 @@
 
 from fastapi import Request, Response
 
-from libs.common.errors import Refusal
 from libs.common.http.door import OpenDoor
 from services.auth.api import forms
 from services.auth.api.shapes import doorway, token_answer
@@ -24,16 +23,11 @@ _FORM = forms.form_schema(
 
 
 @ROUTER.post("/token", name="token", openapi_extra=_FORM)
+@forms.for_clients
 async def token(request: Request) -> Response:
     """Exchange a client's credentials, a code or a refresh token for an access token."""
-    try:
-        form = await forms.read_form(request)
-        tokens = await _tokens(request, form, forms.credentials(request, form))
-    except OAuthError as error:
-        return forms.oauth_error(request, error)
-    except Refusal as refusal:
-        return forms.refused(refusal)
-    return token_answer(tokens)
+    form = await forms.read_form(request)
+    return token_answer(await _tokens(request, form, forms.credentials(request, form)))
 
 
 async def _tokens(request: Request, form: dict[str, str], presented: Credentials | None) -> Tokens:

@@ -68,6 +68,16 @@ def login_form(
     )
 
 
+def factor_form(action: str, hidden: dict[str, str], *, problem: str | None = None) -> str:
+    """Return a form for the code of a second factor."""
+    return (
+        f'{_problem(problem)}<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
+        '<label for="code">Code of your authenticator app, or a recovery code</label>'
+        '<input id="code" name="code" autocomplete="one-time-code" required>'
+        '<button type="submit">Go on</button></form>'
+    )
+
+
 def consent_form(action: str, hidden: dict[str, str], *, client: str, account: str, scope: Iterable[str]) -> str:
     """Return a form that asks whether a client may act for an account, within a scope."""
     items = "".join(f"<li>{escape(_SAID.get(name, name))}</li>" for name in sorted(scope))

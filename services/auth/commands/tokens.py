@@ -1,0 +1,63 @@
+"""What clients ask about tokens: whether one is good, and to make one void. Nobody learns of others' tokens."""
+
+from typing import Any
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.identity.principal import Principal
+from services.auth.commands import grants as grant_commands
+from services.auth.commands import roles
+from services.auth.opaque import RefreshToken
+from services.auth.permissions import covers
+from services.auth.store import grants
+
+_INSPECTS = "grant:read"
+
+
+async def revoke(tx: Transaction, client: Row, refresh: RefreshToken | None, access: Principal | None) -> None:
+    """Void the grant behind a client's own token (RFC 7009); what is not the client's stays as it is."""
+    found = await _grant_of(tx, refresh, access)
+    if found is None or found["revoked_at"] is not None or not _is_own(client, found):
+        return
+    if found["client_id"] is None:
+        await grant_commands.revoke_one(tx, found["id"], "revoked")
+    else:
+        await grant_commands.revoke(tx, found, "revoked")
+
+
+async def inspect(
+    tx: Transaction, client: Row, refresh: RefreshToken | None, access: Principal | None
+) -> dict[str, Any] | None:
+    """Return what a good token says beside its claims (RFC 7662), or None where there is nothing to say.
+
+    A client sees its own tokens; one whose roles let it read grants is a resource server, and sees its tenant's.
+    """
+    found = await _grant_of(tx, refresh, access)
+    if found is None or found["revoked_at"] is not None:
+        return None
+    if not _is_own(client, found) and not covers(await roles.permissions_of(tx, client["roles"]), _INSPECTS):
+        return None
+    if refresh is None:
+        return {}
+    token = await grants.find_refresh_token(tx, refresh.grant_id, refresh.digest)
+    if token is None or token["used_at"] is not None or token["expires_at"] <= tx.context.now:
+        return None
+    return {
+        "sub": found["subject"],
+        "client_id": str(found["client_id"] or "regent"),
+        "tenant_id": str(tx.tenant_id),
+        "exp": int(token["expires_at"].timestamp()),
+        **({"scope": " ".join(sorted(found["scope"]))} if found["scope"] else {}),
+    }
+
+
+async def _grant_of(tx: Transaction, refresh: RefreshToken | None, access: Principal | None) -> Row | None:
+    if refresh is not None and refresh.tenant_id == tx.tenant_id:
+        known = await grants.find_refresh_token(tx, refresh.grant_id, refresh.digest)
+        return await grants.lock_grant(tx, refresh.grant_id) if known else None
+    if access is not None and access.tenant_id == tx.tenant_id:
+        return await grants.lock_grant(tx, access.grant_id)
+    return None
+
+
+def _is_own(client: Row, grant: Row) -> bool:
+    return bool(grant["client_id"] == client["id"]) or bool(grant["subject"] == f"client:{client['id']}")
