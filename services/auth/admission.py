@@ -19,7 +19,7 @@ from services.auth.devices import known_device
 from services.auth.metrics import LOGINS
 from services.auth.password_policy import normalise_password
 from services.auth.second_step import left_pending
-from services.auth.store import accounts
+from services.auth.store import accounts, attempts
 from services.auth.throttle import Try
 
 ACTION = "login"
@@ -59,12 +59,15 @@ class Admission:
         """Return the tenant and the person; what is raised stands at `Doorway.prove`."""
         knock, person = await self._proven(email, password, shown)
         async with self._system() as tx:
+            await attempts.lose_in_a_crash(tx)
+            await self.authority.throttle.settle(tx, knock.counted)
             memberships = await accounts.own_memberships(tx, person["id"])
-        chosen = _choose(memberships, tenant)
+            chosen, choices = _choose(memberships, tenant)
+            more = await left_pending(tx, person["id"], chosen) if chosen else None
+        if choices:
+            raise choices
         if chosen is None:
             await self._failed(knock, "disabled")
-        async with self._system() as tx:
-            more = await left_pending(tx, person["id"], chosen["tenant_id"], chosen["second_factor"])
         if more is not None:
             LOGINS.labels("password", "second-factor").inc()
             raise more
@@ -76,8 +79,11 @@ class Admission:
         Raises:
             Unauthenticated, TooManyRequests: as `prove`.
         """
-        person: UUID = (await self._proven(email, password, NOTHING_SHOWN))[1]["id"]
-        return person
+        knock, person = await self._proven(email, password, NOTHING_SHOWN)
+        async with self._system() as tx:
+            await self.authority.throttle.settle(tx, knock.counted)
+        proven: UUID = person["id"]
+        return proven
 
     async def _proven(self, email: str, password: str, shown: Shown) -> tuple[Knock, Row]:
         knock = await self._count(email, shown.device)
@@ -85,8 +91,6 @@ class Admission:
             await self._failed(knock, "locked")
         if not await self._verified(knock, password) or knock.person is None:
             await self._failed(knock, "wrong-secret" if knock.person else "unknown")
-        async with self._system() as tx:
-            await self.authority.throttle.settle(tx, knock.counted)
         return knock, knock.person
 
     async def _count(self, email: str, cookie: str | None) -> Knock:
@@ -104,7 +108,8 @@ class Admission:
             raise
 
     async def _count_once(self, email: str, device: str | None) -> Knock:
-        async with self._system() as tx:
+        async with self.authority.counting, self._system() as tx:
+            await attempts.lose_in_a_crash(tx)
             counted = await self.authority.throttle.reserve(tx, email, device=device)
             return Knock(email, counted, await accounts.find_identity(tx, email))
 
@@ -167,13 +172,14 @@ class Admission:
         return self.database.transaction(replace(self.context, tenant_id=SYSTEM_TENANT))
 
 
-def _choose(memberships: Sequence[Row], wanted: UUID | None) -> Row | None:
-    """Return the tenant to enter, or None where there is none."""
+def _choose(memberships: Sequence[Row], wanted: UUID | None) -> tuple[Row | None, Invalid | None]:
+    """Return the tenant to enter, if there is one, or what to ask where there are several."""
     open_ones = [row for row in memberships if row["status"] == "active" and row["tenant_status"] == "active"]
     if wanted is not None:
-        return next((row for row in open_ones if row["tenant_id"] == wanted), None)
+        return next((row for row in open_ones if row["tenant_id"] == wanted), None), None
     if len(open_ones) > 1:
         choices = [{"id": row["tenant_id"], "name": row["name"]} for row in open_ones]
         problem = FieldProblem("/tenant", "choose one of the listed tenants")
-        raise Invalid("There are several tenants.", type="choose-tenant", fields=[problem], extra={"tenants": choices})
-    return open_ones[0] if open_ones else None
+        asked = {"tenants": choices}
+        return None, Invalid("There are several tenants.", type="choose-tenant", fields=[problem], extra=asked)
+    return (open_ones[0] if open_ones else None), None

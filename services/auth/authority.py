@@ -1,5 +1,6 @@
 """What a running auth service holds beside the common runtime."""
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +21,7 @@ from services.auth.signing import Signers
 from services.auth.store import accounts, keys
 from services.auth.throttle import Throttle
 
+_COUNTING = 2
 _PEPPER = {"table": "own_secret", "column": "sealed", "row": "pepper"}
 
 
@@ -39,6 +41,8 @@ class Authority:
     throttle: Throttle
     challenges: Challenges
     vault: Vault
+    counting: asyncio.Semaphore
+    """Tries of one address are counted one after the other: those that wait must not take every connection."""
     signers: Signers
     lifetimes: Lifetimes
 
@@ -53,7 +57,9 @@ class Authority:
         lifetimes = Lifetimes(settings.access_token_seconds, timedelta(days=settings.refresh_token_days))
         try:
             signers = Signers(vault, settings.public_url)
-            yield cls(passwords, Throttle(pepper), Challenges(pepper), vault, signers, lifetimes)
+            yield cls(
+                passwords, Throttle(pepper), Challenges(pepper), vault, asyncio.Semaphore(_COUNTING), signers, lifetimes
+            )
         finally:
             passwords.close()
 

@@ -45,13 +45,13 @@ class Passed:
     recovery_codes: list[str]
 
 
-async def left_pending(tx: Transaction, user: UUID, tenant: UUID, policy: str) -> SecondFactorRequired | None:
+async def left_pending(tx: Transaction, user: UUID, chosen: Row) -> SecondFactorRequired | None:
     """Return what to refuse a proven password with, or None where it is enough. The tenant is the system tenant."""
     held = factors.confirmed_ones(await stored.of_person(tx, user))
-    if not held and policy != "required":
+    if not held and chosen["second_factor"] != "required":
         return None
     token = new_secret("lg_")
-    await stored.add_pending(tx, digest(token), user, tenant, tx.context.now + LIFE)
+    await stored.add_pending(tx, digest(token), user, chosen["tenant_id"], tx.context.now + LIFE)
     methods = sorted({one["kind"] for one in held} | ({"recovery_code"} if held else set()))
     return SecondFactorRequired(token, methods)
 

@@ -26,5 +26,5 @@ class Settings(CommonSettings):
         default=600, ge=1, le=86400, description="how long a new signing key is published before it signs"
     )
     password_workers: int = Field(
-        default=4, ge=1, le=64, description="passwords hashed at the same time; each takes 19 MiB and a core"
+        default=2, ge=1, le=64, description="passwords hashed at the same time; each takes 19 MiB and a core"
     )
