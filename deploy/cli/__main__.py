@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import asyncpg
 
-from deploy.cli import announce, audit, clients, dlq, mail, setup, tenants, users
+from deploy.cli import announce, audit, clients, dlq, keys, mail, setup, tenants, users
 from deploy.cli.output import explain
 from libs.common.errors import Refusal
 
-GROUPS = (tenants, users, clients, setup, announce, dlq, mail, audit)
+GROUPS = (tenants, users, clients, setup, announce, dlq, mail, audit, keys)
 """One module per group of commands; each adds its own parser."""
 
 

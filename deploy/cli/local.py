@@ -37,13 +37,14 @@ async def auth_database(role: str = "server") -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def database_of(service: str) -> AsyncIterator[Database]:
-    """Open a service's database as its server role.
+async def database_of(service: str, role: str = "server") -> AsyncIterator[Database]:
+    """Open a service's database as one of its roles.
 
     Raises:
         SettingsError: nothing says where it is, or the server is not running.
     """
-    async with Database.open(_local_url(f"{service}_server"), service=service, role="cli-server", size=2) as database:
+    url = _local_url(f"{service}_{role}")
+    async with Database.open(url, service=service, role=f"cli-{role}", size=2) as database:
         yield database
 
 

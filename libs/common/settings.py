@@ -14,13 +14,31 @@ class SettingsError(SystemExit):
     """Configuration is missing or wrong; the process ends with the message."""
 
 
-class Settings(BaseModel):
-    """What every service needs to know.
+class FromEnvironment(BaseModel):
+    """Values that the environment gives.
 
     A field `database_url` is read from `REGENT_DATABASE_URL`, or from the file that `REGENT_DATABASE_URL_FILE` names.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """Read the settings from the environment.
+
+        Raises:
+            SettingsError: a name is missing or a value is wrong; says which.
+        """
+        source = os.environ if environ is None else environ
+        values = {name: value for name in cls.model_fields if (value := _read(source, name)) is not None}
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            raise SettingsError("configuration: " + "; ".join(_explain(error))) from None
+
+
+class Settings(FromEnvironment):
+    """What every service needs to know."""
 
     database_url: SecretStr = Field(description="PostgreSQL URL of the service's server role")
     relay_database_url: SecretStr = Field(
@@ -43,26 +61,14 @@ class Settings(BaseModel):
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="lowest level logged")
     otlp_endpoint: str | None = Field(default=None, description="OTLP/HTTP endpoint for traces; none: no export")
 
-    @classmethod
-    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """Read the settings from the environment.
-
-        Raises:
-            SettingsError: a name is missing or a value is wrong; says which.
-        """
-        source = os.environ if environ is None else environ
-        values = {name: value for name in cls.model_fields if (value := _read(source, name)) is not None}
-        try:
-            return cls(**values)
-        except ValidationError as error:
-            raise SettingsError("configuration: " + "; ".join(_explain(error))) from None
-
 
 def _read(environ: Mapping[str, str], name: str) -> Any:
     variable = PREFIX + name.upper()
+    file = environ.get(f"{variable}_FILE")
+    if variable in environ and file:
+        raise SettingsError(f"configuration: {variable} and {variable}_FILE are both set; which counts cannot be told")
     if variable in environ:
         return environ[variable]
-    file = environ.get(f"{variable}_FILE")
     # `nkey_seed_file` is itself a path: its variable ends in _FILE and is read above
     if not file:
         return None

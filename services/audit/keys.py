@@ -1,7 +1,7 @@
-"""Operate audit's signing key: `python -m services.audit.keys ensure | rotate | rewrap`.
+"""Operate audit's signing key: `python -m services.audit.keys ensure | rotate`.
 
 `ensure` makes the first key where nothing was ever read or signed, and otherwise checks that the present one opens; the
-service does the same when it starts. `rotate` replaces the key, `rewrap` seals it under the ring's active key.
+service does the same when it starts. `rotate` replaces the key. The ring's keys are turned by `regent keys`.
 """
 
 import argparse
@@ -30,17 +30,12 @@ async def rotate(tx: Transaction, ring: KeyRing) -> str:
     return "made a new signing key; the one before is retired"
 
 
-async def rewrap(tx: Transaction, ring: KeyRing) -> str:
-    """Seal the keys under the ring's active key."""
-    return f"sealed {await signing.rewrap(tx, ring)} keys under {ring.active!r}"
-
-
-_ACTIONS: dict[str, Action] = {"ensure": ensure, "rotate": rotate, "rewrap": rewrap}
+_ACTIONS: dict[str, Action] = {"ensure": ensure, "rotate": rotate}
 
 
 async def run(settings: AuditSettings, action: Action) -> str:
     """Run one action as the signer, in one transaction of the system tenant."""
-    ring = KeyRing.parse(settings.keyring.get_secret_value())
+    ring = await asyncio.to_thread(settings.ring, "audit")
     url = settings.signer_database_url.get_secret_value()
     context = Context(SYSTEM_TENANT, "service:audit", utc_now())
     async with (

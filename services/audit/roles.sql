@@ -3,6 +3,7 @@
 
 -- global: reader_position  reason: stream positions of this service's readers, no tenant's data
 -- global: purged  reason: ranges of the event stream that a purge removed, no tenant's data
+-- global: key_canary  reason: a known text under each key-encryption key, no tenant's data
 -- global: last_message  reason: the last message read from the event stream, no tenant's data
 -- worker: audit_relay  table: outbox  reason: publishes every tenant's events in commit order
 -- worker: audit_signer  table: tree_head  reason: finds the trees of all tenants that grew since their last checkpoint; signs each under its tenant

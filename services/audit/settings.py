@@ -1,14 +1,13 @@
 from pydantic import Field, SecretStr
 
-from libs.common.settings import Settings
+from libs.common.crypto.rings import KeyringSettings
 
 
-class AuditSettings(Settings):
+class AuditSettings(KeyringSettings):
     """What audit needs beside the common settings: its two workers' roles, its key ring, how often it signs."""
 
     writer_database_url: SecretStr = Field(description="PostgreSQL URL of the role that appends audit entries")
     signer_database_url: SecretStr = Field(description="PostgreSQL URL of the role that signs checkpoints")
-    keyring: SecretStr = Field(description="key ring that seals the signing key, as JSON")
     checkpoint_seconds: float = Field(
         default=60, gt=0, le=3600, description="a trail that grew gets a signed checkpoint at least this often"
     )

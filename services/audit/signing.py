@@ -7,6 +7,8 @@ from uuid import UUID
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from libs.common.crypto.canaries import mark_active
+from libs.common.crypto.holdings import Holding
 from libs.common.crypto.keyring import KeyRing, Place, WrappedKey
 from libs.common.database.transaction import Transaction
 from libs.common.events.audit import KeyCreated
@@ -26,8 +28,19 @@ _INSERT = """
 INSERT INTO signing_key (tenant_id, id, public_key, wrapping_key_id, wrapped_key, sealed, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
 """
-_ALL_WRAPPED = "SELECT id, wrapping_key_id, wrapped_key FROM signing_key WHERE tenant_id = $1"
-_REWRAP = "UPDATE signing_key SET wrapping_key_id = $3, wrapped_key = $4 WHERE tenant_id = $1 AND id = $2"
+SIGNING_KEYS = Holding(
+    protects="keys that sign checkpoints",
+    count="SELECT wrapping_key_id AS key_id, count(*) AS rows FROM signing_key GROUP BY 1 ORDER BY 1",
+    foreign="""
+SELECT tenant_id, id AS row_id, wrapping_key_id AS key_id, wrapped_key AS wrapped FROM signing_key
+WHERE wrapping_key_id <> $1 AND ($2::uuid IS NULL OR id > $2) ORDER BY id LIMIT $3
+""",
+    replace="""
+UPDATE signing_key k SET wrapping_key_id = $1, wrapped_key = given.fresh
+FROM unnest($2::uuid[], $3::bytea[], $4::bytea[]) AS given (id, old, fresh)
+WHERE k.id = given.id AND k.wrapped_key = given.old
+""",
+)
 
 
 class MissingKeyError(Exception):
@@ -69,15 +82,6 @@ async def rotate(tx: Transaction, ring: KeyRing) -> None:
     await _insert(tx, ring)
 
 
-async def rewrap(tx: Transaction, ring: KeyRing) -> int:
-    """Seal every signing key under the ring's active key; returns how many had another."""
-    old = [row for row in await tx.connection.fetch(_ALL_WRAPPED, SYSTEM_TENANT) if row[1] != ring.active]
-    for row in old:
-        new = ring.rewrap(SYSTEM_TENANT, WrappedKey(row["wrapping_key_id"], row["wrapped_key"]))
-        await tx.connection.execute(_REWRAP, SYSTEM_TENANT, row["id"], new.key_id, new.wrapped)
-    return len(old)
-
-
 async def current(tx: Transaction, ring: KeyRing) -> Ed25519PrivateKey:
     """Open the key that signs now.
 
@@ -101,6 +105,7 @@ async def public_keys(tx: Transaction) -> list[PublicKey]:
 
 async def _insert(tx: Transaction, ring: KeyRing) -> None:
     private, key_id = Ed25519PrivateKey.generate(), uuid7(tx.context.now)
+    await mark_active(tx.connection, ring)
     wrapped = ring.new_data_key(SYSTEM_TENANT)
     sealed = ring.seal(wrapped, _place(key_id), private.private_bytes_raw())
     public = private.public_key().public_bytes_raw()

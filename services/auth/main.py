@@ -5,13 +5,15 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from libs.common.app import Runtime, Service, serve
-from libs.common.crypto.keyring import KeyRing
-from libs.common.crypto.vault import Vault, require_right_keys
+from libs.common.crypto.holdings import DATA_KEYS
+from libs.common.crypto.keeper import RingKeeper
+from libs.common.crypto.rings import RingWatch
+from libs.common.crypto.vault import Vault
 from libs.common.database.pool import Database
 from services.auth.api import ROUTERS
 from services.auth.authority import Authority
 from services.auth.handlers import SUBSCRIPTIONS
-from services.auth.keeper import Keeper, require_known_keys
+from services.auth.keeper import Keeper
 from services.auth.mail.running import mailing, require_mail_settings
 from services.auth.publisher import Publisher
 from services.auth.settings import Settings
@@ -21,30 +23,25 @@ from services.auth.settings import Settings
 async def workers(runtime: Runtime) -> AsyncIterator[None]:
     """Check the key ring, open what only auth has, see that there is a signing key, and keep everybody informed."""
     settings: Settings = runtime.settings
-    ring = KeyRing.parse(settings.keyring.get_secret_value())
+    watch = await RingWatch.open(settings, runtime.database)
     keeper_url = settings.keeper_database_url.get_secret_value()
     async with Database.open(keeper_url, service="auth", role="keeper", size=3) as keeper:
-        await _require_keys(runtime.database, keeper, ring)
-        async with Authority.open(settings, runtime.database, Vault(ring)) as authority:
+        keeper.after_commit = runtime.database.after_commit
+        ring_keeper = await RingKeeper.start(keeper, watch, DATA_KEYS)
+        async with Authority.open(settings, runtime.database, Vault(watch)) as authority:
             runtime.extras["auth"] = authority
-            await _start(runtime, keeper, ring, authority)
-            async with mailing(runtime, Vault(ring), authority.throttle):
+            runtime.spawn("keyring", ring_keeper.run())
+            await _start(runtime, keeper, authority)
+            async with mailing(runtime, Vault(watch), authority.throttle):
                 yield
 
 
-async def _require_keys(database: Database, keeper: Database, ring: KeyRing) -> None:
-    await require_known_keys(keeper, ring)
-    async with database.connection() as connection:
-        await require_right_keys(connection, ring)
-
-
-async def _start(runtime: Runtime, tidier: Database, ring: KeyRing, authority: Authority) -> None:
+async def _start(runtime: Runtime, tidier: Database, authority: Authority) -> None:
     settings: Settings = runtime.settings
     lead = timedelta(seconds=settings.key_lead_seconds)
     keeper = Keeper(
         runtime.database,
         tidier,
-        ring,
         authority.signers,
         rotation=timedelta(days=settings.key_rotation_days),
         lead=lead,
@@ -64,7 +61,7 @@ def service(settings: Settings) -> Service:
 def main() -> None:
     """Run the service."""
     settings = Settings.load()
-    KeyRing.parse(settings.keyring.get_secret_value())
+    settings.ring("auth")
     require_mail_settings(settings)
     serve(service(settings))
 

@@ -1,12 +1,11 @@
 from pydantic import Field, SecretStr
 
-from libs.common.settings import Settings as CommonSettings
+from libs.common.crypto.rings import KeyringSettings
 
 
-class Settings(CommonSettings):
+class Settings(KeyringSettings):
     """What auth needs beside the common settings."""
 
-    keyring: SecretStr = Field(description='key ring for secrets at rest: {"active": id, "keys": {id: base64}}')
     keeper_database_url: SecretStr = Field(
         description="PostgreSQL URL of the role that publishes revocations and tidies across tenants"
     )

@@ -4,8 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from libs.common.app import Runtime, Service, serve
-from libs.common.crypto.keyring import KeyRing
-from libs.common.crypto.vault import Vault, require_right_keys
+from libs.common.crypto.holdings import DATA_KEYS
+from libs.common.crypto.keeper import RingKeeper
+from libs.common.crypto.rings import RingWatch
+from libs.common.crypto.vault import Vault
+from libs.common.database.pool import Database
 from libs.common.definitions.commands import Definitions
 from libs.common.definitions.copies import SealedReader
 from services.catalog.api import ROUTERS
@@ -19,15 +22,19 @@ _LARGE = 64 * 1024 * 1024
 
 @asynccontextmanager
 async def workers(runtime: Runtime) -> AsyncIterator[None]:
-    """Open what only catalog has: its definitions, its vault, its lease desk."""
-    ring = KeyRing.parse(runtime.settings.keyring.get_secret_value())
-    async with runtime.database.connection() as connection:
-        await require_right_keys(connection, ring)
-    vault = Vault(ring)
-    runtime.extras["vault"] = vault
-    runtime.extras["definitions"] = Definitions(KINDS, runtime.objects, SealedReader(runtime.objects))
-    runtime.spawn("leases", LeaseDesk(runtime, vault).run())
-    yield
+    """Open what only catalog has: its key ring, its definitions, its vault, its lease desk."""
+    settings: Settings = runtime.settings
+    watch = await RingWatch.open(settings, runtime.database)
+    keeper_url = settings.keeper_database_url.get_secret_value()
+    async with Database.open(keeper_url, service="catalog", role="keeper", size=1) as keeper:
+        keeper.after_commit = runtime.database.after_commit
+        ring_keeper = await RingKeeper.start(keeper, watch, DATA_KEYS)
+        vault = Vault(watch)
+        runtime.extras["vault"] = vault
+        runtime.extras["definitions"] = Definitions(KINDS, runtime.objects, SealedReader(runtime.objects))
+        runtime.spawn("keyring", ring_keeper.run())
+        runtime.spawn("leases", LeaseDesk(runtime, vault).run())
+        yield
 
 
 def service(settings: Settings) -> Service:
@@ -39,7 +46,7 @@ def service(settings: Settings) -> Service:
 def main() -> None:
     """Run the service."""
     settings = Settings.load()
-    KeyRing.parse(settings.keyring.get_secret_value())
+    settings.ring("catalog")
     serve(service(settings))
 
 

@@ -1,10 +1,12 @@
 from pydantic import Field, SecretStr
 
-from libs.common.settings import Settings as CommonSettings
+from libs.common.crypto.rings import KeyringSettings
 
 
-class Settings(CommonSettings):
+class Settings(KeyringSettings):
     """What catalog needs beside the common settings."""
 
-    keyring: SecretStr = Field(description='key ring for secrets at rest: {"active": id, "keys": {id: base64}}')
+    keeper_database_url: SecretStr = Field(
+        description="PostgreSQL URL of the role that wraps data keys anew when the key ring turns"
+    )
     lease_seconds: int = Field(default=300, ge=10, le=300, description="life of lent credentials")

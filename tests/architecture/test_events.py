@@ -8,12 +8,16 @@ from functools import cache
 
 import pytest
 
+from docs.services import settings
 from libs.common.bus.topology import TOPOLOGY
+from libs.common.crypto.rings import KeyringSettings
 from libs.common.events.registry import PUBLISHERS
 from tests.architecture.source import SERVICES, Function, Module, calls, functions, modules
 
 # An event of any kind of definition: `*.created`; its emitters are shared by every owner of definitions.
 SHARED = "libs/common/definitions"
+# Events of whoever keeps secrets under a key ring.
+KEEPING_SECRETS = "libs/common/crypto"
 # Where `emit` itself takes what it is given.
 _PLUMBING = "libs/common/database/transaction.py"
 # Who speaks to the bus, and what.
@@ -104,6 +108,8 @@ def emitted(service: str) -> frozenset[str]:
     commands = importlib.import_module(f"services.{service}.commands")
     shared = Emissions(modules(SHARED)).names() if hasattr(commands, "KINDS") else set()
     kinds = getattr(commands, "KINDS", {})
+    if issubclass(settings(service), KeyringSettings):
+        own |= Emissions(modules(KEEPING_SECRETS)).names()
     return frozenset(own | {name.replace(WILD, kind) for name in shared for kind in kinds})
 
 

@@ -30,6 +30,9 @@ OTHER_REFERENCES = {
     "auth.second_factor.second_factor_identity_id_fkey": "the same for the person's factors",
     "auth.recovery_code.recovery_code_identity_id_fkey": "and their recovery codes",
     "auth.pending_login.pending_login_identity_id_fkey": "and a login between its two steps",
+    "auth.data_key.data_key_key_fkey": "a key-encryption key serves every tenant; it may not go while it is needed",
+    "catalog.data_key.data_key_key_fkey": "the same",
+    "audit.signing_key.signing_key_key_fkey": "the same",
 }
 
 

@@ -1,6 +1,7 @@
 """Checkpoints: when they are signed, where they go, and when signing stops."""
 
 import base64
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import asyncpg
 import orjson
 import pytest
 
+from libs.common.crypto.canaries import mark_active
+from libs.common.crypto.holdings import rewrap_batch
 from libs.common.crypto.keyring import KeyRing, UnreadableSecretError
 from libs.common.ids import SYSTEM_TENANT
 from libs.common.objects import Objects
@@ -16,7 +19,7 @@ from services.audit import checkpoint, commands, signing, store
 from services.audit.checkpointer import Checkpointer
 from services.audit.domain import Received, read
 from services.audit.tree import leaf_hash
-from tests.audit.world import OTHER, TENANT, Store, context, event_body, received
+from tests.audit.world import KEY, OTHER, TENANT, Store, context, event_body, received
 
 
 async def fill(audit: Store, *messages: Received) -> None:
@@ -189,18 +192,17 @@ async def test_rotation(audit: Store) -> None:
 
 async def test_rewrapping(audit: Store) -> None:
     """The key is sealed under a newer ring key without changing, and a ring without its keys does not open it."""
-    newer = base64.b64encode(bytes([1] * 32)).decode()
-    both = KeyRing.parse(
-        json.dumps({"active": "k2", "keys": {"k1": base64.b64encode(bytes(32)).decode(), "k2": newer}})
-    )
+    newer = base64.b64encode(hashlib.sha256(b"newer").digest()).decode()
+    both = KeyRing.parse(json.dumps({"active": "k2", "keys": {"k1": base64.b64encode(KEY).decode(), "k2": newer}}))
     only = KeyRing.parse(json.dumps({"active": "k2", "keys": {"k2": newer}}))
     async with audit.role("signer") as signer, signer.transaction(context(SYSTEM_TENANT)) as tx:
         await signing.ensure(tx, audit.ring)
         before = await signing.current(tx, audit.ring)
         with pytest.raises(UnreadableSecretError):
             await signing.current(tx, only)
-        assert await signing.rewrap(tx, both) == 1
-        assert await signing.rewrap(tx, both) == 0
+        await mark_active(tx.connection, both)
+        assert (await rewrap_batch(tx, both, signing.SIGNING_KEYS, None)).moved == 1
+        assert (await rewrap_batch(tx, both, signing.SIGNING_KEYS, None)).moved == 0
         assert (await signing.current(tx, only)).private_bytes_raw() == before.private_bytes_raw()
 
 

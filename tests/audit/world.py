@@ -1,6 +1,7 @@
 """What the integration tests share: a database to tamper with, events to fill it."""
 
 import base64
+import hashlib
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +20,8 @@ from libs.common.ids import uuid7
 from libs.common.objects import Objects
 from services.audit.domain import Received
 
-RING_TEXT = json.dumps({"active": "k1", "keys": {"k1": base64.b64encode(bytes(32)).decode()}})
+KEY = hashlib.sha256(b"the key of these tests").digest()
+RING_TEXT = json.dumps({"active": "k1", "keys": {"k1": base64.b64encode(KEY).decode()}})
 TENANT = UUID("0197f5a2-7a10-7cc1-8b0e-5b5c7a3d9e01")
 OTHER = UUID("0197f5a2-7a10-7cc1-8b0e-5b5c7a3d9e02")
 

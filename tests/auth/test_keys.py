@@ -4,13 +4,12 @@ import asyncio
 from datetime import timedelta
 
 from libs.common.context import Context, utc_now
-from libs.common.crypto.keyring import KeyRing
 from libs.common.database.pool import Database
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import operator
 from services.auth.keeper import Keeper
 from services.auth.store import keys
-from tests.auth.world import Tenant, World, ring
+from tests.auth.world import Tenant, World
 
 LEAD = timedelta(seconds=1)
 
@@ -42,9 +41,7 @@ async def test_keys_turn_without_a_refused_request(tenant: Tenant, world: World)
     before = await tenant.login()
     signers = world.runtime.extras["auth"].signers
     async with Database.open(world.databases["auth_keeper"], service="auth", role="keeper", size=1) as database:
-        keeper = Keeper(
-            world.runtime.database, database, KeyRing.parse(ring()), signers, rotation=timedelta(0), lead=LEAD
-        )
+        keeper = Keeper(world.runtime.database, database, signers, rotation=timedelta(0), lead=LEAD)
         statuses: list[int] = []
         asking = asyncio.create_task(keep_asking(tenant, world, before["access_token"], statuses))
         old = next(kid for kid, state in (await states(world)).items() if state == "active")
@@ -93,9 +90,7 @@ async def test_two_services_make_one_first_key(world: World) -> None:
     """Starting at once does not make two active keys."""
     signers = world.runtime.extras["auth"].signers
     async with Database.open(world.databases["auth_keeper"], service="auth", role="keeper", size=1) as database:
-        keeper = Keeper(
-            world.runtime.database, database, KeyRing.parse(ring()), signers, rotation=timedelta(days=9), lead=LEAD
-        )
+        keeper = Keeper(world.runtime.database, database, signers, rotation=timedelta(days=9), lead=LEAD)
         await asyncio.gather(*(keeper.turn_keys(utc_now()) for _ in range(5)))
     assert list((await states(world)).values()).count("active") == 1
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import hashlib
 import itertools
 import os
 from collections.abc import AsyncIterator, Mapping
@@ -25,12 +26,13 @@ from services.auth.settings import Settings
 
 PASSWORD = "correct horse battery staple"
 PUBLIC_URL = "https://regent.test"
+KEY = hashlib.sha256(b"the key of these tests").digest()
 NUMBERS = itertools.count(1)
 
 
 def ring(active: str = "k1", **keys: bytes) -> str:
     """Return the text of a key ring."""
-    held = {name: base64.b64encode(key).decode() for name, key in (keys or {"k1": bytes(range(32))}).items()}
+    held = {name: base64.b64encode(key).decode() for name, key in (keys or {"k1": KEY}).items()}
     return orjson.dumps({"active": active, "keys": held}).decode()
 
 

@@ -167,14 +167,14 @@ def environment(service: str) -> dict[str, Any]:
 def test_every_variable_is_a_setting(service: str) -> None:
     """Each variable that a pod gets exists in the service's settings, and each setting without a default is given."""
     fields = settings(service).model_fields
-    given = {_field(name, fields) for name in environment(service)}
-    assert None not in given
-    assert {name for name, field in fields.items() if field.is_required()} <= given
+    given = [_fields(name, fields) for name in environment(service)]
+    assert all(given)
+    assert {name for name, field in fields.items() if field.is_required()} <= set().union(*given)
 
 
-def _field(variable: str, fields: Iterable[str]) -> str | None:
+def _fields(variable: str, fields: Iterable[str]) -> set[str]:
     names = {f"REGENT_{name.upper()}": name for name in fields}
-    return names.get(variable) or names.get(variable.removesuffix("_FILE"))
+    return {names[name] for name in (variable, variable.removesuffix("_FILE")) if name in names}
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -4,8 +4,6 @@ The associated data binds tenant, table, column and row, so a ciphertext moved e
 tenant's wrapped data key shreds its secrets. A missing or malformed ring stops the service; no key is ever invented.
 """
 
-import base64
-import binascii
 import os
 from dataclasses import dataclass
 from typing import Self
@@ -15,10 +13,9 @@ import orjson
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from libs.common.settings import SettingsError
+from libs.common.crypto.parsing import Unwrap, read_ring
 
 _NONCE = 12
-_KEY = 32
 
 
 class UnreadableSecretError(Exception):
@@ -55,26 +52,30 @@ class KeyRing:
         self._keys = keys
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read a ring: `{"active": "k1", "keys": {"k1": "<base64 of 32 bytes>"}}`.
+    def parse(cls, text: str, unwrap: Unwrap | None = None) -> Self:
+        """Read a ring: `{"active": "k1", "keys": {"k1": "<base64 of 32 bytes>"}}`; `unwrap` asks the KMS.
 
         Raises:
             SettingsError: the ring is malformed; says how, never shows a key.
         """
-        try:
-            ring = orjson.loads(text)
-            keys = {str(name): base64.b64decode(value, validate=True) for name, value in ring["keys"].items()}
-            active = str(ring["active"])
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, binascii.Error, ValueError) as error:
-            raise SettingsError(f"configuration: REGENT_KEYRING is malformed ({type(error).__name__})") from None
-        if active not in keys:
-            raise SettingsError(f"configuration: REGENT_KEYRING names {active!r} as active but holds no such key")
-        short = sorted(name for name, key in keys.items() if len(key) != _KEY)
-        if short:
-            raise SettingsError(f"configuration: REGENT_KEYRING keys are not 32 bytes long: {', '.join(short)}")
-        if len(set(keys.values())) != len(keys):
-            raise SettingsError("configuration: REGENT_KEYRING holds the same key under two ids")
-        return cls(active, keys)
+        return cls(*read_ring(text, unwrap))
+
+    def ids(self) -> frozenset[str]:
+        """Return the ids of the keys held."""
+        return frozenset(self._keys)
+
+    def contradicts(self, other: "KeyRing") -> list[str]:
+        """Return the ids under which the other ring holds another key."""
+        return sorted(name for name in self.ids() & other.ids() if self._keys[name] != other._keys[name])  # noqa: SLF001 - the same class
+
+    def adopt(self, other: "KeyRing") -> None:
+        """Take over another ring's keys and its choice; keys that it lacks are kept until they are forgotten."""
+        self._keys = {**self._keys, **other._keys}  # noqa: SLF001 - the same class
+        self.active = other.active
+
+    def forget(self, key_id: str) -> None:
+        """Drop a key that nothing needs any more."""
+        self._keys = {name: key for name, key in self._keys.items() if name != key_id or name == self.active}
 
     def new_data_key(self, tenant_id: UUID) -> WrappedKey:
         """Make a data key for a tenant, wrapped under the active key."""

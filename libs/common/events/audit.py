@@ -1,6 +1,7 @@
 from datetime import datetime
 
 from libs.common.events.envelope import Data
+from libs.common.events.keyring import KEYRING_EVENTS
 
 
 class CheckpointSigned(Data):
@@ -36,6 +37,7 @@ class KeyCreated(Data):
 
 
 EVENTS: dict[str, type[Data]] = {
+    **KEYRING_EVENTS,
     "checkpoint.signed": CheckpointSigned,
     "entry.exported": EntriesExported,
     "tree.verified": TreeVerified,

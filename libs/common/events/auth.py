@@ -5,6 +5,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from libs.common.events.envelope import Data
+from libs.common.events.keyring import KEYRING_EVENTS
 
 
 class TenantChanged(Data):
@@ -110,6 +111,7 @@ class MailSettled(Data):
 
 
 EVENTS: dict[str, type[Data]] = {
+    **KEYRING_EVENTS,
     "tenant.created": TenantChanged,
     "tenant.suspended": TenantChanged,
     "tenant.resumed": TenantChanged,

@@ -5,6 +5,7 @@ from pydantic import Field
 
 from libs.common.events.definitions import definition_events
 from libs.common.events.envelope import Data
+from libs.common.events.keyring import KEYRING_EVENTS
 
 KINDS = ("connector", "schema", "mapping", "xsd_set", "destination", "report")
 
@@ -39,6 +40,7 @@ class CredentialRefused(Data):
 
 
 EVENTS: dict[str, type[Data]] = {
+    **KEYRING_EVENTS,
     **definition_events(*KINDS),
     "secret.changed": SecretChanged,
     "credential.leased": CredentialLeased,

@@ -29,3 +29,6 @@ READER_EVENTS = Counter("regent_reader_events_total", "Events handled", ["servic
 READER_SECONDS = Histogram("regent_reader_batch_seconds", "Time to apply a batch", ["service"], buckets=_SECONDS)
 
 DEAD_LETTERS = Counter("regent_dead_letters_total", "Messages given up", ["service"])
+
+KEYRING_ROWS = Gauge("regent_keyring_rows", "Rows that a key of the ring protects", ["service", "key"])
+KEYRING_UNREADABLE = Gauge("regent_keyring_unreadable_rows", "Rows that no key of the ring opens", ["service"])
