@@ -13,12 +13,13 @@ from libs.common.ids import SYSTEM_TENANT
 from services.auth import domain
 from services.auth.commands import keys
 from services.auth.signing import Signers
-from services.auth.store import attempts, factors
+from services.auth.store import attempts, factors, links
 
 _LOG = structlog.get_logger(__name__)
 _SECONDS = 5.0
 _UNPUBLISHED = "DELETE FROM revocation WHERE until < $1"
 _ENDED = "DELETE FROM access_grant WHERE expires_at < $1"
+_KEEP_LINKS = timedelta(days=1)
 _KEEP_GRANTS = timedelta(days=30)
 
 
@@ -65,5 +66,6 @@ class Keeper:
             await connection.execute(_UNPUBLISHED, now)
             await connection.execute(_ENDED, now - _KEEP_GRANTS)
         async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth", now)) as tx:
+            await links.tidy(tx, now - _KEEP_LINKS)
             await attempts.tidy(tx, now - domain.MEMORY)
             await factors.tidy(tx)

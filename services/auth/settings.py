@@ -18,6 +18,9 @@ class Settings(KeyringSettings):
     mail_retry_seconds: float = Field(
         default=10, gt=0, le=3600, description="wait before a mail is tried again; it triples each time, up to an hour"
     )
+    open_signup: bool = Field(
+        default=True, description="false: nobody makes an account and a tenant by themselves, people are invited"
+    )
     access_token_seconds: int = Field(default=300, ge=30, le=300, description="life of an access token")
     refresh_token_days: float = Field(default=30, gt=0, le=365, description="life of a login, however often refreshed")
     key_rotation_days: float = Field(default=30, gt=0, le=365, description="age at which a signing key is replaced")

@@ -19,6 +19,8 @@ TENANT_TABLES = (
     "own_secret",
     "data_key",
     "mail",
+    "account_link",
+    "invitation",
 )
 
 

@@ -15,7 +15,8 @@ from tests.system.operations import PLATFORM, Operation, operations, wrong
 from tests.system.world import Tenant, World
 
 OPERATIONS = operations()
-PUBLIC = ("/oauth2/token", "/v1/login", "/v1/setup", "/.well-known/")
+BY_LINK = ("/v1/signup", "/v1/password/forgot", "/v1/password/reset", "/v1/email/confirm", "/v1/invitations/accept")
+PUBLIC = ("/oauth2/token", "/v1/login", "/v1/setup", "/.well-known/", *BY_LINK)
 FORM = "/oauth2/token"
 ROOMY = ("/v1/mappings", "/v1/xsd-sets", "/v1/reports")
 LIMIT = 1024 * 1024

@@ -50,6 +50,7 @@ async def owned(world: World) -> Owned:
     made = {
         "schedules": (await api.post("/v1/schedules", {"name": "yearly", "spec": schedule}))["id"],
         "roles": (await api.post("/v1/roles", {"name": "readers", "permissions": ["run:read"]}))["id"],
+        "invitations": (await api.post("/v1/invitations", {"email": "new@example.com", "roles": []}))["id"],
         "calendars": str(await publish(api, "/v1/calendars", "office", CalendarSpec())),
         "mappings": str(await publish(api, "/v1/mappings", "codes", codes)),
         "xsd-sets": str(await publish(api, "/v1/xsd-sets", "messages", xsd_set())),
@@ -60,6 +61,7 @@ async def owned(world: World) -> Owned:
     by_kind = {
         **made,
         **lists,
+        "sessions": lists["grants"],
         "connectors": str(filing.connector),
         "schemas": str(filing.schema),
         "rules": str(filing.rule),

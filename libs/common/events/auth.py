@@ -110,6 +110,28 @@ class MailSettled(Data):
     reason: str | None = None
 
 
+class LinkRequested(Data):
+    """Somebody asked for a link by mail; `subject` is a keyed hash of the address, whether it has an account or not."""
+
+    purpose: Literal["signup", "reset", "email"]
+    subject: str
+    address: str | None = None
+
+
+class AccountChanged(Data):
+    """A person got another password or another address; said in each of their tenants."""
+
+    user_id: UUID
+
+
+class InvitationChanged(Data):
+    """Somebody was invited, came, or is no longer invited; `user_id` is who came."""
+
+    invitation_id: UUID
+    roles: list[str]
+    user_id: UUID | None = None
+
+
 EVENTS: dict[str, type[Data]] = {
     **KEYRING_EVENTS,
     "tenant.created": TenantChanged,
@@ -135,6 +157,12 @@ EVENTS: dict[str, type[Data]] = {
     "session.opened": SessionOpened,
     "session.failed": LoginFailed,
     "grant.revoked": GrantRevoked,
+    "link.requested": LinkRequested,
+    "account.password": AccountChanged,
+    "account.email": AccountChanged,
+    "invitation.created": InvitationChanged,
+    "invitation.accepted": InvitationChanged,
+    "invitation.revoked": InvitationChanged,
     "mail.sent": MailSettled,
     "mail.dead": MailSettled,
     "key.published": KeyChanged,

@@ -11,6 +11,8 @@ from libs.common.ids import SYSTEM_TENANT
 from libs.common.telemetry.traces import current_traceparent
 from services.auth.authority import authority
 from services.auth.doorway import Doorway, Tokens
+from services.auth.flows.office import Office
+from services.auth.mail.outbox import outbox
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
@@ -49,6 +51,12 @@ def doorway(request: Request) -> Doorway:
         address=request.state.address,
     )
     return Doorway(request.app.state.database, authority(request), context)
+
+
+def office(request: Request) -> Office:
+    """Return where accounts are changed, for whoever asks."""
+    way = doorway(request)
+    return Office(way.database, way.authority, outbox(request), way.context)
 
 
 def token_answer(tokens: Tokens, status: int = 200, **more: Any) -> Response:

@@ -145,3 +145,30 @@ mail = Table(
     Column("settled_at", _MOMENT),
     Column("reason", Text),
 )
+account_link = Table(
+    "account_link",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("sha256", LargeBinary, primary_key=True),
+    Column("purpose", Text),
+    Column("mark", LargeBinary),
+    Column("identity_id", Uuid),
+    Column("sealed", LargeBinary),
+    Column("created_at", _MOMENT),
+    Column("expires_at", _MOMENT),
+    Column("used_at", _MOMENT),
+)
+invitation = Table(
+    "invitation",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("email", Text),
+    Column("roles", ARRAY(Text)),
+    Column("invited_by", Text),
+    Column("sha256", LargeBinary),
+    Column("state", Text),
+    Column("created_at", _MOMENT),
+    Column("expires_at", _MOMENT),
+    Column("settled_at", _MOMENT),
+)

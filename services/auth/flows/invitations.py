@@ -1,0 +1,149 @@
+"""Invitations: somebody is asked into a tenant by mail, and comes with their account or makes one."""
+
+import base64
+import binascii
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Conflict, FieldProblem, Forbidden, Invalid, TooManyRequests
+from libs.common.events.auth import InvitationChanged
+from libs.common.identity.principal import Principal
+from services.auth import domain, opaque
+from services.auth.commands import roles, tenants
+from services.auth.flows.limits import has_room
+from services.auth.flows.office import Office
+from services.auth.mail.outbox import Letter, Outbox
+from services.auth.password_policy import require_good_password
+from services.auth.store import accounts, invitations
+
+_PREFIX, _ID, _BYTES = "iv_", 16, 32
+_VALID, _SHOWN = timedelta(days=7), "7 days"
+
+
+@dataclass(frozen=True, slots=True)
+class InvitationToken:
+    """A token that names its tenant and invitation, so that it is found under the tenant's policies."""
+
+    tenant_id: UUID
+    id: UUID
+    text: str
+
+    @classmethod
+    def make(cls, tenant_id: UUID, id: UUID) -> "InvitationToken":  # noqa: A002
+        """Make the token of an invitation."""
+        content = tenant_id.bytes + id.bytes + secrets.token_bytes(_BYTES)
+        return cls(tenant_id, id, _PREFIX + base64.urlsafe_b64encode(content).decode())
+
+    @classmethod
+    def read(cls, text: str) -> "InvitationToken | None":
+        """Read a presented token, or None where it cannot be one of ours."""
+        try:
+            content = base64.b64decode(text.removeprefix(_PREFIX), altchars=b"-_", validate=True)
+        except (binascii.Error, ValueError):
+            return None
+        if not text.startswith(_PREFIX) or len(content) != 2 * _ID + _BYTES:
+            return None
+        return cls(UUID(bytes=content[:_ID]), UUID(bytes=content[_ID : 2 * _ID]), text)
+
+
+async def invite(tx: Transaction, outbox: Outbox, caller: Principal, email: str, names: Sequence[str]) -> UUID:
+    """Invite a normalised address into the transaction's tenant; an earlier invitation of it ends.
+
+    Raises:
+        Invalid: a role does not exist.
+        Forbidden: a role is not the caller's to give.
+        Conflict: the tenant has a user of that address.
+        TooManyRequests: the address was sent enough invitations.
+    """
+    domain.require_assignable(caller.permissions, await roles.require_roles(tx, names))
+    if await invitations.is_member(tx, email):
+        raise Conflict("A user with this address exists already.", type="user-exists")
+    if not await has_room(tx, outbox.throttle, "invitation", email):
+        raise TooManyRequests("This address was sent enough invitations; wait.", retry_after=3600)
+    id = uuid4()  # noqa: A001
+    token = InvitationToken.make(tx.tenant_id, id)
+    await invitations.add(tx, id, email, names, opaque.digest(token.text), tx.context.now + _VALID)
+    await _say(tx, "invitation.created", id, names)
+    values = {
+        "tenant": (await accounts.find_tenant(tx))["name"],
+        "inviter": await _inviter(tx, caller),
+        "link": outbox.link("/account/join", token.text),
+        "valid": _SHOWN,
+    }
+    await outbox.queue(tx, Letter("invitation", email, values), valid=_VALID)
+    return id
+
+
+async def revoke(tx: Transaction, id: UUID) -> None:  # noqa: A002
+    """Take an invitation back.
+
+    Raises:
+        NotFound: there is no such invitation.
+        Conflict: it is settled already.
+    """
+    row = await invitations.find(tx, id, lock=True)
+    if row["state"] != "open":
+        raise Conflict(f"The invitation is {row['state']}.", type="invitation-state")
+    await invitations.settle(tx, id, "revoked")
+    await _say(tx, "invitation.revoked", id, row["roles"])
+
+
+async def accept(office: Office, text: str, name: str, password: str | None) -> tuple[UUID, UUID]:
+    """Use an invitation up; returns the tenant's and the user's id. Who has an account keeps its password.
+
+    Raises:
+        Forbidden: the invitation is unknown, used, revoked or expired, or the tenant is suspended.
+        Invalid: there is no account yet, and no password that can be used; the invitation stays open.
+    """
+    token = InvitationToken.read(text)
+    row = None
+    if token is not None:
+        async with office.acting(token.tenant_id) as tx:
+            row = await _open(tx, token)
+            known = row is not None and await accounts.find_identity(tx, row["email"]) is not None
+    if token is None or row is None:
+        async with office.system() as tx:
+            await office.authority.throttle.note_failure(tx)
+        raise _refused()
+    hashed = "" if known else await _hashed(office, row["email"], password)
+    async with office.acting(token.tenant_id) as tx:
+        if await _open(tx, token) is None:
+            raise _refused()
+        await roles.require_roles(tx, row["roles"])
+        user = await tenants.add_user(tx, tenants.Person(row["email"], name, hashed), row["roles"])
+        await invitations.settle(tx, token.id, "accepted")
+        await _say(tx, "invitation.accepted", token.id, row["roles"], user)
+    return token.tenant_id, user
+
+
+async def _open(tx: Transaction, token: InvitationToken) -> Row | None:
+    row = await invitations.find_open(tx, token.id, opaque.digest(token.text))
+    if row is None or (await accounts.find_tenant(tx))["status"] != "active":
+        return None
+    return row
+
+
+async def _hashed(office: Office, email: str, password: str | None) -> str:
+    if password is None:
+        raise Invalid("There is no account of this address yet.", fields=[FieldProblem("/password", "choose one")])
+    return await office.authority.passwords.hash(require_good_password(password, email=email))
+
+
+async def _inviter(tx: Transaction, caller: Principal) -> str:
+    kind, _, id_ = caller.subject.partition(":")
+    if kind != "user":
+        return "An administrator"
+    name: str = (await accounts.find_member(tx, UUID(id_)))["name"]
+    return name
+
+
+async def _say(tx: Transaction, event: str, id: UUID, names: Sequence[str], user: UUID | None = None) -> None:  # noqa: A002
+    await tx.emit(event, InvitationChanged(invitation_id=id, roles=list(names), user_id=user), entity=id)
+
+
+def _refused() -> Forbidden:
+    return Forbidden("The invitation is unknown, used or expired.", type="invitation")
