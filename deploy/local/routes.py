@@ -31,6 +31,7 @@ ROUTES = (
             "/v1/roles",
             "/v1/permissions",
             "/v1/sessions",
+            "/account",
             "/v1/signup",
             "/v1/password",
             "/v1/email",

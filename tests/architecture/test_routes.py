@@ -29,6 +29,8 @@ PUBLIC = {
     "POST /v1/login": "a token is what the caller comes for",
     "POST /v1/login/second-factor": "the first step's token and a code are the proof",
     "POST /v1/login/second-factor/enrol": "the first step's token is the proof",
+    "GET /account/account.js": "a script without anything secret in it",
+    "GET /account/{name}": "an empty form; what is sent with it proves who sends it",
     "POST /v1/signup": "a link by mail is what the caller comes for",
     "POST /v1/signup/verify": "the link that came by mail is the proof",
     "POST /v1/password/forgot": "a link by mail is what the caller comes for",

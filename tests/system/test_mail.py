@@ -43,6 +43,7 @@ async def test_sign_up_and_reset_by_mail(world: World) -> None:
         assert await post("/v1/signup", email=email, name="Nina", tenant_name="New Broker") == 202
         assert await post("/v1/login", email=email, password=FIRST) == 401
         confirm = token(await newest(world, email, "Confirm your e-mail address"), "/account/verify", world)
+        assert "Choose a password" in (await http.get("/account/verify")).text
         assert await post("/v1/signup/verify", token=confirm, password=FIRST) == 201
         assert await post("/v1/login", email=email, password=FIRST) == 200
         assert await post("/v1/password/forgot", email=email) == 202

@@ -1,6 +1,7 @@
 """The routes of auth."""
 
 from services.auth.api import (
+    account_pages,
     accounts,
     authorize,
     challenge,
@@ -29,6 +30,7 @@ ROUTERS = (
     sessions.PUBLIC,
     sessions.OWN,
     factors.ROUTER,
+    account_pages.ROUTER,
     accounts.PUBLIC,
     accounts.OWN,
     own_sessions.EVERYWHERE,

@@ -23,11 +23,21 @@ _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode(
 
 
 def page(
-    title: str, body: str, status: int = 200, *, leads_to: str = "", headers: dict[str, str] | None = None
+    title: str,
+    body: str,
+    status: int = 200,
+    *,
+    leads_to: str = "",
+    headers: dict[str, str] | None = None,
+    scripted: bool = False,
 ) -> HTMLResponse:
-    """Return a page that nobody may frame, keep or extend; its forms lead back here, or on to `leads_to`."""
+    """Return a page that nobody may frame, keep or extend; its forms lead back here, or on to `leads_to`.
+
+    A scripted page runs scripts of this origin, which speak with this origin.
+    """
+    scripts = "script-src 'self'; connect-src 'self'; " if scripted else ""
     policy = (
-        f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; form-action 'self' {leads_to}; "
+        f"default-src 'none'; {scripts}style-src 'sha256-{_STYLE_HASH}'; form-action 'self' {leads_to}; "
         "frame-ancestors 'none'; base-uri 'none'"
     )
     sent = {
