@@ -1,0 +1,99 @@
+"""What is revoked ends in all six services within a second (S11)."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.system.world import Tenant, World
+
+WITHIN_SECONDS = 1.0
+READS = {
+    "auth": "/v1/me",
+    "catalog": "/v1/reports",
+    "scheduler": "/v1/schedules",
+    "runner": "/v1/runs",
+    "validator": "/v1/rules",
+    "audit": "/v1/audit/entries",
+}
+Headers = dict[str, str]
+Given = tuple[Headers, Callable[[], Awaitable[object]]]
+
+
+@pytest.fixture(scope="module")
+async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=world.url, timeout=60, trust_env=False) as client:
+        yield client
+
+
+async def _user(http: httpx.AsyncClient, tenant: Tenant) -> tuple[str, Headers]:
+    """Return a new user's id and a token of theirs."""
+    email, password = f"{uuid4().hex[:8]}@example.com", secrets.token_urlsafe(18)
+    body = {"email": email, "name": "Leaver", "password": password, "roles": ["owner"]}
+    made = await tenant.api.post("/v1/users", body)
+    answer = (await http.post("/v1/login", json={"email": email, "password": password})).raise_for_status()
+    return made["id"], {"Authorization": f"Bearer {answer.json()['access_token']}"}
+
+
+async def a_token(http: httpx.AsyncClient, tenant: Tenant) -> Given:
+    """Give a token, and the revocation of the grant that it stands on."""
+    _, headers = await _user(http, tenant)
+    grant = (await http.get("/v1/me", headers=headers)).json()["grant_id"]
+    own = await tenant.api._bearer()
+    return headers, lambda: http.post(f"/v1/grants/{grant}/revoke", headers=own)
+
+
+async def a_session(http: httpx.AsyncClient, tenant: Tenant) -> Given:
+    """Give a session's token, and its logout."""
+    _, headers = await _user(http, tenant)
+    return headers, lambda: http.post("/v1/logout", headers=headers)
+
+
+async def a_client(http: httpx.AsyncClient, tenant: Tenant) -> Given:
+    """Give a client's token, and the client's removal."""
+    made = await tenant.api.post("/v1/clients", {"name": "leaving", "roles": ["owner"]})
+    form, auth = {"grant_type": "client_credentials"}, (made["client_id"], made["client_secret"])
+    token = (await http.post("/oauth2/token", data=form, auth=auth)).raise_for_status().json()["access_token"]
+    own = await tenant.api._bearer()
+    headers = {"Authorization": f"Bearer {token}"}
+    return headers, lambda: http.delete(f"/v1/clients/{made['client_id']}", headers=own)
+
+
+async def a_user(http: httpx.AsyncClient, tenant: Tenant) -> Given:
+    """Give a user's token, and the user's disabling."""
+    id_, headers = await _user(http, tenant)
+    own = await tenant.api._bearer()
+    return headers, lambda: http.post(f"/v1/users/{id_}/disable", headers=own)
+
+
+@pytest.mark.parametrize("given", [a_token, a_session, a_client, a_user])
+async def test_it_ends_everywhere_within_a_second(
+    http: httpx.AsyncClient, tenant: Tenant, given: Callable[[httpx.AsyncClient, Tenant], Awaitable[Given]]
+) -> None:
+    """Each service takes the token until then, and refuses it a second after the answer at the latest (S11)."""
+    headers, revoke = await given(http, tenant)
+    for service, path in READS.items():
+        answer = await http.get(path, headers=headers)
+        assert answer.status_code == 200, (service, answer.text)
+    answer = await revoke()
+    assert isinstance(answer, httpx.Response)
+    assert answer.is_success, answer.text
+    began = time.monotonic()
+    seconds = await asyncio.gather(*(_refused(http, path, headers, began) for path in READS.values()))
+    assert max(seconds) <= WITHIN_SECONDS, dict(zip(READS, seconds, strict=True))
+
+
+async def _refused(http: httpx.AsyncClient, path: str, headers: Headers, began: float) -> float:
+    """Return the seconds until a service refuses the token for good."""
+    while time.monotonic() - began < 10 * WITHIN_SECONDS:
+        asked = time.monotonic()
+        answer = await http.get(path, headers=headers)
+        if answer.status_code == 401:
+            return asked - began
+        assert answer.status_code in (200, 404), answer.text  # a client that is gone is found no more, at once
+        await asyncio.sleep(0.03)
+    return float("inf")
