@@ -21,9 +21,9 @@ def routers(service: str) -> Sequence[APIRouter]:
 
 
 def routes(service: str) -> Iterator[APIRoute]:
-    """Yield every route of a service."""
+    """Yield every route of a service's API; pages for people are none."""
     for router in routers(service):
-        yield from (route for route in router.routes if isinstance(route, APIRoute))
+        yield from (route for route in router.routes if isinstance(route, APIRoute) and route.include_in_schema)
 
 
 def settings(service: str) -> type[Settings]:

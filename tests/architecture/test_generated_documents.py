@@ -8,10 +8,11 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 
 from docs.configuration import LAUNCHER
 from docs.generate import documents
-from docs.services import routes, settings
+from docs.services import routers, routes, settings
 from libs.common.events.registry import PUBLISHERS
 from tests.architecture.source import ROOT, SERVICES, modules
 
@@ -90,6 +91,18 @@ def test_every_route_is_described_once() -> None:
     ]
     assert len(declared) == len(set(declared))
     assert described == set(declared)
+
+
+def test_only_pages_are_left_out() -> None:
+    """What the document does not hold are pages for people, all at one place."""
+    hidden = {
+        route.path
+        for service in SERVICES
+        for router in routers(service)
+        for route in router.routes
+        if isinstance(route, APIRoute) and not route.include_in_schema
+    }
+    assert hidden == {"/account/{name}", "/account/account.js"}
 
 
 def test_operation_ids_are_unique_names() -> None:
