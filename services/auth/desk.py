@@ -10,11 +10,11 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Refusal
 from libs.common.events.auth import LoginFailed
 from services.auth import assertions, opaque
-from services.auth.commands import clients, codes, grants
+from services.auth.commands import clients, codes, device, grants
 from services.auth.commands.grants import Entry
-from services.auth.doorway import Doorway, Tokens
+from services.auth.doorway import Doorway, Method, Tokens
 from services.auth.opaque import RefreshToken
-from services.auth.protocol import REDIRECTING, REFRESHING, OAuthError
+from services.auth.protocol import DEVICE, REDIRECTING, REFRESHING, OAuthError
 from services.auth.store import accounts, flows
 from services.auth.store import grants as stored
 
@@ -97,12 +97,31 @@ class Desk:
         tenant, given = await self.serve(presented, redeem)
         if given is None:
             raise OAuthError("invalid_grant", "the code is unknown, used, expired or another client's")
-        entry, code = given
-        identity = {
-            "auth_time": int(code["auth_time"].timestamp()),
-            **({"nonce": code["nonce"]} if code["nonce"] else {}),
-        }
-        return await self.way.issue(tenant, entry, "authorization_code", identity)
+        return await self._to_user(tenant, *given, "authorization_code")
+
+    async def device(self, presented: Credentials, device_code: str) -> Tokens:
+        """Exchange a device code that a person allowed.
+
+        Raises:
+            OAuthError, Refusal: as `serve`; nobody has decided yet; the code is refused.
+        """
+        lifetime = self.way.authority.lifetimes.login
+
+        async def poll(tx: Transaction, client: Row) -> tuple[Entry, Row]:
+            require_grant(client, DEVICE)
+            got = await device.poll(tx, client, device_code, lifetime)
+            if isinstance(got, OAuthError):
+                raise got
+            return got
+
+        tenant, given = await self.serve(presented, poll)
+        return await self._to_user(tenant, *given, "device_code")
+
+    async def _to_user(self, tenant: UUID, entry: Entry, code: Row, method: Method) -> Tokens:
+        """Issue what a user gave; the ID token says when they logged in and repeats the client's nonce."""
+        nonce = code.get("nonce")
+        identity = {"auth_time": int(code["auth_time"].timestamp()), **({"nonce": nonce} if nonce else {})}
+        return await self.way.issue(tenant, entry, method, identity)
 
     async def refresh(self, presented: Credentials, form: dict[str, str]) -> Tokens:
         """Exchange a client's refresh token.

@@ -116,7 +116,7 @@ class Front:
             Unauthenticated, TooManyRequests: as `Doorway.prove`.
         """
         tenant, user = await self.way.prove(email, password, opened.client["tenant_id"], shown)
-        return await self._enter(tenant, user, before)
+        return await self.enter(tenant, user, before)
 
     async def complete(self, opened: Opened, token: str, code: str, before: str | None) -> tuple[Handle, Session, str]:
         """Log a person in by the second step of a login to the client's tenant; returns their address as well.
@@ -127,9 +127,10 @@ class Front:
         passed = await self.way.second_step.complete(token, code)
         if passed.tenant != opened.client["tenant_id"]:
             raise OAuthError("access_denied", "the login was for somebody else", 403)
-        return (*await self._enter(passed.tenant, passed.user, before), passed.email)
+        return (*await self.enter(passed.tenant, passed.user, before), passed.email)
 
-    async def _enter(self, tenant: UUID, user: UUID, before: str | None) -> tuple[Handle, Session]:
+    async def enter(self, tenant: UUID, user: UUID, before: str | None) -> tuple[Handle, Session]:
+        """Open a session for who has proven who they are; the one from before means nothing any more."""
         await self.log_out(before)
         async with self.way.acting(tenant, f"user:{user}") as tx:
             cookie = await browser.open_session(tx, user)
@@ -156,7 +157,7 @@ class Front:
         async with self.way.acting(client["tenant_id"], f"user:{session.user_id}") as tx:
             if opened.pushed is not None and not await flows.use_pushed(tx, opened.pushed):
                 raise OAuthError("invalid_request_uri", "the pushed request is unknown, used or expired")
-            await browser.say_authorized(tx, client, session.user_id, ask.scope, decision)
+            await browser.say_authorized(tx, client["id"], session.user_id, ask.scope, decision)
             code = await codes.give(tx, asked, session.user_id, session.since) if decision == "allowed" else None
         if code is None:
             return self.told(opened, OAuthError("access_denied", "the user did not allow it"))

@@ -13,6 +13,9 @@ from services.auth.permissions import CATALOGUE, PLATFORM, PLATFORM_ROLES, PREDE
 PUBLIC = {
     "/oauth2/token",
     "/oauth2/authorize",
+    "/oauth2/device_authorization",
+    "/oauth2/device",
+    "/oauth2/device/login",
     "/oauth2/revoke",
     "/oauth2/introspect",
     "/oauth2/par",

@@ -18,12 +18,12 @@ from services.auth.protocol import OAuthError, form_target
 from services.auth.second_step import SecondFactorRequired
 
 ROUTER = OpenDoor("/oauth2", tag="oauth2")
-_HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}, "description": "a page"}}
+HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}, "description": "a page"}}
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-def _for_people(endpoint: _Endpoint) -> _Endpoint:
+def for_people(endpoint: _Endpoint) -> _Endpoint:
     """Answer what goes wrong with a page, or tell the client where that is safe."""
 
     @wraps(endpoint)
@@ -31,17 +31,17 @@ def _for_people(endpoint: _Endpoint) -> _Endpoint:
         try:
             return await endpoint(request)
         except ToldError as told:
-            return _see(told.location)
+            return see(told.location)
         except OAuthError as error:
             return pages.problem_page(error.description, error.status)
         except Refusal as refusal:
-            return pages.problem_page(refusal.detail, refusal.status, _retry(refusal))
+            return pages.problem_page(refusal.detail, refusal.status, retry(refusal))
 
     return answered
 
 
-@ROUTER.get("/authorize", name="authorize", responses=_HTML, response_class=Response)
-@_for_people
+@ROUTER.get("/authorize", name="authorize", responses=HTML, response_class=Response)
+@for_people
 async def authorize(request: Request) -> Response:
     """Ask the person at the browser whether a client may act for them (RFC 6749, 4.1.1; OpenID Connect)."""
     front = browsers.front(request)
@@ -54,8 +54,8 @@ async def authorize(request: Request) -> Response:
     return await _consent(request, opened, session)
 
 
-@ROUTER.post("/login", name="browser_login", responses=_HTML, response_class=Response)
-@_for_people
+@ROUTER.post("/login", name="browser_login", responses=HTML, response_class=Response)
+@for_people
 async def login(request: Request) -> Response:
     """Log a person in, in a browser, and go on with the client's request."""
     form = await browsers.own_form(request)
@@ -75,8 +75,8 @@ async def login(request: Request) -> Response:
     return await _entered(request, opened, cookie, session, address)
 
 
-@ROUTER.post("/second-factor", name="browser_second_factor", responses=_HTML, response_class=Response)
-@_for_people
+@ROUTER.post("/second-factor", name="browser_second_factor", responses=HTML, response_class=Response)
+@for_people
 async def second_factor(request: Request) -> Response:
     """Complete a login by the code of a second factor, and go on with the client's request."""
     form = await browsers.own_form(request)
@@ -98,8 +98,8 @@ async def _entered(request: Request, opened: Opened, cookie: Handle, session: Se
     return devices.remember(response, way.authority.throttle, address, way.context.now)
 
 
-@ROUTER.post("/consent", name="consent", responses=_HTML, response_class=Response)
-@_for_people
+@ROUTER.post("/consent", name="consent", responses=HTML, response_class=Response)
+@for_people
 async def consent(request: Request) -> Response:
     """Take what the person decided and answer the client."""
     form = await browsers.own_form(request)
@@ -108,34 +108,34 @@ async def consent(request: Request) -> Response:
     found = await front.session(opened, browsers.session_cookie(request))
     session = browsers.require_session_token(request, found, form)
     allowed = form.get("decision") == "allow"
-    return _see(await front.decide(opened, session, "allowed" if allowed else "denied"))
+    return see(await front.decide(opened, session, "allowed" if allowed else "denied"))
 
 
-@ROUTER.get("/logout", name="browser_logout_page", responses=_HTML, response_class=Response)
-@_for_people
+@ROUTER.get("/logout", name="browser_logout_page", responses=HTML, response_class=Response)
+@for_people
 async def logout_page(request: Request) -> Response:
     """Ask whether to log out."""
-    session = await _anywhere(request)
+    session = await anywhere(request)
     if session is None:
         return pages.page("You are logged out", pages.paragraph("This browser has no session here."))
     return pages.page("Log out", pages.logout_form(browsers.session_token(request, session, ""), session.email))
 
 
-@ROUTER.post("/logout", name="browser_logout", responses=_HTML, response_class=Response)
-@_for_people
+@ROUTER.post("/logout", name="browser_logout", responses=HTML, response_class=Response)
+@for_people
 async def logout(request: Request) -> Response:
     """End the browser's session, here and in the cookie."""
     form = await browsers.own_form(request)
-    browsers.require_session_token(request, await _anywhere(request), form)
+    browsers.require_session_token(request, await anywhere(request), form)
     await browsers.front(request).log_out(browsers.session_cookie(request))
     query = form.get("request")
     done = pages.page("You are logged out", pages.paragraph("The session has ended."))
-    response = _see(f"/oauth2/authorize?{query}") if query else done
+    response = see(f"/oauth2/authorize?{query}") if query else done
     browsers.clear_session(response)
     return response
 
 
-async def _anywhere(request: Request) -> Session | None:
+async def anywhere(request: Request) -> Session | None:
     """Return the browser's session, whatever its tenant."""
     handle = Handle.read(SESSION_PREFIX, browsers.session_cookie(request) or "")
     return await browsers.front(request).session_of(handle) if handle else None
@@ -145,7 +145,7 @@ async def _consent(request: Request, opened: Opened, session: Session) -> Respon
     """Ask for consent, unless it is there already."""
     front = browsers.front(request)
     if await front.agreed(opened, session):
-        return _see(await front.decide(opened, session, "allowed"))
+        return see(await front.decide(opened, session, "allowed"))
     if "none" in opened.ask.prompt:
         raise ToldError(front.told(opened, OAuthError("consent_required", "the user has to agree")))
     name = opened.client["name"]
@@ -159,7 +159,7 @@ def _login_page(request: Request, opened: Opened, refusal: Refusal | None = None
     problem = refusal.detail if refusal else None
     form = pages.login_form("/oauth2/login", hidden, client=opened.client["name"], email=email, problem=problem)
     leads_to, status = form_target(opened.ask.redirect_uri), refusal.status if refusal else 200
-    response = pages.page("Log in", form, status, leads_to=leads_to, headers=_retry(refusal))
+    response = pages.page("Log in", form, status, leads_to=leads_to, headers=retry(refusal))
     browsers.set_login(response, cookie)
     return response
 
@@ -169,15 +169,17 @@ def _factor_page(request: Request, opened: Opened, pending: str, refusal: Refusa
     problem, status = (refusal.detail, refusal.status) if refusal else (None, 200)
     form = pages.factor_form("/oauth2/second-factor", {**hidden, "pending": pending}, problem=problem)
     leads_to = form_target(opened.ask.redirect_uri)
-    response = pages.page("Second factor", form, status, leads_to=leads_to, headers=_retry(refusal))
+    response = pages.page("Second factor", form, status, leads_to=leads_to, headers=retry(refusal))
     browsers.set_login(response, cookie)
     return response
 
 
-def _retry(refusal: Refusal | None) -> dict[str, str]:
+def retry(refusal: Refusal | None) -> dict[str, str]:
+    """Return the header that says when to come back, if the refusal says it."""
     return {"Retry-After": str(refusal.retry_after)} if refusal and refusal.retry_after is not None else {}
 
 
-def _see(location: str) -> Response:
+def see(location: str) -> Response:
+    """Send the browser elsewhere, by GET."""
     headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Location": location}
     return Response(status_code=303, headers=headers)

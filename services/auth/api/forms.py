@@ -96,6 +96,18 @@ def credentials(request: Request, form: dict[str, str]) -> Credentials | None:
     return None
 
 
+def required(request: Request, form: dict[str, str]) -> Credentials:
+    """Return the client's credentials.
+
+    Raises:
+        OAuthError: there are none or two, or they cannot be read.
+    """
+    presented = credentials(request, form)
+    if presented is None:
+        raise OAuthError("invalid_client", "the client has to authenticate", 401)
+    return presented
+
+
 def _assertion(form: dict[str, str]) -> Credentials:
     if form.get("client_assertion_type") != assertions.KIND or "client_assertion" not in form:
         raise OAuthError("invalid_client", "the client has to authenticate", 401)

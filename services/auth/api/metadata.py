@@ -61,6 +61,7 @@ def _description(request: Request) -> dict[str, Any]:
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/oauth2/authorize",
         "token_endpoint": f"{issuer}/oauth2/token",
+        "device_authorization_endpoint": f"{issuer}/oauth2/device_authorization",
         "revocation_endpoint": f"{issuer}/oauth2/revoke",
         "introspection_endpoint": f"{issuer}/oauth2/introspect",
         "pushed_authorization_request_endpoint": f"{issuer}/oauth2/par",

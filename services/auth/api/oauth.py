@@ -7,14 +7,15 @@ from services.auth.api import forms
 from services.auth.api.shapes import doorway, token_answer
 from services.auth.desk import Credentials
 from services.auth.doorway import Tokens
-from services.auth.protocol import OAuthError
+from services.auth.protocol import DEVICE, OAuthError
 
 ROUTER = OpenDoor("/oauth2", tag="oauth2")
-GRANT_TYPES = ("authorization_code", "client_credentials", "refresh_token")
+GRANT_TYPES = ("authorization_code", "client_credentials", "refresh_token", DEVICE)
 _FORM = forms.form_schema(
     ["grant_type"],
     grant_type={"type": "string", "enum": list(GRANT_TYPES)},
     code={"type": "string"},
+    device_code={"type": "string"},
     redirect_uri={"type": "string"},
     code_verifier={"type": "string"},
     refresh_token={"type": "string"},
@@ -42,6 +43,8 @@ async def _tokens(request: Request, form: dict[str, str], presented: Credentials
         raise OAuthError("invalid_client", "the client has to authenticate", 401)
     if kind == "authorization_code":
         return await _code(request, form, presented)
+    if kind == DEVICE:
+        return await _device(request, form, presented)
     return await forms.desk(request).client_credentials(presented, form.get("scope"))
 
 
@@ -50,6 +53,12 @@ async def _code(request: Request, form: dict[str, str], presented: Credentials) 
     if missing:
         raise OAuthError("invalid_request", f"{missing[0]} is missing")
     return await forms.desk(request).code(presented, form)
+
+
+async def _device(request: Request, form: dict[str, str], presented: Credentials) -> Tokens:
+    if "device_code" not in form:
+        raise OAuthError("invalid_request", "device_code is missing")
+    return await forms.desk(request).device(presented, form["device_code"])
 
 
 async def _refresh(request: Request, form: dict[str, str], presented: Credentials | None) -> Tokens:

@@ -64,9 +64,15 @@ def problem_page(text: str, status: int = 400, headers: dict[str, str] | None = 
 
 
 def login_form(
-    action: str, hidden: dict[str, str], *, client: str = "", email: str = "", problem: str | None = None
+    action: str,
+    hidden: dict[str, str],
+    *,
+    client: str = "",
+    email: str = "",
+    problem: str | None = None,
+    tenants: dict[str, str] | None = None,
 ) -> str:
-    """Return a form for address and password; `client` is for whom somebody logs in."""
+    """Return a form for address and password; `client` is for whom somebody logs in, `tenants` what to choose from."""
     why = f"<p>to go on to <strong>{escape(client)}</strong></p>" if client else ""
     return (
         f'{why}{_problem(problem)}<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
@@ -74,7 +80,7 @@ def login_form(
         f'<input id="email" name="email" type="email" autocomplete="username" required value="{escape(email)}">'
         '<label for="password">Password</label>'
         '<input id="password" name="password" type="password" autocomplete="current-password" required>'
-        '<button type="submit">Log in</button></form>'
+        f'{_choice(tenants or {})}<button type="submit">Log in</button></form>'
     )
 
 
@@ -119,6 +125,24 @@ def hidden_fields(values: dict[str, str]) -> str:
     return "".join(
         f'<input type="hidden" name="{escape(name)}" value="{escape(value)}">' for name, value in values.items()
     )
+
+
+def device_form(hidden: dict[str, str], code: str, problem: str | None) -> str:
+    """Return a form for the code that a device shows."""
+    return (
+        f'{_problem(problem)}<form method="post" action="/oauth2/device">{hidden_fields(hidden)}'
+        '<label for="user_code">Code that the device shows</label>'
+        f'<input id="user_code" name="user_code" autocomplete="off" required value="{escape(code)}">'
+        '<button type="submit">Go on</button></form>'
+    )
+
+
+def _choice(tenants: dict[str, str]) -> str:
+    """Return a list of tenants to choose from, or nothing."""
+    if not tenants:
+        return ""
+    options = "".join(f'<option value="{escape(id_)}">{escape(name)}</option>' for id_, name in tenants.items())
+    return f'<label for="tenant">Company</label><select id="tenant" name="tenant">{options}</select>'
 
 
 def _problem(text: str | None) -> str:

@@ -69,7 +69,7 @@ async def introspect(request: Request) -> Response:
 async def push(request: Request) -> Response:
     """Take an authorization request from the client itself; the browser then brings a reference to it."""
     form = await forms.read_form(request)
-    presented = _required(request, form)
+    presented = forms.required(request, form)
 
     async def work(tx: Transaction, client: Row) -> str:
         parameters = _pushed(form, client)
@@ -115,17 +115,10 @@ async def userinfo_by_post(tx: Tx, principal: Caller) -> Response:
 
 async def _asked(request: Request) -> tuple[Credentials, str]:
     form = await forms.read_form(request)
-    presented = _required(request, form)
+    presented = forms.required(request, form)
     if "token" not in form:
         raise OAuthError("invalid_request", "token is missing")
     return presented, form["token"]
-
-
-def _required(request: Request, form: dict[str, str]) -> Credentials:
-    presented = forms.credentials(request, form)
-    if presented is None:
-        raise OAuthError("invalid_client", "the client has to authenticate", 401)
-    return presented
 
 
 def _read(request: Request, token: str) -> tuple[RefreshToken | None, Principal | None]:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID, uuid4
 
-from libs.common.database.transaction import Row, Transaction
+from libs.common.database.transaction import Transaction
 from libs.common.events.auth import ClientAuthorized, SessionOpened
 from services.auth.commands import grants as grant_commands
 from services.auth.opaque import Handle
@@ -19,6 +19,7 @@ SESSION_LIFE = timedelta(hours=12)
 class Session:
     """A browser that a member of the transaction's tenant is logged in with."""
 
+    tenant_id: UUID
     user_id: UUID
     grant_id: UUID
     since: datetime
@@ -46,7 +47,9 @@ async def find(tx: Transaction, cookie: Handle) -> Session | None:
     member = await accounts.find_member(tx, row["user_id"])
     if member["status"] != "active":
         return None
-    return Session(row["user_id"], row["grant_id"], row["created_at"], row["sha256"], member["name"], member["email"])
+    return Session(
+        tx.tenant_id, row["user_id"], row["grant_id"], row["created_at"], row["sha256"], member["name"], member["email"]
+    )
 
 
 async def end(tx: Transaction, cookie: Handle) -> None:
@@ -61,10 +64,10 @@ async def end(tx: Transaction, cookie: Handle) -> None:
 
 
 async def say_authorized(
-    tx: Transaction, client: Row, user_id: UUID, scope: frozenset[str], decision: Literal["allowed", "denied"]
+    tx: Transaction, client_id: UUID, user_id: UUID, scope: frozenset[str], decision: Literal["allowed", "denied"]
 ) -> None:
     """Announce what a user decided on a client's request."""
     said = ClientAuthorized(
-        client_id=client["id"], subject=f"user:{user_id}", scope=" ".join(sorted(scope)), decision=decision
+        client_id=client_id, subject=f"user:{user_id}", scope=" ".join(sorted(scope)), decision=decision
     )
-    await tx.emit("client.authorized", said, entity=client["id"])
+    await tx.emit("client.authorized", said, entity=client_id)

@@ -1,0 +1,164 @@
+"""Device authorization (RFC 8628): what the device asks, and the page where a person types its code."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request, Response
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Refusal
+from libs.common.http.door import OpenDoor
+from services.auth import devices, domain, protocol
+from services.auth.admission import Shown
+from services.auth.api import browsers, forms, pages
+from services.auth.api.authorize import HTML, anywhere, for_people, retry, see
+from services.auth.api.shapes import NO_STORE, answer
+from services.auth.authority import authority
+from services.auth.commands import device
+from services.auth.commands.browser import Session
+from services.auth.desk import require_grant
+from services.auth.protocol import DEVICE, REFRESHING
+from services.auth.second_step import SecondFactorRequired
+from services.auth.store import devices as stored
+
+ROUTER = OpenDoor("/oauth2", tag="oauth2")
+_FORM = forms.form_schema([], scope={"type": "string", "description": "permissions separated by spaces"})
+_UNKNOWN = "This code is unknown, used or expired. Check what the device shows."
+
+
+@ROUTER.post("/device_authorization", name="authorize_device", openapi_extra=_FORM)
+@forms.for_clients
+async def authorize_device(request: Request) -> Response:
+    """Give a device a code to poll with, and one for a person to type elsewhere."""
+    form = await forms.read_form(request)
+    presented = forms.required(request, form)
+
+    async def work(tx: Transaction, client: Row) -> device.Begun:
+        require_grant(client, DEVICE)
+        scope = protocol.requested_scope(form.get("scope"), client["scopes"])
+        if REFRESHING not in client["grant_types"]:
+            scope -= {"offline_access"}
+        return await device.begin(tx, client, scope, _mark(request))
+
+    _, begun = await forms.desk(request).serve(presented, work)
+    page = f"{request.app.state.runtime.settings.public_url}/oauth2/device"
+    content: dict[str, Any] = {
+        "device_code": begun.device_code,
+        "user_code": begun.user_code,
+        "verification_uri": page,
+        "verification_uri_complete": f"{page}?user_code={begun.user_code}",
+        "expires_in": int(device.LIFE.total_seconds()),
+        "interval": device.WAIT,
+    }
+    return answer(content, 200, NO_STORE)
+
+
+@ROUTER.get("/device", name="device_page", responses=HTML, response_class=Response)
+@for_people
+async def page(request: Request) -> Response:
+    """Ask for the code that a device shows; whoever is not logged in logs in first."""
+    code = request.query_params.get("user_code", "")[:20]
+    session = await anywhere(request)
+    if session is None:
+        return _login_page(request, code)
+    return _code_page(request, session, code)
+
+
+@ROUTER.post("/device/login", name="device_login", responses=HTML, response_class=Response)
+@for_people
+async def login(request: Request) -> Response:
+    """Log a person in, by one step or two, and go on to the device's code."""
+    form = await browsers.own_form(request)
+    browsers.require_login_token(request, form)
+    front, code, before = browsers.front(request), form.get("request", ""), browsers.session_cookie(request)
+    try:
+        if "pending" in form:
+            passed = await front.way.second_step.complete(form["pending"], form.get("code", "").strip())
+            tenant, user, address = passed.tenant, passed.user, passed.email
+        else:
+            address = domain.normalise_email(form.get("email", ""))
+            shown = Shown(devices.presented(request), form.get("challenge"))
+            chosen = UUID(form["tenant"]) if "tenant" in form else None
+            tenant, user = await front.way.prove(address, form.get("password", ""), chosen, shown)
+    except SecondFactorRequired as required:
+        return _factor_page(request, code, required.token, None if required.methods else required)
+    except (Refusal, ValueError) as error:
+        refusal = error if isinstance(error, Refusal) else None
+        if "pending" in form:
+            return _factor_page(request, code, form["pending"], refusal)
+        return _login_page(request, code, refusal, form.get("email", ""))
+    cookie, _ = await front.enter(tenant, user, before)
+    response = see(protocol.with_parameters("/oauth2/device", {"user_code": code}))
+    browsers.set_session(response, cookie)
+    return devices.remember(response, front.way.authority.throttle, address, front.way.context.now)
+
+
+@ROUTER.post("/device", name="decide_device", responses=HTML, response_class=Response)
+@for_people
+async def decide(request: Request) -> Response:
+    """Show what a device asks for, and take what the person decides."""
+    form = await browsers.own_form(request)
+    session = browsers.require_session_token(request, await anywhere(request), form)
+    waiting = await _waiting(request, session, form)
+    if waiting is None:
+        return _code_page(request, session, "", _UNKNOWN)
+    if "decision" not in form:
+        return _consent_page(request, session, waiting, form)
+    if form["decision"] == "allow":
+        return pages.page("Done", pages.paragraph("The device goes on by itself. You can close this page."))
+    return pages.page("Not allowed", pages.paragraph("The device was told. You can close this page."))
+
+
+async def _waiting(request: Request, session: Session, form: dict[str, str]) -> Row | None:
+    """Return the device that waits under the code that was typed, decided on if the person did; guessing is slow."""
+    way, throttle = browsers.front(request).way, authority(request).throttle
+    async with way.system() as tx:
+        counted = await throttle.reserve(tx, f"device-code:{session.user_id}")
+    async with way.acting(session.tenant_id, f"user:{session.user_id}") as tx:
+        waiting = await stored.lock_pending(tx, _mark(request)(device.typed(form.get("user_code", ""))))
+        if waiting is not None and "decision" in form:
+            await device.decide(tx, waiting, session, "allowed" if form["decision"] == "allow" else "denied")
+    async with way.system() as tx:
+        await (throttle.give_back if waiting else throttle.fail)(tx, counted)
+    return waiting
+
+
+def _mark(request: Request) -> device.Mark:
+    return lambda code: authority(request).throttle.mark("user-code", code)
+
+
+def _login_page(request: Request, code: str, refusal: Refusal | None = None, email: str = "") -> Response:
+    hidden, cookie = browsers.login_token(request, code)
+    tenants = refusal.extra.get("tenants", []) if refusal else []
+    form = pages.login_form(
+        "/oauth2/device/login",
+        hidden,
+        email=email,
+        problem=refusal.detail if refusal else None,
+        tenants={str(one["id"]): one["name"] for one in tenants},
+    )
+    response = pages.page("Log in", form, refusal.status if refusal else 200, headers=retry(refusal))
+    browsers.set_login(response, cookie)
+    return response
+
+
+def _factor_page(request: Request, code: str, pending: str, refusal: Refusal | None) -> Response:
+    hidden, cookie = browsers.login_token(request, code)
+    problem, status = (refusal.detail, refusal.status) if refusal else (None, 200)
+    form = pages.factor_form("/oauth2/device/login", {**hidden, "pending": pending}, problem=problem)
+    response = pages.page("Second factor", form, status, headers=retry(refusal))
+    browsers.set_login(response, cookie)
+    return response
+
+
+def _code_page(request: Request, session: Session, code: str, problem: str | None = None) -> Response:
+    form = pages.device_form(browsers.session_token(request, session, ""), code, problem)
+    return pages.page("Connect a device", form, 400 if problem else 200)
+
+
+def _consent_page(request: Request, session: Session, waiting: Row, form: dict[str, str]) -> Response:
+    hidden = {**browsers.session_token(request, session, ""), "user_code": form.get("user_code", "")}
+    name = waiting["name"]
+    shown = pages.consent_form("/oauth2/device", hidden, client=name, account=session.email, scope=waiting["scope"])
+    warning = pages.paragraph("Allow this only if you started it yourself, on a device of yours, just now.")
+    return pages.page(f"Allow {name}?", warning + shown)
