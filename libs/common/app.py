@@ -23,6 +23,7 @@ from libs.common.database.guard import declared_exceptions, require_isolation
 from libs.common.database.pool import Database
 from libs.common.http import problems
 from libs.common.http.middleware import Surroundings
+from libs.common.identity.dpop import SeenProofs
 from libs.common.identity.state import IdentityState, keep_fresh
 from libs.common.identity.verifier import Verifier
 from libs.common.migrations import service_folder
@@ -184,6 +185,7 @@ def build_app(service: Service, runtime: Runtime) -> FastAPI:
     app = describe_app(service.name, service.routers)
     app.state.runtime = runtime
     app.state.database = runtime.database
+    app.state.proofs = SeenProofs()
     app.state.verifier = Verifier(runtime.identity, service.settings.public_url)
     app.add_middleware(Surroundings, service=service.name, body_limits=dict(service.body_limits))
     _add_operations(app, runtime)

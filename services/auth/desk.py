@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Refusal
 from libs.common.events.auth import LoginFailed
+from libs.common.identity.dpop import Proof
 from services.auth import assertions, opaque
 from services.auth.commands import clients, codes, device, grants
 from services.auth.commands.grants import Entry
@@ -37,6 +38,7 @@ class Desk:
 
     way: Doorway
     issuer: str
+    proof: Proof | None = None
 
     async def serve(
         self, presented: Credentials, work: Callable[[Transaction, Row], Awaitable[_Result]]
@@ -77,7 +79,8 @@ class Desk:
 
         async def enter(tx: Transaction, client: Row) -> Entry:
             require_grant(client, "client_credentials")
-            return await clients.enter(tx, client, scope)
+            jkt = await self._bound(tx, client)
+            return replace(await clients.enter(tx, client, scope), jkt=jkt)
 
         tenant, entry = await self.serve(presented, enter)
         return await self.way.issue(tenant, entry, "client_credentials")
@@ -92,7 +95,7 @@ class Desk:
 
         async def redeem(tx: Transaction, client: Row) -> tuple[Entry, Row] | None:
             require_grant(client, REDIRECTING)
-            return await codes.redeem(tx, client, form, None, lifetime)
+            return await codes.redeem(tx, client, form, await self._bound(tx, client), lifetime)
 
         tenant, given = await self.serve(presented, redeem)
         if given is None:
@@ -109,7 +112,7 @@ class Desk:
 
         async def poll(tx: Transaction, client: Row) -> tuple[Entry, Row]:
             require_grant(client, DEVICE)
-            got = await device.poll(tx, client, device_code, lifetime)
+            got = await device.poll(tx, client, device_code, lifetime, await self._bound(tx, client))
             if isinstance(got, OAuthError):
                 raise got
             return got
@@ -135,12 +138,23 @@ class Desk:
             require_grant(client, REFRESHING)
             if token is None or token.tenant_id != tx.tenant_id:
                 return None
-            return await grants.refresh(tx, token, form.get("scope"), client["id"])
+            return await grants.refresh(tx, token, form.get("scope"), client["id"], await self._bound(tx, client))
 
         tenant, entry = await self.serve(presented, exchange)
         if entry is None:
             raise OAuthError("invalid_grant", "the refresh token is unknown, used, expired or revoked")
         return await self.way.issue(tenant, entry, "refresh_token")
+
+    async def _bound(self, tx: Transaction, client: Row) -> str | None:
+        """Return the key that the request proves; each proof counts once, and a client may have to bring one."""
+        if self.proof is None:
+            if client["dpop"]:
+                raise OAuthError("invalid_dpop_proof", "this client's requests come with a proof (RFC 9449)")
+            return None
+        seen = opaque.digest(f"dpop:{self.proof.jkt}:{self.proof.identifier}")
+        if not await flows.first_time(tx, seen, self.proof.until):
+            raise OAuthError("invalid_dpop_proof", "the proof was used before")
+        return self.proof.jkt
 
     async def _authentic(self, tx: Transaction, client: Row, presented: Credentials) -> bool:
         """Say whether a client proves who it is by the one method that is registered, in a tenant that is active."""

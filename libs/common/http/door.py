@@ -16,6 +16,7 @@ from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.errors import FieldProblem, Invalid, PreconditionFailed, PreconditionRequired, Unauthenticated
 from libs.common.http.idempotency import IdempotentRequest
+from libs.common.identity.dpop import BadProofError, SeenProofs, read_proof
 from libs.common.identity.principal import Principal
 from libs.common.identity.verifier import Verifier
 from libs.common.telemetry.traces import current_traceparent
@@ -24,10 +25,10 @@ _READING = ("GET", "HEAD", "OPTIONS")
 
 
 def authenticate(request: Request) -> Principal:
-    """Return who asks, from the one bearer token of the request.
+    """Return who asks, from the one token of the request; a token that is bound to a key comes with its proof.
 
     Raises:
-        Unauthenticated: there is none, there are two, or it is not valid.
+        Unauthenticated: there is none, there are two, it is not valid, or it is used in another way than it was given.
     """
     known: Principal | None = getattr(request.state, "principal", None)
     if known is not None:
@@ -36,12 +37,29 @@ def authenticate(request: Request) -> Principal:
     if len(presented) != 1:
         raise Unauthenticated("Send one Authorization header with a bearer token.")
     scheme, _, token = presented[0].partition(" ")
-    if scheme.lower() != "bearer" or not token:
+    if scheme.lower() not in ("bearer", "dpop") or not token:
         raise Unauthenticated("Send a bearer token.")
     verifier: Verifier = request.app.state.verifier
     principal = verifier.verify(token, utc_now(), writes=request.method not in _READING)
+    if principal.jkt is not None or scheme.lower() != "bearer":
+        _require_possession(request, principal, scheme.lower(), token)
     request.state.principal = principal
     return principal
+
+
+def _require_possession(request: Request, principal: Principal, scheme: str, token: str) -> None:
+    """Check that a token that is bound to a key comes with a proof of that key (RFC 9449, 7)."""
+    proofs, now = request.headers.getlist("dpop"), utc_now()
+    if principal.jkt is None or scheme != "dpop" or len(proofs) != 1:
+        raise Unauthenticated("A token bound to a key is sent as DPoP with one proof, any other as Bearer.")
+    url = request.app.state.runtime.settings.public_url + request.url.path
+    try:
+        proof = read_proof(proofs[0], request.method, url, now, token=token)
+    except BadProofError as error:
+        raise Unauthenticated(f"The proof does not hold: {error}.", type="invalid-dpop-proof") from error
+    seen: SeenProofs = request.app.state.proofs
+    if proof.jkt != principal.jkt or not seen.first_time(proof, now):
+        raise Unauthenticated("The proof is of another key, or was used before.", type="invalid-dpop-proof")
 
 
 def request_context(request: Request, principal: Principal) -> Context:

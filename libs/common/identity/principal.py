@@ -15,6 +15,8 @@ class Principal:
     grant_id: UUID
     permissions: frozenset[str]
     expires: datetime
+    jkt: str | None = None
+    """The key that the token is bound to (RFC 9449); without it, whoever has the token may use it."""
 
     def may(self, permission: str) -> bool:
         """Say whether the token carries a permission, `resource:action`; `resource:*` covers every action."""

@@ -103,4 +103,15 @@ def _principal(claims: dict[str, Any], issuer: str, now: datetime) -> Principal:
         grant_id=UUID(claims["gid"]),
         permissions=parse_scope(claims["scope"]),
         expires=datetime.fromtimestamp(expires, UTC),
+        jkt=_key_of(claims),
     )
+
+
+def _key_of(claims: dict[str, Any]) -> str | None:
+    """Return the thumbprint that a token is bound to (RFC 9449, 6.1); any other confirmation is not understood."""
+    if "cnf" not in claims:
+        return None
+    jkt = claims["cnf"]["jkt"]
+    if len(claims["cnf"]) != 1 or not isinstance(jkt, str) or not jkt:
+        raise ValueError("confirmed by something else")
+    return jkt

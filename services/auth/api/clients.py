@@ -39,6 +39,7 @@ class Client(Body):
     scopes: list[ScopeName] | None = Field(default=None, max_length=200)
     jwks: dict[str, Any] | None = Field(default=None, description="public keys: authenticates by private_key_jwt")
     require_par: bool | None = Field(default=None, description="takes pushed authorization requests only")
+    dpop: bool | None = Field(default=None, description="its tokens are bound to a key of its own (RFC 9449)")
 
     def registration(self, before: Registration | None = None) -> Registration:
         """Return the registration asked for."""

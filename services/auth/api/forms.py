@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, unquote_plus
 from fastapi import Request, Response
 
 from libs.common.errors import Refusal
+from libs.common.identity.dpop import BadProofError, Proof, read_proof
 from services.auth import assertions
 from services.auth.api.shapes import NO_STORE, answer, doorway
 from services.auth.desk import Credentials, Desk
@@ -20,7 +21,7 @@ _MAX_FIELDS = 30
 
 def desk(request: Request) -> Desk:
     """Return the desk for whoever asks."""
-    return Desk(doorway(request), request.app.state.runtime.settings.public_url)
+    return Desk(doorway(request), request.app.state.runtime.settings.public_url, proof(request))
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -94,6 +95,24 @@ def credentials(request: Request, form: dict[str, str]) -> Credentials | None:
     if "client_id" in form or "client_secret" in form:
         return Credentials(form.get("client_id", ""), form.get("client_secret"))
     return None
+
+
+def proof(request: Request) -> Proof | None:
+    """Return the proof of possession that comes with a request (RFC 9449), or None where none does.
+
+    Raises:
+        OAuthError: there are two, or it does not hold.
+    """
+    given = request.headers.getlist("dpop")
+    if not given:
+        return None
+    url = request.app.state.runtime.settings.public_url + request.url.path
+    try:
+        if len(given) == 1:
+            return read_proof(given[0], request.method, url, doorway(request).context.now)
+    except BadProofError as error:
+        raise OAuthError("invalid_dpop_proof", str(error)) from error
+    raise OAuthError("invalid_dpop_proof", "there are two proofs")
 
 
 def required(request: Request, form: dict[str, str]) -> Credentials:

@@ -6,6 +6,7 @@ from fastapi import Request, Response
 
 from libs.common.context import Context
 from libs.common.http.door import OpenDoor
+from libs.common.identity.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from libs.common.identity.verifier import ALGORITHM
 from libs.common.ids import SYSTEM_TENANT
 from services.auth.api.oauth import GRANT_TYPES
@@ -74,6 +75,7 @@ def _description(request: Request) -> dict[str, Any]:
         "authorization_response_iss_parameter_supported": True,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,
+        "dpop_signing_alg_values_supported": list(DPOP_ALGORITHMS),
         **methods,
         "scopes_supported": sorted(permissions | IDENTITY_SCOPES),
     }

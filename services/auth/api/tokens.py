@@ -11,6 +11,7 @@ from libs.common.context import utc_now
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Forbidden, Unauthenticated
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, caller
+from libs.common.identity.dpop import Proof
 from libs.common.identity.principal import Principal
 from libs.common.identity.verifier import Verifier
 from services.auth import asking
@@ -69,23 +70,25 @@ async def introspect(request: Request) -> Response:
 async def push(request: Request) -> Response:
     """Take an authorization request from the client itself; the browser then brings a reference to it."""
     form = await forms.read_form(request)
-    presented = forms.required(request, form)
+    presented, desk = forms.required(request, form), forms.desk(request)
 
     async def work(tx: Transaction, client: Row) -> str:
-        parameters = _pushed(form, client)
+        parameters = _pushed(form, client, desk.proof)
         asking.checked(client, parameters, asking.redirect_of(client, parameters), pushed=True)
         return await requests.push(tx, client["id"], parameters.values)
 
-    _, reference = await forms.desk(request).serve(presented, work)
+    _, reference = await desk.serve(presented, work)
     seconds = int(requests.LIFE.total_seconds())
     return answer({"request_uri": reference, "expires_in": seconds}, 201, NO_STORE)
 
 
-def _pushed(form: dict[str, str], client: Row) -> Parameters:
-    """Return the parameters in a form, without the client's credentials."""
+def _pushed(form: dict[str, str], client: Row, proof: Proof | None) -> Parameters:
+    """Return the parameters in a form, without the client's credentials; a proof's key is that of the code."""
     values = {name: value for name, value in form.items() if name in (*requests.PUSHED, "request")}
     if "request_uri" in form or any("\x00" in value for value in values.values()):
         raise OAuthError("invalid_request", "a pushed request holds its parameters plainly")
+    if proof is not None and values.setdefault("dpop_jkt", proof.jkt) != proof.jkt:
+        raise OAuthError("invalid_dpop_proof", "the proof is of another key than dpop_jkt")
     return Parameters({**values, "client_id": str(client["id"])})
 
 

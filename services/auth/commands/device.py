@@ -56,7 +56,9 @@ async def decide(tx: Transaction, waiting: Row, session: Session, decision: Lite
     await browser.say_authorized(tx, waiting["client_id"], session.user_id, frozenset(waiting["scope"]), decision)
 
 
-async def poll(tx: Transaction, client: Row, text: str, lifetime: timedelta) -> tuple[Entry, Row] | OAuthError:
+async def poll(
+    tx: Transaction, client: Row, text: str, lifetime: timedelta, jkt: str | None
+) -> tuple[Entry, Row] | OAuthError:
     """Return what a device gets now, once, or why it gets nothing yet or ever."""
     handle = Handle.read(PREFIX, text)
     row = None
@@ -72,7 +74,7 @@ async def poll(tx: Transaction, client: Row, text: str, lifetime: timedelta) -> 
         return await _not_yet(tx, row)
     await devices.change(tx, row["sha256"], status="used")
     entry = await grant_commands.open_given(
-        tx, row["user_id"], client, row["scope"], method="device_code", lifetime=lifetime, jkt=None
+        tx, row["user_id"], client, row["scope"], method="device_code", lifetime=lifetime, jkt=jkt
     )
     return (entry, row) if entry else OAuthError("access_denied", "the user is shut out")
 
