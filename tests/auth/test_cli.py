@@ -11,6 +11,10 @@ import pytest
 from deploy.cli import local
 from deploy.cli.__main__ import main
 from deploy.local.files import private_directory, write_secret
+from libs.common.context import Context
+from libs.common.ids import SYSTEM_TENANT
+from services.auth.mail.outbox import Letter
+from tests.auth.mailbox import Mailbox
 from tests.auth.world import PASSWORD, World
 
 
@@ -18,6 +22,7 @@ from tests.auth.world import PASSWORD, World
 def reachable(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("REGENT_DATABASE_URL", world.databases["auth_server"])
     monkeypatch.setenv("REGENT_KEEPER_DATABASE_URL", world.databases["auth_keeper"])
+    monkeypatch.setenv("REGENT_MAILER_DATABASE_URL", world.databases["auth_mailer"])
     monkeypatch.setenv("REGENT_PUBLIC_URL", "https://regent.test")
     return world
 
@@ -46,6 +51,29 @@ async def test_a_tenant_a_user_and_a_client_are_made(
     assert {"run:start", "audit:*"} <= set(answer.json()["scope"].split())
     async with reachable.client() as http:
         assert (await http.post("/v1/login", json={"email": other, "password": PASSWORD})).status_code == 200
+
+
+async def test_dead_mail_is_listed_and_tried_again(
+    reachable: World, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An operator sees what was given up and why, without address or text, and has it sent (S2)."""
+    to = f"{uuid4().hex}@example.com"
+    mailbox.answers[to] = ["550 5.2.1 disabled", "250 ok"]
+    letter = Letter("email-changed", to, {"when": "today"})
+    async with reachable.runtime.database.transaction(Context(SYSTEM_TENANT, "user:test")) as tx:
+        id_ = str(await reachable.runtime.extras["mail"].queue(tx, letter))
+    for _ in range(100):
+        printed = await run(monkeypatch, capsys, "--json", "mail", "dead")
+        # the service under test logs to the same stream
+        rows = json.loads(next(line for line in printed.splitlines() if line.startswith(("[{", "[]"))))
+        if found := [row for row in rows if row["id"] == id_]:
+            break
+    assert found[0]["reason"] == "the mail server answered 550 5.2.1"
+    assert to not in str(found)
+    await run(monkeypatch, capsys, "mail", "retry", str(SYSTEM_TENANT), id_)
+    assert len(await mailbox.wait(to)) == 1
+    assert await asyncio.to_thread(main, ["mail", "retry", str(SYSTEM_TENANT), id_]) == 1
+    assert "regent: There is no such dead mail.\n" in capsys.readouterr().err
 
 
 async def test_a_refusal_is_a_sentence(
