@@ -25,7 +25,7 @@ class Settings(KeyringSettings):
     refresh_token_days: float = Field(default=30, gt=0, le=365, description="life of a login, however often refreshed")
     key_rotation_days: float = Field(default=30, gt=0, le=365, description="age at which a signing key is replaced")
     key_lead_seconds: float = Field(
-        default=600, ge=1, le=86400, description="how long a new signing key is published before it signs"
+        default=600, ge=300, le=86400, description="how long a new signing key is published before it signs"
     )
     password_workers: int = Field(
         default=2, ge=1, le=64, description="passwords hashed at the same time; each takes 19 MiB and a core"

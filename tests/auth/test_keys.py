@@ -8,6 +8,7 @@ from libs.common.database.pool import Database
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import operator
 from services.auth.keeper import Keeper
+from services.auth.settings import Settings
 from services.auth.store import keys
 from tests.auth.world import Tenant, World
 
@@ -77,6 +78,15 @@ async def until_state(world: World, state: str) -> None:
     async with asyncio.timeout(3):
         while state not in (await states(world)).values():  # noqa: ASYNC110 - the publisher works beside us
             await asyncio.sleep(0.05)
+
+
+async def test_a_key_is_known_before_it_signs(world: World) -> None:
+    """Whoever keeps the key set as long as its answer allows has seen a key before it signs, whatever is configured (S11)."""
+    async with world.client() as http:
+        answer = await http.get("/.well-known/jwks.json")
+    kept = int(answer.headers["Cache-Control"].rpartition("max-age=")[2])
+    least = next(part.ge for part in Settings.model_fields["key_lead_seconds"].metadata if hasattr(part, "ge"))
+    assert 0 < kept <= least
 
 
 async def test_a_retired_key_loses_its_private_part(world: World) -> None:

@@ -56,14 +56,14 @@ async def _from_file(job: Job, source: FileSource, connector: FileConnector) -> 
 
 async def _from_database(job: Job, source: QuerySource, connector: PostgresConnector) -> Extract:
     # one lease for all tries: catalog lends once an attempt
-    secret = await job.tools.leases.secret(job.claim, "extract", source.connector_id)
+    loan = await job.tools.leases.loan(job.claim, "extract", source.connector_id)
     schema = await job.plan.source_schema()
 
     async def read() -> Extract:
         return await extract_query(
             job.tools.jobs,
             connector=connector,
-            password=secret.get("password", ""),
+            password=loan.password(job.tools.now()),
             query=source.query,
             schema=schema,
             business_date=job.run["business_date"],

@@ -3,6 +3,8 @@
 import asyncio
 import base64
 import binascii
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -19,14 +21,33 @@ _TRIES = 5
 _ANSWER_SECONDS = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Loan:
+    """A connector's credentials and until when they may be used."""
+
+    secret: dict[str, str] = field(repr=False)
+    expires: datetime
+
+    def password(self, now: datetime) -> str:
+        """Return the password, while it may be used.
+
+        Raises:
+            SourceError: `lease-expired`.
+        """
+        if now >= self.expires:
+            text = "The loan of the connector's credentials ended before the source was read; run it again."
+            raise SourceError("lease-expired", text)
+        return self.secret.get("password", "")
+
+
 class Leases:
     """Asks catalog for credentials over the bus; neither question nor answer is ever logged."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def secret(self, claim: Claim, step: str, connector_id: Any) -> dict[str, str]:
-        """Return a connector's secret for this attempt at a step.
+    async def loan(self, claim: Claim, step: str, connector_id: Any) -> Loan:
+        """Return a connector's credentials for this attempt at a step.
 
         Raises:
             SourceError: `lease-refused`, or `lease-unavailable` (retryable) when nobody answers.
@@ -58,13 +79,13 @@ class Leases:
         raise SourceError("lease-unavailable", "The connector's credentials cannot be had now.", retryable=True)
 
 
-def _open(answer: Any, key: X25519PrivateKey, purpose: bytes) -> dict[str, str]:
+def _open(answer: Any, key: X25519PrivateKey, purpose: bytes) -> Loan:
     if "refused" in answer:
         raise SourceError("lease-refused", f"The connector's credentials are refused: {answer['refused']}")
     try:
         box = base64.b64decode(answer["box"], validate=True)
-        secret: dict[str, str] = orjson.loads(open_box(key, box, purpose))["secret"]
+        content = orjson.loads(open_box(key, box, purpose))
+        return Loan(content["secret"], datetime.fromisoformat(content["expires"]))
     except (KeyError, TypeError, binascii.Error, UnopenedBoxError, ValueError) as error:
         text = "The connector's credentials could not be read."
         raise SourceError("lease-unavailable", text, retryable=True) from error
-    return secret
