@@ -15,6 +15,7 @@ from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.ids import SYSTEM_TENANT
 from services.auth.challenges import Challenges
+from services.auth.passkeys import Passkeys
 from services.auth.passwords import Passwords
 from services.auth.settings import Settings
 from services.auth.signing import Signers
@@ -40,6 +41,7 @@ class Authority:
     passwords: Passwords
     throttle: Throttle
     challenges: Challenges
+    passkeys: Passkeys
     vault: Vault
     counting: asyncio.Semaphore
     """Tries of one address are counted one after the other: those that wait must not take every connection."""
@@ -58,7 +60,14 @@ class Authority:
         try:
             signers = Signers(vault, settings.public_url)
             yield cls(
-                passwords, Throttle(pepper), Challenges(pepper), vault, asyncio.Semaphore(_COUNTING), signers, lifetimes
+                passwords,
+                Throttle(pepper),
+                Challenges(pepper),
+                Passkeys(pepper, settings.public_url),
+                vault,
+                asyncio.Semaphore(_COUNTING),
+                signers,
+                lifetimes,
             )
         finally:
             passwords.close()

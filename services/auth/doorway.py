@@ -71,6 +71,15 @@ class Doorway:
         passed = await self.second_step.complete(token, code)
         return passed, await self._open(passed.tenant, passed.user, "password")
 
+    async def complete_by_passkey(self, token: str, credential: dict[str, Any]) -> tuple[Passed, Tokens]:
+        """The same by a passkey's signature.
+
+        Raises:
+            Unauthenticated, TooManyRequests: as `SecondStep.complete`.
+        """
+        passed = await self.second_step.complete_by_passkey(token, credential)
+        return passed, await self._open(passed.tenant, passed.user, "password")
+
     @property
     def second_step(self) -> SecondStep:
         """The second step of logins: what completes `prove` where it raised SecondFactorRequired."""

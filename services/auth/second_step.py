@@ -1,9 +1,11 @@
 """The second step of a login: what the first one left pending, and the code that completes it."""
 
+import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 from uuid import UUID
 
 from libs.common.context import Context
@@ -19,6 +21,8 @@ from services.auth.store import accounts
 from services.auth.store import factors as stored
 
 LIFE = timedelta(minutes=5)
+_Proof = Callable[[Transaction, Row, factors.Person], Awaitable[list[str] | None]]
+"""Uses a proof up: recovery codes where a factor was enrolled by it, or None where it is wrong."""
 
 
 class SecondFactorRequired(Unauthenticated):
@@ -85,6 +89,37 @@ class SecondStep:
             raise Conflict("There is a factor; use it.", type="factor-exists")
         return await factors.enrol_totp(tx, self.authority, person, name)
 
+    async def ask_to_sign(self, token: str) -> dict[str, Any]:
+        """Return what a passkey is asked to complete a login.
+
+        Raises:
+            Unauthenticated: the token is unknown, used or expired.
+        """
+        challenge = secrets.token_bytes(32)
+        async with self._system() as tx:
+            pending = await stored.find_pending(tx, digest(token))
+            if pending is not None:
+                await stored.ask(tx, digest(token), challenge)
+                held = factors.confirmed_ones(await stored.of_person(tx, pending["identity_id"]))
+                return self.authority.passkeys.ask_to_sign(challenge, held)
+        return await self._refuse_token()
+
+    async def complete_by_passkey(self, token: str, credential: dict[str, Any]) -> Passed:
+        """Exchange a pending login and a passkey's signature for who passed.
+
+        Raises:
+            Unauthenticated, TooManyRequests: as `complete`.
+        """
+
+        async def signed(tx: Transaction, pending: Row, person: factors.Person) -> list[str] | None:
+            challenge = pending["challenge"]
+            if challenge and await factors.use_passkey(tx, self.authority, person, challenge, credential):
+                return []
+            await factors.say(tx, person, "factor.refused", "passkey", None)
+            return None
+
+        return await self._complete(token, signed)
+
     async def complete(self, token: str, code: str) -> Passed:
         """Exchange a pending login and a code of the person's app, or a recovery code, for who passed.
 
@@ -93,13 +128,24 @@ class SecondStep:
                 tenant was shut out meanwhile.
             TooManyRequests: too many wrong codes before.
         """
+
+        async def shown(tx: Transaction, _pending: Row, person: factors.Person) -> list[str] | None:
+            codes = await self._first_use(tx, person, code)
+            if codes is None and not await factors.use_code(tx, self.authority, person, code):
+                await factors.say(tx, person, "factor.refused", "totp", None)
+                return None
+            return codes or []
+
+        return await self._complete(token, shown)
+
+    async def _complete(self, token: str, proof: _Proof) -> Passed:
         async with self._system() as tx:
             pending = await stored.find_pending(tx, digest(token))
             counted = await self.authority.throttle.reserve(tx, _account(pending)) if pending else None
         if pending is None or counted is None:
             return await self._refuse_token()
         async with self._system() as tx:
-            passed = await self._passed(tx, pending, token, code)
+            passed = await self._passed(tx, pending, token, proof)
             if passed is None:
                 await self.authority.throttle.fail(tx, counted)
             else:
@@ -109,17 +155,14 @@ class SecondStep:
             raise Unauthenticated("The code is wrong, or was used.", type="wrong-code")
         return passed
 
-    async def _passed(self, tx: Transaction, pending: Row, token: str, code: str) -> Passed | None:
+    async def _passed(self, tx: Transaction, pending: Row, token: str, proof: _Proof) -> Passed | None:
         person = factors.Person(pending["identity_id"], pending["chosen"])
         if not await self._may_enter(tx, person):
             return None
-        codes = await self._first_use(tx, person, code)
-        if codes is None and not await factors.use_code(tx, self.authority, person, code):
-            await factors.say(tx, person, "factor.refused", "totp", None)
+        codes = await proof(tx, pending, person)
+        if codes is None or not await stored.use_pending(tx, digest(token)):
             return None
-        if not await stored.use_pending(tx, digest(token)):
-            return None
-        return Passed(person.tenant, person.id, pending["email"], codes or [])
+        return Passed(person.tenant, person.id, pending["email"], codes)
 
     async def _first_use(self, tx: Transaction, person: factors.Person, code: str) -> list[str] | None:
         """Confirm an app that was enrolled on the way in; None where there is none to confirm or the code is wrong."""

@@ -51,7 +51,7 @@ def enrolment(made: factors.Enrolment, email: str) -> dict[str, Any]:
 @ROUTER.get("/factors", name="list_factors", dependencies=_OWN)
 async def listing(request: Request, principal: Caller) -> Response:
     """List the caller's second factors, and how many recovery codes are left."""
-    person = _person(principal)
+    person = person_of(principal)
     async with doorway(request).system() as tx:
         held = await stored.of_person(tx, person.id)
         left = await stored.codes_left(tx, person.id)
@@ -63,8 +63,8 @@ async def listing(request: Request, principal: Caller) -> Response:
 @ROUTER.post("/factors/totp", status_code=201, name="enrol_totp", dependencies=_OWN)
 async def enrol(request: Request, principal: Caller, body: NewApp) -> Response:
     """Begin to add an authenticator app; it counts once a code of it was shown."""
-    way, person = _way(request, principal), _person(principal)
-    email = await _proven(way, principal, body.password)
+    way, person = own_way(request, principal), person_of(principal)
+    email = await proven(way, principal, body.password)
     async with way.system() as tx:
         made = await factors.enrol_totp(tx, way.authority, person, body.name)
     return answer(enrolment(made, email), 201, NO_STORE)
@@ -73,47 +73,53 @@ async def enrol(request: Request, principal: Caller, body: NewApp) -> Response:
 @ROUTER.post("/factors/{id}/confirm", name="confirm_totp", dependencies=_OWN)
 async def confirm(request: Request, principal: Caller, id: UUID, body: Confirmation) -> Response:  # noqa: A002
     """Let an authenticator app count; answers recovery codes, shown once, where it is the first factor."""
-    way = _way(request, principal)
+    way = own_way(request, principal)
     async with way.system() as tx:
-        codes = await factors.confirm_totp(tx, way.authority, _person(principal), id, body.code)
+        codes = await factors.confirm_totp(tx, way.authority, person_of(principal), id, body.code)
     return answer({"id": id, "recovery_codes": codes}, headers=NO_STORE)
 
 
 @ROUTER.post("/factors/{id}/remove", status_code=204, name="remove_factor", dependencies=_OWN)
 async def remove(request: Request, principal: Caller, id: UUID, body: Again) -> Response:  # noqa: A002
     """Remove a second factor; with the last one the recovery codes go."""
-    way = _way(request, principal)
-    await _proven(way, principal, body.password)
+    way = own_way(request, principal)
+    await proven(way, principal, body.password)
     async with way.system() as tx:
-        await factors.remove(tx, _person(principal), id)
+        await factors.remove(tx, person_of(principal), id)
     return Response(status_code=204)
 
 
 @ROUTER.post("/recovery-codes", status_code=201, name="replace_recovery_codes", dependencies=_OWN)
 async def replace_codes(request: Request, principal: Caller, body: Again) -> Response:
     """Make other recovery codes, shown once; the earlier ones end."""
-    way = _way(request, principal)
-    await _proven(way, principal, body.password)
+    way = own_way(request, principal)
+    await proven(way, principal, body.password)
     async with way.system() as tx:
-        codes = await factors.replace_codes(tx, way.authority, _person(principal))
+        codes = await factors.replace_codes(tx, way.authority, person_of(principal))
     return answer({"recovery_codes": codes}, 201, NO_STORE)
 
 
-def _way(request: Request, principal: Principal) -> Doorway:
+def own_way(request: Request, principal: Principal) -> Doorway:
+    """Return the way to what is the caller's own, in their name."""
     way = doorway(request)
     return replace(way, context=replace(way.context, actor=principal.subject))
 
 
-def _person(principal: Principal) -> factors.Person:
+def person_of(principal: Principal) -> factors.Person:
+    """Return whose factors a caller may change.
+
+    Raises:
+        Forbidden: the caller is no person.
+    """
     kind, _, id_ = principal.subject.partition(":")
     if kind != "user":
         raise Forbidden("Only people have second factors.", type="not-a-person")
     return factors.Person(UUID(id_), principal.tenant_id)
 
 
-async def _proven(way: Doorway, principal: Principal, password: str) -> str:
+async def proven(way: Doorway, principal: Principal, password: str) -> str:
     """Return the caller's address, whose password this is."""
-    person = _person(principal)
+    person = person_of(principal)
     async with way.acting(principal.tenant_id, principal.subject) as tx:
         email: str = (await accounts.find_member(tx, person.id))["email"]
     await Admission(way.database, way.authority, way.context).confirm(email, password)

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
@@ -12,6 +12,7 @@ from libs.common.events.auth import FactorChanged
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import totp
 from services.auth.authority import Authority
+from services.auth.passkeys import Registered, named
 from services.auth.store import factors
 
 MOST = 10
@@ -74,6 +75,40 @@ async def confirmed(tx: Transaction, auth: Authority, person: Person, factor: Ro
     codes = await _new_codes(tx, auth, person) if first else []
     await say(tx, person, "factor.enrolled", factor["kind"], factor["id"])
     return codes
+
+
+async def add_passkey(
+    tx: Transaction, auth: Authority, person: Person, name: str, made: Registered | None
+) -> tuple[UUID, list[str]]:
+    """Keep a passkey that its browser has shown to work; returns its id, and recovery codes where it is the first.
+
+    Raises:
+        Invalid: the browser's answer is not to what was asked.
+        Conflict: somebody has this passkey, or the person has as many factors as anybody may.
+    """
+    if made is None:
+        wrong = [FieldProblem("/credential", "does not answer what was asked")]
+        raise Invalid("The passkey cannot be added.", type="passkey-refused", fields=wrong)
+    held = await factors.of_person(tx, person.id, lock=True)
+    id_ = uuid4()
+    if len(held) >= MOST or not await factors.add_passkey(tx, id_, person.id, name, made):
+        raise Conflict("The passkey is known, or there are too many factors.", type="passkey-exists")
+    row = {"id": id_, "kind": "passkey"}
+    return id_, await confirmed(tx, auth, person, row, first=not confirmed_ones(held))
+
+
+async def use_passkey(
+    tx: Transaction, auth: Authority, person: Person, challenge: bytes, credential: dict[str, Any]
+) -> bool:
+    """Accept what one of the person's passkeys signed; says in the person's tenant that it was used."""
+    for factor in confirmed_ones(await factors.of_person(tx, person.id, lock=True)):
+        if factor["kind"] == "passkey" and named(credential) == factor["credential"]:
+            count = auth.passkeys.sign_count(challenge, credential, factor)
+            if count is not None:
+                await factors.note_signed(tx, factor["id"], count)
+                await say(tx, person, "factor.used", "passkey", factor["id"])
+                return True
+    return False
 
 
 async def remove(tx: Transaction, person: Person, id: UUID) -> None:  # noqa: A002

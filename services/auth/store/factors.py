@@ -5,12 +5,19 @@ from datetime import datetime
 from uuid import UUID
 
 from libs.common.database.transaction import Row, Transaction
+from services.auth.passkeys import Registered
 
 _OF = "SELECT * FROM second_factor WHERE identity_id = $1 ORDER BY created_at, id"
 _LOCK = "SELECT 1 FROM identity WHERE id = $1 FOR NO KEY UPDATE"
 _ADD_TOTP = """
 INSERT INTO second_factor (id, identity_id, kind, name, sealed, created_at) VALUES ($1, $2, 'totp', $3, $4, $5)
 """
+_ADD_PASSKEY = """
+INSERT INTO second_factor (id, identity_id, kind, name, credential, public_key, sign_count, created_at)
+VALUES ($1, $2, 'passkey', $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING RETURNING true
+"""
+_SIGNED = "UPDATE second_factor SET sign_count = $2 WHERE id = $1"
+_ASK = "UPDATE pending_login SET challenge = $2 WHERE sha256 = $1"
 _REMOVE = "DELETE FROM second_factor WHERE identity_id = $1 AND id = $2 RETURNING kind, confirmed_at"
 _REMOVE_UNCONFIRMED = "DELETE FROM second_factor WHERE identity_id = $1 AND kind = 'totp' AND confirmed_at IS NULL"
 _USE_STEP = "UPDATE second_factor SET last_step = $2 WHERE id = $1 AND last_step < $2 RETURNING true"
@@ -42,6 +49,22 @@ async def add_totp(tx: Transaction, id: UUID, identity: UUID, name: str, sealed:
     """Add an authenticator app that is not yet confirmed, in place of others that never were."""
     await tx.connection.execute(_REMOVE_UNCONFIRMED, identity)
     await tx.connection.execute(_ADD_TOTP, id, identity, name, sealed, tx.context.now)
+
+
+async def add_passkey(tx: Transaction, id: UUID, identity: UUID, name: str, made: Registered) -> bool:  # noqa: A002
+    """Add a passkey; false where somebody has it already."""
+    values = (id, identity, name, made.credential, made.public_key, made.sign_count, tx.context.now)
+    return bool(await tx.connection.fetchval(_ADD_PASSKEY, *values))
+
+
+async def note_signed(tx: Transaction, id: UUID, sign_count: int) -> None:  # noqa: A002
+    """Keep a passkey's counter."""
+    await tx.connection.execute(_SIGNED, id, sign_count)
+
+
+async def ask(tx: Transaction, sha256: bytes, challenge: bytes) -> None:
+    """Keep what a pending login's passkey has to sign."""
+    await tx.connection.execute(_ASK, sha256, challenge)
 
 
 async def remove(tx: Transaction, identity: UUID, id: UUID) -> Row | None:  # noqa: A002
