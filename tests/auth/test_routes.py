@@ -9,43 +9,9 @@ from fastapi.routing import APIRoute
 from libs.common.http.door import Permission, caller
 from services.auth.api import ROUTERS
 from services.auth.permissions import CATALOGUE, PLATFORM, PLATFORM_ROLES, PREDEFINED, covers_all, exists
+from tests.architecture import test_routes as exceptions
 
-PUBLIC = {
-    "/oauth2/token",
-    "/oauth2/authorize",
-    "/oauth2/device_authorization",
-    "/oauth2/device",
-    "/oauth2/device/login",
-    "/oauth2/revoke",
-    "/oauth2/introspect",
-    "/oauth2/par",
-    "/oauth2/second-factor",
-    "/oauth2/login",
-    "/oauth2/consent",
-    "/oauth2/logout",
-    "/v1/login",
-    "/v1/challenge",
-    "/v1/login/second-factor",
-    "/v1/login/second-factor/enrol",
-    "/v1/login/second-factor/passkey",
-    "/v1/login/second-factor/passkey/options",
-    "/v1/setup",
-    "/.well-known/jwks.json",
-    "/.well-known/oauth-authorization-server",
-    "/.well-known/openid-configuration",
-}
-OWN = {
-    "/oauth2/userinfo",
-    "/v1/me",
-    "/v1/logout",
-    "/v1/me/factors",
-    "/v1/me/factors/totp",
-    "/v1/me/factors/passkey",
-    "/v1/me/factors/passkey/finish",
-    "/v1/me/factors/{id}/confirm",
-    "/v1/me/factors/{id}/remove",
-    "/v1/me/recovery-codes",
-}
+PUBLIC, OWN = ({listed.partition(" ")[2] for listed in names} for names in (exceptions.PUBLIC, exceptions.OWN))
 ROUTES = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
 SERVICES = Path(__file__).parents[2] / "services"
 USED = re.compile(r"""permission\(\s*"([a-z_]+:[a-z_]+)"\s*\)""")
