@@ -1,14 +1,19 @@
 """The authorization endpoint: who is redirected where, with what, and what its pages let nobody do."""
 
+import asyncio
+import json
+import re
 import secrets
+from html import unescape
 from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from altcha import Challenge, Payload, solve_challenge
 
 from libs.common.context import Context
 from tests.auth.browsing import CALLBACK, App, Forms, browser, register, told
-from tests.auth.world import PUBLIC_URL, Tenant, World
+from tests.auth.world import PASSWORD, PUBLIC_URL, Tenant, World
 
 VERIFIER = "v" * 50
 
@@ -208,6 +213,24 @@ async def test_guessing_at_the_page_is_throttled(app: App) -> None:
     assert [answer.status_code for answer in answers] == [401] * 5
     assert right.status_code == 429
     assert int(right.headers["retry-after"]) > 0
+
+
+async def test_a_challenge_is_solved_by_the_page(app: App) -> None:
+    """After three failures the page brings a challenge and the one script that solves it; then the password is heard."""
+    async with browser(app.world) as person:
+        page = await person.open(app.request(VERIFIER))
+        for _ in range(3):
+            failed = await person.log_in(page, app.tenant.email, "wrong password wrong")
+        assert "script-src 'sha256-" in failed.headers["content-security-policy"]
+        assert (await person.log_in(failed, app.tenant.email)).status_code == 401
+        found = re.search(r'data-challenge="([^"]+)"', failed.text)
+        assert found
+        challenge = Challenge.from_dict(json.loads(unescape(found[1])))
+        solution = await asyncio.to_thread(solve_challenge, challenge)
+        assert solution
+        solved = Payload(challenge, solution).to_base64()
+        right = await person.submit(failed, email=app.tenant.email, password=PASSWORD, challenge=solved)
+    assert right.status_code == 200, right.text
 
 
 FOREIGN: list[dict[str, str]] = [

@@ -157,7 +157,14 @@ async def _consent(request: Request, opened: Opened, session: Session) -> Respon
 def _login_page(request: Request, opened: Opened, refusal: Refusal | None = None, email: str = "") -> Response:
     hidden, cookie = browsers.login_token(request, opened.query)
     problem = refusal.detail if refusal else None
-    form = pages.login_form("/oauth2/login", hidden, client=opened.client["name"], email=email, problem=problem)
+    form = pages.login_form(
+        "/oauth2/login",
+        hidden,
+        client=opened.client["name"],
+        email=email,
+        problem=problem,
+        challenge=browsers.challenge_for(request, refusal),
+    )
     leads_to, status = form_target(opened.ask.redirect_uri), refusal.status if refusal else 200
     response = pages.page("Log in", form, status, leads_to=leads_to, headers=retry(refusal))
     browsers.set_login(response, cookie)

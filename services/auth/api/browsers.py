@@ -3,9 +3,12 @@
 import hmac
 import secrets
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from fastapi import Request, Response
 
+from libs.common.errors import Refusal
+from services.auth.admission import ACTION
 from services.auth.api.forms import read_form
 from services.auth.api.shapes import doorway
 from services.auth.authority import authority
@@ -53,6 +56,14 @@ def set_login(response: Response, cookie: str) -> None:
 def session_token(request: Request, session: Session, query: str) -> dict[str, str]:
     """Return the hidden fields of a form that only this session may send."""
     return {"request": query, "token": _token(request, f"session:{session.digest.hex()}", query)}
+
+
+def challenge_for(request: Request, refusal: Refusal | None) -> dict[str, Any] | None:
+    """Return the challenge that a refusal asks to be solved with the next try, or None where it asks for none."""
+    asked = parse_qs(urlsplit(str(refusal.extra.get("challenge", ""))).query) if refusal else {}
+    if "account" not in asked:
+        return None
+    return authority(request).challenges.make(ACTION, asked["account"][0], doorway(request).context.now)
 
 
 async def own_form(request: Request) -> dict[str, str]:

@@ -136,6 +136,7 @@ def _login_page(request: Request, code: str, refusal: Refusal | None = None, ema
         email=email,
         problem=refusal.detail if refusal else None,
         tenants={str(one["id"]): one["name"] for one in tenants},
+        challenge=browsers.challenge_for(request, refusal),
     )
     response = pages.page("Log in", form, refusal.status if refusal else 200, headers=retry(refusal))
     browsers.set_login(response, cookie)

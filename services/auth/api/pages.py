@@ -1,11 +1,14 @@
-"""The few pages that auth shows: plain HTML without scripts; whatever stands in them is escaped."""
+"""The few pages that auth shows: plain HTML, almost without scripts; whatever stands in them is escaped."""
 
 import base64
 import hashlib
 from collections.abc import Iterable
 from html import escape
+from typing import Any
 
 from fastapi.responses import HTMLResponse
+
+from services.auth.api.solver import SCRIPT_SOURCE, challenge_field, solver
 
 _STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #f6f6f4; margin: 0 }
@@ -36,6 +39,8 @@ def page(
     A scripted page runs scripts of this origin, which speak with this origin.
     """
     scripts = "script-src 'self'; connect-src 'self'; " if scripted else ""
+    if "<script>" in body:
+        scripts = f"script-src {SCRIPT_SOURCE}; "
     policy = (
         f"default-src 'none'; {scripts}style-src 'sha256-{_STYLE_HASH}'; form-action 'self' {leads_to}; "
         "frame-ancestors 'none'; base-uri 'none'"
@@ -71,6 +76,7 @@ def login_form(
     email: str = "",
     problem: str | None = None,
     tenants: dict[str, str] | None = None,
+    challenge: dict[str, Any] | None = None,
 ) -> str:
     """Return a form for address and password; `client` is for whom somebody logs in, `tenants` what to choose from."""
     why = f"<p>to go on to <strong>{escape(client)}</strong></p>" if client else ""
@@ -80,7 +86,8 @@ def login_form(
         f'<input id="email" name="email" type="email" autocomplete="username" required value="{escape(email)}">'
         '<label for="password">Password</label>'
         '<input id="password" name="password" type="password" autocomplete="current-password" required>'
-        f'{_choice(tenants or {})}<button type="submit">Log in</button></form>'
+        f"{_choice(tenants or {})}{challenge_field(challenge)}"
+        f'<button type="submit">Log in</button></form>{solver(challenge)}'
     )
 
 
