@@ -13,19 +13,26 @@ from deploy.local.configuration import SERVICES
 from deploy.local.processes import free_port
 from deploy.local.supervisor import Supervisor
 
+_WALKS = ("tests/system/test_bad_input.py", "tests/system/test_tenancy.py")
 
-class _OneStackForAllSystemTests(LoadFileScheduling):  # type: ignore[misc]
-    """Files go to workers one by one, but all of tests/system to the same: it starts the whole of Regent once."""
+
+class _FewStacksForSystemTests(LoadFileScheduling):  # type: ignore[misc]
+    """Files go to workers one by one, but tests/system in two parts: the walks over all routes, and the stories.
+
+    Each part starts the whole of Regent once.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         scope: str = super()._split_scope(nodeid)
+        if scope in _WALKS:
+            return "tests/system/walks"
         return "tests/system" if scope.startswith("tests/system/test_") else scope
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _OneStackForAllSystemTests | None:
-    """Choose how tests are dealt out to workers: `--dist loadfile`, with the system tests as one file."""
-    return _OneStackForAllSystemTests(config, log) if config.getvalue("dist") == "loadfile" else None
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _FewStacksForSystemTests | None:
+    """Choose how tests are dealt out to workers: `--dist loadfile`, with the system tests as two."""
+    return _FewStacksForSystemTests(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 def _silent(_name: str, _line: str) -> None:

@@ -121,16 +121,19 @@ async def running(service: Service) -> AsyncIterator[Runtime]:
 async def _stoppable_tasks() -> AsyncIterator[asyncio.TaskGroup]:
     """Yield a task group whose tasks are cancelled when the service ends."""
     async with asyncio.TaskGroup() as tasks:
-        yield tasks
-        await _cancel(tasks)
+        try:
+            yield tasks
+        finally:
+            await _cancel(tasks)
 
 
 async def _cancel(tasks: asyncio.TaskGroup) -> None:
-    running_tasks = list(tasks._tasks)  # noqa: SLF001 - the group has no public way to cancel its tasks
-    for task in running_tasks:
-        task.cancel()
-    if running_tasks:
-        await asyncio.wait(running_tasks, timeout=5)
+    running_tasks = set(tasks._tasks)  # noqa: SLF001 - the group has no public way to cancel its tasks
+    while running_tasks:
+        for task in running_tasks:
+            task.cancel()
+        # Python 3.11's `wait_for` can lose a cancellation: whoever is still there after a while is told again
+        _, running_tasks = await asyncio.wait(running_tasks, timeout=5)
 
 
 def _start_common_workers(service: Service, runtime: Runtime) -> None:

@@ -10,7 +10,7 @@ from tests.system.world import Tenant, World, open_world
 
 @pytest.fixture(scope="session")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    """Yield the running system; all system tests run in one worker, see `pytest_xdist_make_scheduler`."""
+    """Yield the running system; each of the two parts of the system tests has one, see `pytest_xdist_make_scheduler`."""
     home: Path = tmp_path_factory.mktemp("system")
     async with open_world(home) as opened:
         yield opened
