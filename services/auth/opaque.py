@@ -5,11 +5,11 @@ import binascii
 import hashlib
 import secrets
 from dataclasses import dataclass
+from typing import ClassVar, Self
 from uuid import UUID
 
 _BYTES = 32
 _ID = 16
-_REFRESH = "rt_"
 
 
 def new_secret(prefix: str) -> str:
@@ -23,27 +23,29 @@ def digest(secret: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class RefreshToken:
-    """A refresh token; it names its tenant and grant, so that it is found under the tenant's policies."""
+class NamingToken:
+    """A token that names its tenant and the row it belongs to, so that it is found under the tenant's policies."""
+
+    prefix: ClassVar[str]
 
     tenant_id: UUID
-    grant_id: UUID
+    id: UUID
     text: str
 
     @classmethod
-    def make(cls, tenant_id: UUID, grant_id: UUID) -> "RefreshToken":
-        """Make a refresh token for a grant."""
-        content = tenant_id.bytes + grant_id.bytes + secrets.token_bytes(_BYTES)
-        return cls(tenant_id, grant_id, _REFRESH + base64.urlsafe_b64encode(content).decode())
+    def make(cls, tenant_id: UUID, id: UUID) -> Self:  # noqa: A002
+        """Make a token for a row."""
+        content = tenant_id.bytes + id.bytes + secrets.token_bytes(_BYTES)
+        return cls(tenant_id, id, cls.prefix + base64.urlsafe_b64encode(content).decode())
 
     @classmethod
-    def read(cls, text: str) -> "RefreshToken | None":
+    def read(cls, text: str) -> Self | None:
         """Read a presented token, or None where it cannot be one of ours."""
         try:
-            content = base64.b64decode(text.removeprefix(_REFRESH), altchars=b"-_", validate=True)
+            content = base64.b64decode(text.removeprefix(cls.prefix), altchars=b"-_", validate=True)
         except (binascii.Error, ValueError):
             return None
-        if not text.startswith(_REFRESH) or len(content) != 2 * _ID + _BYTES:
+        if not text.startswith(cls.prefix) or len(content) != 2 * _ID + _BYTES:
             return None
         return cls(UUID(bytes=content[:_ID]), UUID(bytes=content[_ID : 2 * _ID]), text)
 
@@ -51,6 +53,18 @@ class RefreshToken:
     def digest(self) -> bytes:
         """What is kept of the token."""
         return digest(self.text)
+
+
+class RefreshToken(NamingToken):
+    """A refresh token; its row is a grant."""
+
+    __slots__ = ()
+    prefix = "rt_"
+
+    @property
+    def grant_id(self) -> UUID:
+        """The grant that it renews."""
+        return self.id
 
 
 @dataclass(frozen=True, slots=True)

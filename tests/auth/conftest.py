@@ -55,3 +55,9 @@ async def fresh(databases: dict[str, str], postgres_server: postgres.Postgres) -
 async def nats_server(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> Nats:
     """Return a NATS of these tests' own: their auth removes others' keys from the bucket."""
     return await start_nats(supervisor, tmp_path_factory, "nats-auth")
+
+
+@pytest.fixture(scope="session")
+async def other_nats(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> Nats:
+    """Return a NATS for services on `fresh` databases: on the other one they and `world` remove each other's keys."""
+    return await start_nats(supervisor, tmp_path_factory, "nats-fresh")

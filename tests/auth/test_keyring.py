@@ -83,25 +83,25 @@ async def test_the_process_ends_before_it_listens() -> None:
     assert said.decode().strip().startswith("configuration: REGENT_KEYRING is malformed")
 
 
-async def test_a_wrong_key_is_named_at_start(fresh: Fresh, nats_server: nats.Nats, tmp_path: Path) -> None:
+async def test_a_wrong_key_is_named_at_start(fresh: Fresh, other_nats: nats.Nats, tmp_path: Path) -> None:
     """Another key under the known id stops the service, and so does a ring that lacks a needed key (S8)."""
-    async with open_world(fresh.urls, nats_server, tmp_path, keyring=ring("k1", k1=FIRST)):
+    async with open_world(fresh.urls, other_nats, tmp_path, keyring=ring("k1", k1=FIRST)):
         pass
     with pytest.raises(SettingsError, match="another key than the one that sealed the stored secrets: k1"):
-        async with open_world(fresh.urls, nats_server, tmp_path, keyring=ring("k1", k1=SECOND)):
+        async with open_world(fresh.urls, other_nats, tmp_path, keyring=ring("k1", k1=SECOND)):
             pass
     with pytest.raises(SettingsError, match=r"lacks keys that stored secrets need: k1 .protects 1 tenants"):
-        async with open_world(fresh.urls, nats_server, tmp_path, keyring=ring("k2", k2=SECOND)):
+        async with open_world(fresh.urls, other_nats, tmp_path, keyring=ring("k2", k2=SECOND)):
             pass
 
 
-async def test_a_ring_turns_without_losing_a_row(fresh: Fresh, nats_server: nats.Nats, tmp_path: Path) -> None:
+async def test_a_ring_turns_without_losing_a_row(fresh: Fresh, other_nats: nats.Nats, tmp_path: Path) -> None:
     """After the active key changed, everything is wrapped anew, and the old key can go (S8)."""
-    async with open_world(fresh.urls, nats_server, tmp_path, keyring=ring("k1", k1=FIRST)) as world:
+    async with open_world(fresh.urls, other_nats, tmp_path, keyring=ring("k1", k1=FIRST)) as world:
         tenant = await world.tenant()
-    async with open_world(fresh.urls, nats_server, tmp_path, keyring=ring("k2", k1=FIRST, k2=SECOND)):
+    async with open_world(fresh.urls, other_nats, tmp_path, keyring=ring("k2", k1=FIRST, k2=SECOND)):
         await until_wrapped_by(fresh, "k2")
-    async with open_world(fresh.urls, nats_server, tmp_path, keyring=ring("k2", k2=SECOND)) as world:
+    async with open_world(fresh.urls, other_nats, tmp_path, keyring=ring("k2", k2=SECOND)) as world:
         async with world.client() as http:
             answer = await http.post("/v1/login", json={"email": tenant.email, "password": PASSWORD})
         assert answer.status_code == 200
@@ -116,8 +116,8 @@ async def until_wrapped_by(fresh: Fresh, key_id: str) -> None:
     await connection.close()
 
 
-def test_settings_show_no_secret(fresh: Fresh, nats_server: nats.Nats, tmp_path: Path) -> None:
+def test_settings_show_no_secret(fresh: Fresh, other_nats: nats.Nats, tmp_path: Path) -> None:
     """Printing the settings shows neither the ring nor a password."""
-    shown = repr(settings(fresh.urls, nats_server, tmp_path, keyring=ring("k1", k1=FIRST)))
+    shown = repr(settings(fresh.urls, other_nats, tmp_path, keyring=ring("k1", k1=FIRST)))
     assert "keys" not in shown
     assert "auth_keeper:" not in shown

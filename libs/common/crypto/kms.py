@@ -92,7 +92,7 @@ class Kms:
             else:
                 if status < _TRANSIENT or last:
                     return _answer(status, content)
-            time.sleep(0.2 * 2**number)
+            time.sleep(0.2 * 2**number)  # never on an event loop: rings are opened before it or in a thread
         raise KmsError("it does not answer")
 
     def _send(self, operation: str, body: bytes) -> tuple[int, bytes]:

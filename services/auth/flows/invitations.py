@@ -1,10 +1,6 @@
 """Invitations: somebody is asked into a tenant by mail, and comes with their account or makes one."""
 
-import base64
-import binascii
-import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -20,34 +16,14 @@ from services.auth.mail.outbox import Letter, Outbox
 from services.auth.password_policy import require_good_password
 from services.auth.store import accounts, invitations
 
-_PREFIX, _ID, _BYTES = "iv_", 16, 32
 _VALID, _SHOWN = timedelta(days=7), "7 days"
 
 
-@dataclass(frozen=True, slots=True)
-class InvitationToken:
-    """A token that names its tenant and invitation, so that it is found under the tenant's policies."""
+class InvitationToken(opaque.NamingToken):
+    """What the mail of an invitation brings; its row is the invitation."""
 
-    tenant_id: UUID
-    id: UUID
-    text: str
-
-    @classmethod
-    def make(cls, tenant_id: UUID, id: UUID) -> "InvitationToken":  # noqa: A002
-        """Make the token of an invitation."""
-        content = tenant_id.bytes + id.bytes + secrets.token_bytes(_BYTES)
-        return cls(tenant_id, id, _PREFIX + base64.urlsafe_b64encode(content).decode())
-
-    @classmethod
-    def read(cls, text: str) -> "InvitationToken | None":
-        """Read a presented token, or None where it cannot be one of ours."""
-        try:
-            content = base64.b64decode(text.removeprefix(_PREFIX), altchars=b"-_", validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        if not text.startswith(_PREFIX) or len(content) != 2 * _ID + _BYTES:
-            return None
-        return cls(UUID(bytes=content[:_ID]), UUID(bytes=content[_ID : 2 * _ID]), text)
+    __slots__ = ()
+    prefix = "iv_"
 
 
 async def invite(tx: Transaction, outbox: Outbox, caller: Principal, email: str, names: Sequence[str]) -> UUID:
@@ -66,7 +42,7 @@ async def invite(tx: Transaction, outbox: Outbox, caller: Principal, email: str,
         raise TooManyRequests("This address was sent enough invitations; wait.", retry_after=3600)
     id = uuid4()  # noqa: A001
     token = InvitationToken.make(tx.tenant_id, id)
-    await invitations.add(tx, id, email, names, opaque.digest(token.text), tx.context.now + _VALID)
+    await invitations.add(tx, id, email, names, token.digest, tx.context.now + _VALID)
     await _say(tx, "invitation.created", id, names)
     values = {
         "tenant": (await accounts.find_tenant(tx))["name"],
@@ -121,7 +97,7 @@ async def accept(office: Office, text: str, name: str, password: str | None) -> 
 
 
 async def _open(tx: Transaction, token: InvitationToken) -> Row | None:
-    row = await invitations.find_open(tx, token.id, opaque.digest(token.text))
+    row = await invitations.find_open(tx, token.id, token.digest)
     if row is None or (await accounts.find_tenant(tx))["status"] != "active":
         return None
     return row
