@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-SUITE = ("run_latency", "run_list", "verification", "events", "data_path")
+SUITE = ("run_latency", "run_list", "verification", "logins", "events", "data_path")
 _ROOT = Path(__file__).parents[1]
 
 

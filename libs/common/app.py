@@ -1,6 +1,7 @@
 """One service as a process: settings → logs and traces → database → bus → identity → workers → server."""
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -84,8 +85,10 @@ def serve(service: Service) -> None:
 
 async def _serve(service: Service) -> None:
     async with running(service) as runtime:
+        app = build_app(service, runtime)
+        _forget_what_stays()
         config = uvicorn.Config(
-            build_app(service, runtime),
+            app,
             host=service.settings.host,
             port=service.settings.listen_port,
             lifespan="off",
@@ -97,6 +100,15 @@ async def _serve(service: Service) -> None:
         )
         _LOG.info("service.listening", port=service.settings.listen_port)
         await uvicorn.Server(config).serve()
+
+
+def _forget_what_stays() -> None:
+    """Spare the garbage collector what lives as long as the process: it would look at all of it again and again.
+
+    A whole collection took tens of milliseconds, a tenth of a busy process's time.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @asynccontextmanager

@@ -1,6 +1,8 @@
 """Passwords: argon2id in a bounded pool of threads, never on the event loop and never inside a transaction."""
 
 import asyncio
+import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,6 +12,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from libs.common.errors import Unavailable
 
 _QUEUE_PER_WORKER = 25
+_NICENESS = 10
 _HASHER = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
 
 
@@ -22,7 +25,7 @@ class Passwords:
     """Hashes and verifies; who finds the queue full is asked to come back."""
 
     def __init__(self, workers: int) -> None:
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="argon2")
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="argon2", initializer=_step_back)
         self._most = workers * _QUEUE_PER_WORKER
         self._waiting = 0
         self._nobody = hash_password("the password of nobody")
@@ -52,6 +55,11 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
         finally:
             self._waiting -= 1
+
+
+def _step_back() -> None:
+    """Let everything else on this machine go first: niceness is a thread's own on Linux."""
+    os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def _verify(password_hash: str, password: str) -> str:

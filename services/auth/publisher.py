@@ -6,6 +6,7 @@ database later than it was written: two publishers at once can never remove a re
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import asyncpg
@@ -25,7 +26,7 @@ from services.auth.store import keys
 _LOG = structlog.get_logger(__name__)
 _PREFIX = IDENTITY_SUBJECTS.removesuffix(">")
 _POLL_SECONDS = 1.0
-_LEAST_SECONDS = 0.1  # most commits are logins, which change nothing here
+_LEAST_SECONDS = 0.2  # most commits are logins, which change nothing here
 _DELETED = {"KV-Operation": "DEL", "Nats-TTL": "60s"}
 _VOID = "SELECT grant_id, until FROM revocation WHERE until > $1"
 _SUSPENDED = "SELECT tenant_id FROM tenant WHERE status = 'suspended'"
@@ -66,25 +67,28 @@ class Publisher:
     async def publish(self) -> None:
         """Bring the bucket to what the database says now; doing it again changes nothing."""
         found = await read_snapshot(self._bus)
-        wanted = await self._wanted()
+        wanted, unknown = await self._wanted()
         for name in sorted(wanted.keys() - {name for name in found if found[name] == wanted.get(name)}):
             await self._bus.jetstream.publish(_PREFIX + name, orjson.dumps(wanted[name]), timeout=5)
         for name in sorted(found.keys() - wanted.keys()):
             await self._bus.jetstream.publish(_PREFIX + name, b"", headers=dict(_DELETED), timeout=5)
-        await self._note(name.removeprefix("key.") for name in wanted if name.startswith("key."))
+        if unknown:
+            await self._note(unknown)
 
-    async def _wanted(self) -> dict[str, Any]:
+    async def _wanted(self) -> tuple[dict[str, Any], list[str]]:
+        """Return what the bucket should hold, and the ids of keys that were not yet noted as published."""
         async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth")) as tx:
-            known = {f"key.{row['kid']}": {"jwk": row["jwk"]} for row in await keys.all_keys(tx)}
+            rows = await keys.all_keys(tx)
         async with self._keeper.connection() as connection:
             void = await connection.fetch(_VOID, utc_now())
             suspended = await connection.fetch(_SUSPENDED)
-        return {
-            **known,
+        wanted = {
+            **{f"key.{row['kid']}": {"jwk": row["jwk"]} for row in rows},
             **{f"revoked.{row['grant_id']}": {"until": row["until"].isoformat()} for row in void},
             **{f"tenant.{row['tenant_id']}": {"status": "suspended"} for row in suspended},
         }
+        return wanted, [row["kid"] for row in rows if row["published_at"] is None]
 
-    async def _note(self, kids: Any) -> None:
+    async def _note(self, kids: Sequence[str]) -> None:
         async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth")) as tx:
-            await keys.note_published(tx, list(kids))
+            await keys.note_published(tx, kids)
