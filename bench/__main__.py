@@ -16,9 +16,12 @@ _ROOT = Path(__file__).parents[1]
 def main() -> int:
     """Run the chosen benchmarks and say which missed a bar."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("names", nargs="*", choices=SUITE, default=SUITE, metavar="NAME", help=", ".join(SUITE))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SUITE))
+    chosen = parser.parse_args().names or SUITE
+    if unknown := set(chosen) - set(SUITE):
+        parser.error(f"there is no {', '.join(sorted(unknown))}")
     missed = []
-    for name in parser.parse_args().names:
+    for name in chosen:
         print(f"\n=== {name}", flush=True)
         started = time.monotonic()
         if subprocess.run([sys.executable, "-m", f"bench.{name}"], cwd=_ROOT, check=False).returncode:  # noqa: S603 - ours
