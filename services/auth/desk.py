@@ -10,7 +10,7 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Refusal
 from libs.common.events.auth import LoginFailed
 from libs.common.identity.dpop import Proof
-from services.auth import assertions, opaque
+from services.auth import assertions, authentication, opaque
 from services.auth.commands import clients, codes, device, grants
 from services.auth.commands.grants import Entry
 from services.auth.doorway import Doorway, Method, Tokens
@@ -124,6 +124,7 @@ class Desk:
         """Issue what a user gave; the ID token says when they logged in and repeats the client's nonce."""
         nonce = code.get("nonce")
         identity = {"auth_time": int(code["auth_time"].timestamp()), **({"nonce": nonce} if nonce else {})}
+        identity |= authentication.claims(entry.amr)
         return await self.way.issue(tenant, entry, method, identity)
 
     async def refresh(self, presented: Credentials, form: dict[str, str]) -> Tokens:
@@ -138,7 +139,10 @@ class Desk:
             require_grant(client, REFRESHING)
             if token is None or token.tenant_id != tx.tenant_id:
                 return None
-            return await grants.refresh(tx, token, form.get("scope"), client["id"], await self._bound(tx, client))
+            got = await grants.refresh(tx, token, form.get("scope"), client["id"], await self._bound(tx, client))
+            if isinstance(got, OAuthError):
+                raise got
+            return got
 
         tenant, entry = await self.serve(presented, exchange)
         if entry is None:

@@ -1,5 +1,6 @@
 """Ways in that span transactions: passwords are hashed between them, never inside one."""
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -10,11 +11,13 @@ from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.errors import Forbidden
 from libs.common.ids import SYSTEM_TENANT
+from services.auth import authentication
 from services.auth.admission import NOTHING_SHOWN, Admission, Shown
 from services.auth.authority import Authority
 from services.auth.commands import grants, tenants
 from services.auth.metrics import LOGINS
 from services.auth.opaque import RefreshToken, digest
+from services.auth.protocol import OAuthError
 from services.auth.second_step import Passed, SecondStep
 from services.auth.signing import Access
 from services.auth.store import accounts
@@ -47,7 +50,7 @@ class Doorway:
             Unauthenticated, TooManyRequests, Invalid: as `prove`.
         """
         chosen, user = await self.prove(email, password, tenant, shown)
-        return await self._open(chosen, user, "password")
+        return await self._open(chosen, user, "password", authentication.methods())
 
     async def prove(
         self, email: str, password: str, tenant: UUID | None, shown: Shown = NOTHING_SHOWN
@@ -69,7 +72,7 @@ class Doorway:
             Unauthenticated, TooManyRequests: as `SecondStep.complete`.
         """
         passed = await self.second_step.complete(token, code)
-        return passed, await self._open(passed.tenant, passed.user, "password")
+        return passed, await self._open(passed.tenant, passed.user, "password", passed.amr)
 
     async def complete_by_passkey(self, token: str, credential: dict[str, Any]) -> tuple[Passed, Tokens]:
         """The same by a passkey's signature.
@@ -78,16 +81,18 @@ class Doorway:
             Unauthenticated, TooManyRequests: as `SecondStep.complete`.
         """
         passed = await self.second_step.complete_by_passkey(token, credential)
-        return passed, await self._open(passed.tenant, passed.user, "password")
+        return passed, await self._open(passed.tenant, passed.user, "password", passed.amr)
 
     @property
     def second_step(self) -> SecondStep:
         """The second step of logins: what completes `prove` where it raised SecondFactorRequired."""
         return SecondStep(self.database, self.authority, self.context)
 
-    async def _open(self, tenant: UUID, user: UUID, method: Literal["password", "setup"]) -> Tokens:
+    async def _open(
+        self, tenant: UUID, user: UUID, method: Literal["password", "setup"], amr: Sequence[str]
+    ) -> Tokens:
         async with self.acting(tenant, f"user:{user}") as tx:
-            entry = await grants.open_login(tx, user, method, self.authority.lifetimes.login)
+            entry = await grants.open_login(tx, user, method, self.authority.lifetimes.login, amr)
         return await self.issue(tenant, entry, method)
 
     async def set_up(self, token: str, tenant_name: str, email: str, name: str, password: str) -> tuple[UUID, Tokens]:
@@ -108,13 +113,14 @@ class Doorway:
                 raise Forbidden("The set-up link is unknown, used or expired.", type="setup-link")
             await tx.become(replace(self.context, tenant_id=tenant))
             owner = await tenants.create(tx, tenant_name, person)
-        return owner, await self._open(tenant, owner, "setup")
+        return owner, await self._open(tenant, owner, "setup", authentication.methods())
 
     async def refresh(self, text: str, scope: str | None) -> Tokens | None:
         """Exchange a refresh token; None where it is refused.
 
         Raises:
             Invalid: the scope asks for more than there is.
+            OAuthError: the login was weaker than the tenant asks for by now.
             TooManyRequests: too many invented tokens from this address.
         """
         presented = RefreshToken.read(text)
@@ -122,6 +128,8 @@ class Doorway:
         if presented is not None:
             async with self.acting(presented.tenant_id, "anonymous") as tx:
                 entry = await grants.refresh(tx, presented, scope)
+        if isinstance(entry, OAuthError):
+            raise entry
         if presented is None or entry is None:
             await self.count_failure("refresh_token")
             return None

@@ -1,12 +1,13 @@
 """Where browsers come with a client's request: who is there, what they allow, and where the answer goes."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
 from libs.common.database.transaction import Row, Transaction
-from services.auth import asking
+from services.auth import asking, authentication
 from services.auth.admission import Shown
 from services.auth.asking import Ask, Parameters
 from services.auth.commands import browser, codes
@@ -15,6 +16,7 @@ from services.auth.desk import as_uuid
 from services.auth.doorway import Doorway
 from services.auth.opaque import Handle, digest
 from services.auth.protocol import REQUEST_URI, OAuthError, with_parameters
+from services.auth.second_step import Passed
 from services.auth.store import accounts, flows
 from services.auth.store import grants as stored
 
@@ -116,24 +118,25 @@ class Front:
             Unauthenticated, TooManyRequests: as `Doorway.prove`.
         """
         tenant, user = await self.way.prove(email, password, opened.client["tenant_id"], shown)
-        return await self.enter(tenant, user, before)
+        return await self.enter(tenant, user, before, authentication.methods())
 
-    async def complete(self, opened: Opened, token: str, code: str, before: str | None) -> tuple[Handle, Session, str]:
-        """Log a person in by the second step of a login to the client's tenant; returns their address as well.
+    async def complete(self, opened: Opened, passed: Passed, before: str | None) -> tuple[Handle, Session]:
+        """Log a person in who has passed the second step of a login to the client's tenant.
 
         Raises:
-            Unauthenticated, TooManyRequests: as `SecondStep.complete`.
+            OAuthError: it was a login to another tenant.
         """
-        passed = await self.way.second_step.complete(token, code)
         if passed.tenant != opened.client["tenant_id"]:
             raise OAuthError("access_denied", "the login was for somebody else", 403)
-        return (*await self.enter(passed.tenant, passed.user, before), passed.email)
+        return await self.enter(passed.tenant, passed.user, before, passed.amr)
 
-    async def enter(self, tenant: UUID, user: UUID, before: str | None) -> tuple[Handle, Session]:
-        """Open a session for who has proven who they are; the one from before means nothing any more."""
+    async def enter(
+        self, tenant: UUID, user: UUID, before: str | None, amr: Sequence[str] = ()
+    ) -> tuple[Handle, Session]:
+        """Open a session for who has proven who they are, by methods; the one from before means nothing any more."""
         await self.log_out(before)
         async with self.way.acting(tenant, f"user:{user}") as tx:
-            cookie = await browser.open_session(tx, user)
+            cookie = await browser.open_session(tx, user, amr)
         session = await self.session_of(cookie)
         if session is None:
             raise OAuthError("access_denied", "the login has ended", 403)
@@ -158,7 +161,7 @@ class Front:
             if opened.pushed is not None and not await flows.use_pushed(tx, opened.pushed):
                 raise OAuthError("invalid_request_uri", "the pushed request is unknown, used or expired")
             await browser.say_authorized(tx, client["id"], session.user_id, ask.scope, decision)
-            code = await codes.give(tx, asked, session.user_id, session.since) if decision == "allowed" else None
+            code = await codes.give(tx, asked, session.user_id, session.since, session.amr) if decision == "allowed" else None
         if code is None:
             return self.told(opened, OAuthError("access_denied", "the user did not allow it"))
         return with_parameters(ask.redirect_uri, {"code": code, **self._with_every(ask.state)})

@@ -1,7 +1,7 @@
 """The second step of a login: what the first one left pending, and the code that completes it."""
 
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,8 +11,9 @@ from uuid import UUID
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Row, Transaction
-from libs.common.errors import Conflict, Invalid, Unauthenticated
+from libs.common.errors import Conflict, Invalid, Refusal, Unauthenticated
 from libs.common.ids import SYSTEM_TENANT
+from services.auth import authentication
 from services.auth.authority import Authority
 from services.auth.commands import factors
 from services.auth.metrics import LOGINS
@@ -47,16 +48,26 @@ class Passed:
     user: UUID
     email: str
     recovery_codes: list[str]
+    amr: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What somebody may set up before they are let in: an app, or a passkey by its token and options."""
+
+    email: str
+    app: factors.Enrolment
+    registration: str
+    options: dict[str, Any]
 
 
 async def left_pending(tx: Transaction, user: UUID, chosen: Row) -> SecondFactorRequired | None:
     """Return what to refuse a proven password with, or None where it is enough. The tenant is the system tenant."""
-    held = factors.confirmed_ones(await stored.of_person(tx, user))
-    if not held and chosen["second_factor"] != "required":
+    methods = await _methods(tx, user)
+    if not methods and chosen["second_factor"] != "required":
         return None
     token = new_secret("lg_")
     await stored.add_pending(tx, digest(token), user, chosen["tenant_id"], tx.context.now + LIFE)
-    methods = sorted({one["kind"] for one in held} | ({"recovery_code"} if held else set()))
     return SecondFactorRequired(token, methods)
 
 
@@ -80,14 +91,32 @@ class SecondStep:
         async with self._system() as tx:
             pending = await stored.find_pending(tx, digest(token))
             if pending is not None:
-                return await self._enrol(tx, pending, name), pending["email"]
+                person = await _without_factor(tx, pending)
+                return await factors.enrol_totp(tx, self.authority, person, name), pending["email"]
         return await self._refuse_token()
 
-    async def _enrol(self, tx: Transaction, pending: Row, name: str) -> factors.Enrolment:
-        person = factors.Person(pending["identity_id"], pending["chosen"])
-        if factors.confirmed_ones(await stored.of_person(tx, person.id, lock=True)):
-            raise Conflict("There is a factor; use it.", type="factor-exists")
-        return await factors.enrol_totp(tx, self.authority, person, name)
+    async def offer(self, token: str, name: str) -> Offer:
+        """Return what somebody without a factor may set up on the way in: an app, the same one each time, or a passkey.
+
+        Raises:
+            Unauthenticated: the token is unknown, used or expired.
+            Conflict: the person has a factor.
+        """
+        async with self._system() as tx:
+            pending = await stored.find_pending(tx, digest(token))
+            if pending is not None:
+                person = await _without_factor(tx, pending)
+                app = await factors.waiting_totp(tx, self.authority, person)
+                app = app or await factors.enrol_totp(tx, self.authority, person, name)
+                ask = self.authority.passkeys.ask_to_register
+                return Offer(pending["email"], app, *ask(person.id, pending["email"], [], self.context.now))
+        return await self._refuse_token()
+
+    async def methods(self, token: str) -> list[str] | None:
+        """Return what completes a pending login: nothing where a factor has to be enrolled; None where it is gone."""
+        async with self._system() as tx:
+            pending = await stored.find_pending(tx, digest(token))
+            return None if pending is None else await _methods(tx, pending["identity_id"])
 
     async def ask_to_sign(self, token: str) -> dict[str, Any]:
         """Return what a passkey is asked to complete a login.
@@ -118,7 +147,24 @@ class SecondStep:
             await factors.say(tx, person, "factor.refused", "passkey", None)
             return None
 
-        return await self._complete(token, signed)
+        return await self._complete(token, "passkey", signed)
+
+    async def complete_by_new_passkey(self, token: str, registration: str, credential: dict[str, Any]) -> Passed:
+        """Exchange a pending login for who passed, by a passkey made on the way in: the person's first factor.
+
+        Raises:
+            Unauthenticated, TooManyRequests: as `complete`.
+        """
+
+        async def made(tx: Transaction, pending: Row, person: factors.Person) -> list[str] | None:
+            key = self.authority.passkeys.registered(person.id, registration, credential, tx.context.now)
+            try:
+                await _without_factor(tx, pending)
+                return (await factors.add_passkey(tx, self.authority, person, "Passkey", key))[1]
+            except Refusal:
+                return None
+
+        return await self._complete(token, "passkey", made)
 
     async def complete(self, token: str, code: str) -> Passed:
         """Exchange a pending login and a code of the person's app, or a recovery code, for who passed.
@@ -136,9 +182,9 @@ class SecondStep:
                 return None
             return codes or []
 
-        return await self._complete(token, shown)
+        return await self._complete(token, "totp", shown)
 
-    async def _complete(self, token: str, proof: _Proof) -> Passed:
+    async def _complete(self, token: str, kind: str, proof: _Proof) -> Passed:
         async with self._system() as tx:
             pending = await stored.find_pending(tx, digest(token))
             counted = await self.authority.throttle.reserve(tx, _account(pending)) if pending else None
@@ -152,8 +198,9 @@ class SecondStep:
                 await self.authority.throttle.settle(tx, counted)
         LOGINS.labels("second-factor", "in" if passed else "wrong-secret").inc()
         if passed is None:
-            raise Unauthenticated("The code is wrong, or was used.", type="wrong-code")
-        return passed
+            what = "passkey did not answer as it should." if kind == "passkey" else "code is wrong, or was used."
+            raise Unauthenticated(f"The {what}", type="wrong-code")
+        return replace(passed, amr=authentication.methods(kind))
 
     async def _passed(self, tx: Transaction, pending: Row, token: str, proof: _Proof) -> Passed | None:
         person = factors.Person(pending["identity_id"], pending["chosen"])
@@ -187,6 +234,18 @@ class SecondStep:
 
     def _system(self) -> AbstractAsyncContextManager[Transaction]:
         return self.database.transaction(replace(self.context, tenant_id=SYSTEM_TENANT))
+
+
+async def _methods(tx: Transaction, user: UUID) -> list[str]:
+    held = factors.confirmed_ones(await stored.of_person(tx, user))
+    return sorted({one["kind"] for one in held} | ({"recovery_code"} if held else set()))
+
+
+async def _without_factor(tx: Transaction, pending: Row) -> factors.Person:
+    person = factors.Person(pending["identity_id"], pending["chosen"])
+    if factors.confirmed_ones(await stored.of_person(tx, person.id, lock=True)):
+        raise Conflict("There is a factor; use it.", type="factor-exists")
+    return person
 
 
 def _account(pending: Row) -> str:

@@ -64,7 +64,7 @@ class LoginFailed(Data):
     """A login or a client authentication failed."""
 
     method: Literal["password", "client_credentials", "refresh_token", "client"]
-    reason: Literal["unknown", "wrong-secret", "locked", "disabled", "reused", "expired"]
+    reason: Literal["unknown", "wrong-secret", "locked", "disabled", "reused", "expired", "too-weak"]
     subject: str | None = None
     address: str | None = None
 

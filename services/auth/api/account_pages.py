@@ -13,6 +13,7 @@ from services.auth.api.pages import page, paragraph
 
 ROUTER = OpenDoor("/account", tag="pages")
 SCRIPT = Path(__file__).with_name("account.js").read_bytes()
+PASSKEYS = Path(__file__).with_name("passkeys.js").read_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +87,13 @@ PAGES: Mapping[str, Form] = {
 @ROUTER.get("/account.js", name="account_script", include_in_schema=False)
 async def script() -> Response:
     """Return what sends the forms."""
-    headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
-    return Response(SCRIPT, headers=headers, media_type="text/javascript")
+    return _script(SCRIPT)
+
+
+@ROUTER.get("/passkeys.js", name="passkeys_script", include_in_schema=False)
+async def passkeys() -> Response:
+    """Return what asks a browser for a passkey."""
+    return _script(PASSKEYS)
 
 
 @ROUTER.get("/{name}", name="account_page", include_in_schema=False)
@@ -96,7 +102,12 @@ async def shown(name: str) -> Response:
     form = PAGES.get(name)
     if form is None:
         raise NotFound("There is no such page.")
-    return page(form.title, _body(form), scripted=True)
+    return page(form.title, _body(form))
+
+
+def _script(text: bytes) -> Response:
+    headers = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"}
+    return Response(text, headers=headers, media_type="text/javascript")
 
 
 def _body(form: Form) -> str:

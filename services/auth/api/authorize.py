@@ -1,6 +1,6 @@
 """The authorization endpoint: a login and a consent page, and the answer to the client."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -10,7 +10,9 @@ from libs.common.errors import Refusal
 from libs.common.http.door import OpenDoor
 from services.auth import devices, domain
 from services.auth.admission import Shown
-from services.auth.api import browsers, pages
+from services.auth.api import browsers, entrance, pages
+from services.auth.api.entrance import Entrance
+from services.auth.api.factor_forms import codes_form
 from services.auth.commands.browser import SESSION_PREFIX, Session
 from services.auth.front import Opened, ToldError, after_login
 from services.auth.opaque import Handle
@@ -31,11 +33,11 @@ def for_people(endpoint: _Endpoint) -> _Endpoint:
         try:
             return await endpoint(request)
         except ToldError as told:
-            return see(told.location)
+            return pages.see(told.location)
         except OAuthError as error:
             return pages.problem_page(error.description, error.status)
         except Refusal as refusal:
-            return pages.problem_page(refusal.detail, refusal.status, retry(refusal))
+            return pages.problem_page(refusal.detail, refusal.status, pages.retry(refusal))
 
     return answered
 
@@ -50,7 +52,7 @@ async def authorize(request: Request) -> Response:
     if front.must_log_in(opened.ask, session) or session is None:
         if "none" in opened.ask.prompt:
             raise ToldError(front.told(opened, OAuthError("login_required", "somebody has to log in")))
-        return _login_page(request, opened)
+        return entrance.login_page(request, _entrance(opened))
     return await _consent(request, opened, session)
 
 
@@ -69,31 +71,49 @@ async def login(request: Request) -> Response:
         shown = Shown(devices.presented(request), form.get("challenge"))
         cookie, session = await front.log_in(opened, address, form.get("password", ""), shown, before)
     except SecondFactorRequired as required:
-        return _factor_page(request, opened, required.token, None if required.methods else required)
+        return await entrance.required_page(request, _entrance(opened), required)
     except Refusal as refusal:
-        return _login_page(request, opened, refusal, email)
+        return entrance.login_page(request, _entrance(opened), refusal, email)
     return await _entered(request, opened, cookie, session, address)
 
 
 @ROUTER.post("/second-factor", name="browser_second_factor", responses=HTML, response_class=Response)
 @for_people
 async def second_factor(request: Request) -> Response:
-    """Complete a login by the code of a second factor, and go on with the client's request."""
+    """Complete a login by a code, a passkey, or a factor that is set up on the way in; go on with the client's request."""
     form = await browsers.own_form(request)
     browsers.require_login_token(request, form)
     front = browsers.front(request)
     opened = await front.open(form.get("request", ""))
-    pending, code = form.get("pending", ""), form.get("code", "").strip()
     try:
-        cookie, session, address = await front.complete(opened, pending, code, browsers.session_cookie(request))
+        passed = await entrance.passed(request, form)
+        cookie, session = await front.complete(opened, passed, browsers.session_cookie(request))
     except Refusal as refusal:
-        return _factor_page(request, opened, pending, refusal)
-    return await _entered(request, opened, cookie, session, address)
+        return await entrance.again(request, _entrance(opened), form, refusal)
+    return await _entered(request, opened, cookie, session, passed.email, passed.recovery_codes)
 
 
-async def _entered(request: Request, opened: Opened, cookie: Handle, session: Session, address: str) -> Response:
+@ROUTER.post("/continue", name="browser_continue", responses=HTML, response_class=Response)
+@for_people
+async def go_on(request: Request) -> Response:
+    """Go on with the client's request after recovery codes were shown."""
+    form = await browsers.own_form(request)
+    front = browsers.front(request)
+    opened = await front.open(form.get("request", ""))
+    found = await front.session(opened, browsers.session_cookie(request))
+    return await _consent(request, after_login(opened), browsers.require_session_token(request, found, form))
+
+
+async def _entered(
+    request: Request, opened: Opened, cookie: Handle, session: Session, address: str, codes: Sequence[str] = ()
+) -> Response:
     way = browsers.front(request).way
-    response = await _consent(request, after_login(opened), session)
+    if codes:
+        form = codes_form(codes, "/oauth2/continue", browsers.session_token(request, session, opened.query))
+        leads_to = form_target(opened.ask.redirect_uri)
+        response: Response = pages.page("Your recovery codes", form, leads_to=leads_to)
+    else:
+        response = await _consent(request, after_login(opened), session)
     browsers.set_session(response, cookie)
     return devices.remember(response, way.authority.throttle, address, way.context.now)
 
@@ -108,7 +128,7 @@ async def consent(request: Request) -> Response:
     found = await front.session(opened, browsers.session_cookie(request))
     session = browsers.require_session_token(request, found, form)
     allowed = form.get("decision") == "allow"
-    return see(await front.decide(opened, session, "allowed" if allowed else "denied"))
+    return pages.see(await front.decide(opened, session, "allowed" if allowed else "denied"))
 
 
 @ROUTER.get("/logout", name="browser_logout_page", responses=HTML, response_class=Response)
@@ -130,7 +150,7 @@ async def logout(request: Request) -> Response:
     await browsers.front(request).log_out(browsers.session_cookie(request))
     query = form.get("request")
     done = pages.page("You are logged out", pages.paragraph("The session has ended."))
-    response = see(f"/oauth2/authorize?{query}") if query else done
+    response = pages.see(f"/oauth2/authorize?{query}") if query else done
     browsers.clear_session(response)
     return response
 
@@ -145,7 +165,7 @@ async def _consent(request: Request, opened: Opened, session: Session) -> Respon
     """Ask for consent, unless it is there already."""
     front = browsers.front(request)
     if await front.agreed(opened, session):
-        return see(await front.decide(opened, session, "allowed"))
+        return pages.see(await front.decide(opened, session, "allowed"))
     if "none" in opened.ask.prompt:
         raise ToldError(front.told(opened, OAuthError("consent_required", "the user has to agree")))
     name = opened.client["name"]
@@ -154,39 +174,6 @@ async def _consent(request: Request, opened: Opened, session: Session) -> Respon
     return pages.page(f"Allow {name}?", form, leads_to=form_target(opened.ask.redirect_uri))
 
 
-def _login_page(request: Request, opened: Opened, refusal: Refusal | None = None, email: str = "") -> Response:
-    hidden, cookie = browsers.login_token(request, opened.query)
-    problem = refusal.detail if refusal else None
-    form = pages.login_form(
-        "/oauth2/login",
-        hidden,
-        client=opened.client["name"],
-        email=email,
-        problem=problem,
-        challenge=browsers.challenge_for(request, refusal),
-    )
-    leads_to, status = form_target(opened.ask.redirect_uri), refusal.status if refusal else 200
-    response = pages.page("Log in", form, status, leads_to=leads_to, headers=retry(refusal))
-    browsers.set_login(response, cookie)
-    return response
-
-
-def _factor_page(request: Request, opened: Opened, pending: str, refusal: Refusal | None) -> Response:
-    hidden, cookie = browsers.login_token(request, opened.query)
-    problem, status = (refusal.detail, refusal.status) if refusal else (None, 200)
-    form = pages.factor_form("/oauth2/second-factor", {**hidden, "pending": pending}, problem=problem)
-    leads_to = form_target(opened.ask.redirect_uri)
-    response = pages.page("Second factor", form, status, leads_to=leads_to, headers=retry(refusal))
-    browsers.set_login(response, cookie)
-    return response
-
-
-def retry(refusal: Refusal | None) -> dict[str, str]:
-    """Return the header that says when to come back, if the refusal says it."""
-    return {"Retry-After": str(refusal.retry_after)} if refusal and refusal.retry_after is not None else {}
-
-
-def see(location: str) -> Response:
-    """Send the browser elsewhere, by GET."""
-    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Location": location}
-    return Response(status_code=303, headers=headers)
+def _entrance(opened: Opened) -> Entrance:
+    leads_to, name = form_target(opened.ask.redirect_uri), opened.client["name"]
+    return Entrance("/oauth2/login", "/oauth2/second-factor", opened.query, leads_to, name)

@@ -1,24 +1,21 @@
 """Device authorization (RFC 8628): what the device asks, and the page where a person types its code."""
 
 from typing import Any
-from uuid import UUID
 
 from fastapi import Request, Response
 
 from libs.common.database.transaction import Row, Transaction
-from libs.common.errors import Refusal
 from libs.common.http.door import OpenDoor
-from services.auth import devices, domain, protocol
-from services.auth.admission import Shown
-from services.auth.api import browsers, forms, pages
-from services.auth.api.authorize import HTML, anywhere, for_people, retry, see
+from services.auth import protocol
+from services.auth.api import browsers, entrance, forms, pages
+from services.auth.api.authorize import HTML, anywhere, for_people
+from services.auth.api.entrance import Entrance
 from services.auth.api.shapes import NO_STORE, answer
 from services.auth.authority import authority
 from services.auth.commands import device
 from services.auth.commands.browser import Session
 from services.auth.desk import require_grant
 from services.auth.protocol import DEVICE, REFRESHING
-from services.auth.second_step import SecondFactorRequired
 from services.auth.store import devices as stored
 
 ROUTER = OpenDoor("/oauth2", tag="oauth2")
@@ -60,7 +57,7 @@ async def page(request: Request) -> Response:
     code = request.query_params.get("user_code", "")[:20]
     session = await anywhere(request)
     if session is None:
-        return _login_page(request, code)
+        return entrance.login_page(request, _entrance(code))
     return _code_page(request, session, code)
 
 
@@ -70,27 +67,11 @@ async def login(request: Request) -> Response:
     """Log a person in, by one step or two, and go on to the device's code."""
     form = await browsers.own_form(request)
     browsers.require_login_token(request, form)
-    front, code, before = browsers.front(request), form.get("request", ""), browsers.session_cookie(request)
-    try:
-        if "pending" in form:
-            passed = await front.way.second_step.complete(form["pending"], form.get("code", "").strip())
-            tenant, user, address = passed.tenant, passed.user, passed.email
-        else:
-            address = domain.normalise_email(form.get("email", ""))
-            shown = Shown(devices.presented(request), form.get("challenge"))
-            chosen = UUID(form["tenant"]) if "tenant" in form else None
-            tenant, user = await front.way.prove(address, form.get("password", ""), chosen, shown)
-    except SecondFactorRequired as required:
-        return _factor_page(request, code, required.token, None if required.methods else required)
-    except (Refusal, ValueError) as error:
-        refusal = error if isinstance(error, Refusal) else None
-        if "pending" in form:
-            return _factor_page(request, code, form["pending"], refusal)
-        return _login_page(request, code, refusal, form.get("email", ""))
-    cookie, _ = await front.enter(tenant, user, before)
-    response = see(protocol.with_parameters("/oauth2/device", {"user_code": code}))
-    browsers.set_session(response, cookie)
-    return devices.remember(response, front.way.authority.throttle, address, front.way.context.now)
+    code = form.get("request", "")
+    passed = await entrance.log_in(request, _entrance(code), form)
+    if isinstance(passed, Response):
+        return passed
+    return await entrance.admit(request, passed, protocol.with_parameters("/oauth2/device", {"user_code": code}))
 
 
 @ROUTER.post("/device", name="decide_device", responses=HTML, response_class=Response)
@@ -127,29 +108,8 @@ def _mark(request: Request) -> device.Mark:
     return lambda code: authority(request).throttle.mark("user-code", code)
 
 
-def _login_page(request: Request, code: str, refusal: Refusal | None = None, email: str = "") -> Response:
-    hidden, cookie = browsers.login_token(request, code)
-    tenants = refusal.extra.get("tenants", []) if refusal else []
-    form = pages.login_form(
-        "/oauth2/device/login",
-        hidden,
-        email=email,
-        problem=refusal.detail if refusal else None,
-        tenants={str(one["id"]): one["name"] for one in tenants},
-        challenge=browsers.challenge_for(request, refusal),
-    )
-    response = pages.page("Log in", form, refusal.status if refusal else 200, headers=retry(refusal))
-    browsers.set_login(response, cookie)
-    return response
-
-
-def _factor_page(request: Request, code: str, pending: str, refusal: Refusal | None) -> Response:
-    hidden, cookie = browsers.login_token(request, code)
-    problem, status = (refusal.detail, refusal.status) if refusal else (None, 200)
-    form = pages.factor_form("/oauth2/device/login", {**hidden, "pending": pending}, problem=problem)
-    response = pages.page("Second factor", form, status, headers=retry(refusal))
-    browsers.set_login(response, cookie)
-    return response
+def _entrance(code: str) -> Entrance:
+    return Entrance("/oauth2/device/login", "/oauth2/device/login", code)
 
 
 def _code_page(request: Request, session: Session, code: str, problem: str | None = None) -> Response:

@@ -4,25 +4,22 @@ import base64
 import hashlib
 from collections.abc import Iterable
 from html import escape
+from pathlib import Path
 from typing import Any
 
+from fastapi import Response
 from fastapi.responses import HTMLResponse
 
+from libs.common.errors import Refusal
 from services.auth.api.solver import SCRIPT_SOURCE, challenge_field, solver
 
-_STYLE = """
-body { font: 1rem/1.5 system-ui, sans-serif; color: #1a1a1a; background: #f6f6f4; margin: 0 }
-main { max-width: 26rem; margin: 8vh auto; padding: 2rem; background: #fff; border: 1px solid #ccc; border-radius: .5rem }
-h1 { font-size: 1.4rem; margin-top: 0 }
-label { display: block; margin-top: 1rem; font-weight: 600 }
-input { font: inherit; width: 100%; box-sizing: border-box; padding: .5rem; border: 1px solid #767676; border-radius: .25rem }
-button { font: inherit; margin: 1.5rem .5rem 0 0; padding: .5rem 1.25rem; border: 1px solid #1a4f8b; border-radius: .25rem;
-  background: #1a4f8b; color: #fff }
-button.other { background: #fff; color: #1a4f8b }
-:focus-visible { outline: 3px solid #e0a100; outline-offset: 2px }
-.problem { border-left: 4px solid #b00020; padding-left: .75rem }
-"""
+_STYLE = Path(__file__).with_name("pages.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_MARK = (
+    '<header><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M3 7l4.5 4L12 4l4.5 7L21 7l-2 11H5zM5 20h14v2H5z"/></svg>'
+    "<span>Regent</span></header>"
+)
+_WIDE = '<body class="wide">'
 
 
 def page(
@@ -32,13 +29,13 @@ def page(
     *,
     leads_to: str = "",
     headers: dict[str, str] | None = None,
-    scripted: bool = False,
+    wide: bool = False,
 ) -> HTMLResponse:
     """Return a page that nobody may frame, keep or extend; its forms lead back here, or on to `leads_to`.
 
-    A scripted page runs scripts of this origin, which speak with this origin.
+    A page that names a script runs those of this origin, which speak with this origin.
     """
-    scripts = "script-src 'self'; connect-src 'self'; " if scripted else ""
+    scripts = "script-src 'self'; connect-src 'self'; " if "<script src=" in body else ""
     if "<script>" in body:
         scripts = f"script-src {SCRIPT_SOURCE}; "
     policy = (
@@ -58,14 +55,25 @@ def page(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)} - Regent</title><style>{_STYLE}</style></head>"
-        f"<body><main><h1>{escape(title)}</h1>{body}</main></body></html>\n"
+        f"{_WIDE if wide else '<body>'}{_MARK}<main><h1>{escape(title)}</h1>{body}</main></body></html>\n"
     )
     return HTMLResponse(content, status, sent)
 
 
 def problem_page(text: str, status: int = 400, headers: dict[str, str] | None = None) -> HTMLResponse:
     """Return a page that says what is wrong to the person at the browser, and to nobody else."""
-    return page("This does not work", _problem(text), status, headers=headers)
+    return page("This does not work", problem_text(text), status, headers=headers)
+
+
+def retry(refusal: Refusal | None) -> dict[str, str]:
+    """Return the header that says when to come back, if the refusal says it."""
+    return {"Retry-After": str(refusal.retry_after)} if refusal and refusal.retry_after is not None else {}
+
+
+def see(location: str) -> Response:
+    """Send the browser elsewhere, by GET."""
+    headers = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer", "Location": location}
+    return Response(status_code=303, headers=headers)
 
 
 def login_form(
@@ -81,23 +89,13 @@ def login_form(
     """Return a form for address and password; `client` is for whom somebody logs in, `tenants` what to choose from."""
     why = f"<p>to go on to <strong>{escape(client)}</strong></p>" if client else ""
     return (
-        f'{why}{_problem(problem)}<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
+        f'{why}{problem_text(problem)}<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
         '<label for="email">E-mail address</label>'
         f'<input id="email" name="email" type="email" autocomplete="username" required value="{escape(email)}">'
         '<label for="password">Password</label>'
         '<input id="password" name="password" type="password" autocomplete="current-password" required>'
         f"{_choice(tenants or {})}{challenge_field(challenge)}"
         f'<button type="submit">Log in</button></form>{solver(challenge)}'
-    )
-
-
-def factor_form(action: str, hidden: dict[str, str], *, problem: str | None = None) -> str:
-    """Return a form for the code of a second factor."""
-    return (
-        f'{_problem(problem)}<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
-        '<label for="code">Code of your authenticator app, or a recovery code</label>'
-        '<input id="code" name="code" autocomplete="one-time-code" required>'
-        '<button type="submit">Go on</button></form>'
     )
 
 
@@ -137,7 +135,7 @@ def hidden_fields(values: dict[str, str]) -> str:
 def device_form(hidden: dict[str, str], code: str, problem: str | None) -> str:
     """Return a form for the code that a device shows."""
     return (
-        f'{_problem(problem)}<form method="post" action="/oauth2/device">{hidden_fields(hidden)}'
+        f'{problem_text(problem)}<form method="post" action="/oauth2/device">{hidden_fields(hidden)}'
         '<label for="user_code">Code that the device shows</label>'
         f'<input id="user_code" name="user_code" autocomplete="off" required value="{escape(code)}">'
         '<button type="submit">Go on</button></form>'
@@ -152,7 +150,8 @@ def _choice(tenants: dict[str, str]) -> str:
     return f'<label for="tenant">Company</label><select id="tenant" name="tenant">{options}</select>'
 
 
-def _problem(text: str | None) -> str:
+def problem_text(text: str | None) -> str:
+    """Return a text that is read out as something that went wrong, or nothing."""
     return f'<p class="problem" role="alert">{escape(text)}</p>' if text else ""
 
 

@@ -1,10 +1,12 @@
 """Tenants: made, suspended and resumed by the platform's operators, seen by their own people."""
 
 from dataclasses import replace
-from typing import Literal
+from datetime import timedelta
+from typing import Annotated, Literal
 from uuid import UUID, uuid4
 
 from fastapi import Request, Response
+from pydantic import Field
 
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, permission, request_context
 from services.auth import domain
@@ -75,17 +77,24 @@ class Policy(Body):
     """What a tenant asks of its people's logins."""
 
     second_factor: Literal["optional", "required"]
+    grace_hours: Annotated[
+        int, Field(ge=0, le=720, description="how long logins without a second factor are still refreshed")
+    ] = 0
 
 
 @ROUTER.put("/current/policy", name="change_policy", dependencies=[permission("tenant:write")])
 async def change_policy(tx: Tx, body: Policy) -> Response:
-    """Ask every login for a second factor, or leave it to the person; who has none enrols one at the next login."""
-    await tenants.set_second_factor(tx, body.second_factor)
+    """Ask every login for a second factor, or leave it to the person.
+
+    Who has none sets one up at the next login. Logins that showed none are not refreshed any more, once the grace is
+    over; their access tokens live out their minutes. The caller's own login is no exception.
+    """
+    await tenants.set_second_factor(tx, body.second_factor, timedelta(hours=body.grace_hours))
     return await _shown(tx)
 
 
 async def _shown(tx: Tx) -> Response:
     row = await accounts.find_tenant(tx)
     return answer(
-        {"id": row["tenant_id"], **{name: row[name] for name in ("name", "status", "created_at", "second_factor")}}
+        {"id": row["tenant_id"], **{name: row[name] for name in ("name", "status", "created_at", "second_factor", "second_factor_from")}}
     )

@@ -1,5 +1,6 @@
 """People in browsers: a session is a login whose secret is a cookie, and what they let clients do."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -7,6 +8,7 @@ from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Transaction
 from libs.common.events.auth import ClientAuthorized, SessionOpened
+from services.auth.commands import assurance
 from services.auth.commands import grants as grant_commands
 from services.auth.opaque import Handle
 from services.auth.store import accounts, flows, grants
@@ -26,12 +28,13 @@ class Session:
     digest: bytes
     name: str
     email: str
+    amr: Sequence[str] = ()
 
 
-async def open_session(tx: Transaction, user_id: UUID) -> Handle:
+async def open_session(tx: Transaction, user_id: UUID, amr: Sequence[str] = ()) -> Handle:
     """Open a session for a member who has just proven who they are; returns the cookie's secret."""
     subject, grant_id, expires = f"user:{user_id}", uuid4(), tx.context.now + SESSION_LIFE
-    await grants.add_grant(tx, grant_id, subject, "password", expires)
+    await grants.add_grant(tx, grant_id, subject, "password", expires, amr=list(amr))
     cookie = Handle.make(SESSION_PREFIX, tx.tenant_id)
     await flows.add_session(tx, cookie.digest, grant_id, user_id, expires)
     opened = SessionOpened(grant_id=grant_id, subject=subject, method="password", address=tx.context.address)
@@ -40,16 +43,17 @@ async def open_session(tx: Transaction, user_id: UUID) -> Handle:
 
 
 async def find(tx: Transaction, cookie: Handle) -> Session | None:
-    """Return the session of a cookie, if its member and tenant are still let in."""
+    """Return the session of a cookie, if its member and tenant are still let in, and the login was strong enough."""
     row = await flows.find_session(tx, cookie.digest)
     if row is None or (await accounts.find_tenant(tx))["status"] != "active":
         return None
     member = await accounts.find_member(tx, row["user_id"])
     if member["status"] != "active":
         return None
-    return Session(
-        tx.tenant_id, row["user_id"], row["grant_id"], row["created_at"], row["sha256"], member["name"], member["email"]
-    )
+    if await assurance.lacking(tx, row["amr"]):
+        return None
+    since, name, email = row["created_at"], member["name"], member["email"]
+    return Session(tx.tenant_id, row["user_id"], row["grant_id"], since, row["sha256"], name, email, row["amr"])
 
 
 async def end(tx: Transaction, cookie: Handle) -> None:

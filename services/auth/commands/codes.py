@@ -1,5 +1,6 @@
 """Authorization codes: a minute long, used once, for one client, URI and verifier."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -27,7 +28,7 @@ class Asked:
     jkt: str | None = None
 
 
-async def give(tx: Transaction, asked: Asked, user_id: UUID, auth_time: datetime) -> str:
+async def give(tx: Transaction, asked: Asked, user_id: UUID, auth_time: datetime, amr: Sequence[str] = ()) -> str:
     """Make a code for what a user allowed."""
     code = Handle.make(PREFIX, tx.tenant_id)
     await flows.add_code(
@@ -42,6 +43,7 @@ async def give(tx: Transaction, asked: Asked, user_id: UUID, auth_time: datetime
         nonce=asked.nonce,
         jkt=asked.jkt,
         auth_time=auth_time,
+        amr=list(amr),
     )
     return code.text
 
@@ -73,6 +75,7 @@ async def redeem(
         method="authorization_code",
         lifetime=lifetime,
         jkt=jkt,
+        amr=code["amr"],
     )
     if entry is None:
         return None

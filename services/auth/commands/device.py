@@ -52,7 +52,7 @@ async def begin(tx: Transaction, client: Row, scope: frozenset[str], mark: Mark)
 async def decide(tx: Transaction, waiting: Row, session: Session, decision: Literal["allowed", "denied"]) -> None:
     """Note what a person decided on a device that waits."""
     status = "approved" if decision == "allowed" else "denied"
-    await devices.change(tx, waiting["sha256"], status=status, user_id=session.user_id, auth_time=session.since)
+    await devices.change(tx, waiting["sha256"], status=status, user_id=session.user_id, auth_time=session.since, amr=list(session.amr))
     await browser.say_authorized(tx, waiting["client_id"], session.user_id, frozenset(waiting["scope"]), decision)
 
 
@@ -74,7 +74,7 @@ async def poll(
         return await _not_yet(tx, row)
     await devices.change(tx, row["sha256"], status="used")
     entry = await grant_commands.open_given(
-        tx, row["user_id"], client, row["scope"], method="device_code", lifetime=lifetime, jkt=jkt
+        tx, row["user_id"], client, row["scope"], method="device_code", lifetime=lifetime, jkt=jkt, amr=row["amr"]
     )
     return (entry, row) if entry else OAuthError("access_denied", "the user is shut out")
 

@@ -53,6 +53,15 @@ async def enrol_totp(tx: Transaction, auth: Authority, person: Person, name: str
     return made
 
 
+async def waiting_totp(tx: Transaction, auth: Authority, person: Person) -> Enrolment | None:
+    """Return the app that waits for its first code, or None where there is none."""
+    held = await factors.of_person(tx, person.id, lock=True)
+    waiting = next((one for one in held if one["kind"] == "totp" and one["confirmed_at"] is None), None)
+    if waiting is None:
+        return None
+    return Enrolment(waiting["id"], await auth.vault.open(tx, row=str(waiting["id"]), sealed=waiting["sealed"], **_PLACE))
+
+
 async def confirm_totp(tx: Transaction, auth: Authority, person: Person, id: UUID, code: str) -> list[str]:  # noqa: A002
     """Let an authenticator app count; returns recovery codes where it is the first factor.
 

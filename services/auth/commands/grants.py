@@ -10,9 +10,9 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, NotFound
 from libs.common.events.auth import GrantRevoked, LoginFailed, SessionOpened
 from services.auth import domain, protocol
-from services.auth.commands import roles
+from services.auth.commands import assurance, roles
 from services.auth.opaque import RefreshToken
-from services.auth.protocol import REFRESHING
+from services.auth.protocol import REFRESHING, OAuthError
 from services.auth.store import accounts, grants
 
 Reason = Literal["logout", "reuse", "disabled", "secret-rotated", "deleted", "suspended", "revoked"]
@@ -28,21 +28,27 @@ class Entry:
     refresh: RefreshToken | None = None
     client_id: UUID | None = None
     jkt: str | None = None
+    amr: Sequence[str] = ()
+    """How the person has shown who they are; `authentication.claims` says it in an ID token."""
 
 
 async def open_login(
-    tx: Transaction, user_id: UUID, method: Literal["password", "setup"], lifetime: timedelta
+    tx: Transaction,
+    user_id: UUID,
+    method: Literal["password", "setup"],
+    lifetime: timedelta,
+    amr: Sequence[str],
 ) -> Entry:
     """Open a grant for a member who has just proven who they are."""
     member = await accounts.find_member(tx, user_id)
     subject, grant_id = f"user:{user_id}", uuid4()
     expires = tx.context.now + lifetime
-    await grants.add_grant(tx, grant_id, subject, method, expires)
+    await grants.add_grant(tx, grant_id, subject, method, expires, amr=list(amr))
     refresh = RefreshToken.make(tx.tenant_id, grant_id)
     await grants.add_refresh_token(tx, grant_id, refresh.digest, expires)
     opened = SessionOpened(grant_id=grant_id, subject=subject, method=method, address=tx.context.address)
     await tx.emit("session.opened", opened, entity=grant_id)
-    return Entry(subject, grant_id, await roles.permissions_of(tx, member["roles"]), refresh)
+    return Entry(subject, grant_id, await roles.permissions_of(tx, member["roles"]), refresh, amr=amr)
 
 
 async def open_given(
@@ -54,13 +60,14 @@ async def open_given(
     method: Literal["authorization_code", "device_code"],
     lifetime: timedelta,
     jkt: str | None,
+    amr: Sequence[str] = (),
 ) -> Entry | None:
-    """Open a grant that a user gives to a client; None where the user or the tenant is shut out."""
+    """Open a grant that a user gives to a client; None where they or the tenant are shut out, or the login was too weak."""
     subject, grant_id, expires = f"user:{user_id}", uuid4(), tx.context.now + lifetime
     held = await _held(tx, subject, scope)
-    if held is None:
+    if held is None or await assurance.lacking(tx, amr):
         return None
-    given = {"client_id": client["id"], "scope": list(scope), "jkt": jkt}
+    given = {"client_id": client["id"], "scope": list(scope), "jkt": jkt, "amr": list(amr)}
     await grants.add_grant(tx, grant_id, subject, method, expires, **given)
     token = None
     if "offline_access" in scope and REFRESHING in client["grant_types"]:
@@ -68,13 +75,13 @@ async def open_given(
         await grants.add_refresh_token(tx, grant_id, token.digest, expires)
     opened = SessionOpened(grant_id=grant_id, subject=subject, method=method, address=tx.context.address)
     await tx.emit("session.opened", opened, entity=grant_id)
-    return Entry(subject, grant_id, held, token, client["id"], jkt)
+    return Entry(subject, grant_id, held, token, client["id"], jkt, amr)
 
 
 async def refresh(
     tx: Transaction, presented: RefreshToken, scope: str | None, client_id: UUID | None = None, jkt: str | None = None
-) -> Entry | None:
-    """Exchange a refresh token for the next one; None where it is refused.
+) -> Entry | OAuthError | None:
+    """Exchange a refresh token for the next one; None where it is refused, an error where there is more to say.
 
     A token that was used before is stolen or was: its grant is revoked with all that came of it. A token in the hands
     of another client than its own is refused and stays usable. The transaction must be committed either way.
@@ -88,16 +95,25 @@ async def refresh(
         return await _refused(tx, grant, "unknown")
     if token["used_at"] is not None and grant["revoked_at"] is None:
         await revoke(tx, grant, "reuse")
-    if token["used_at"] is not None:
-        return await _refused(tx, grant, "reused")
-    if grant["revoked_at"] is not None:
-        return await _refused(tx, grant, "disabled")
-    if token["expires_at"] <= tx.context.now:
-        return await _refused(tx, grant, "expired")
+    dead = _dead(tx, grant, token)
+    if dead is not None:
+        return await _refused(tx, grant, dead)
     held = await _held(tx, grant["subject"], grant["scope"])
     if held is None:
         return await _refused(tx, grant, "disabled")
+    if await assurance.lacking(tx, grant["amr"]):
+        await _refused(tx, grant, "too-weak")
+        return OAuthError("invalid_grant", assurance.TOO_WEAK)
     return await _exchange(tx, grant, token, presented, domain.narrowed(held, scope))
+
+
+def _dead(tx: Transaction, grant: Row, token: Row) -> Literal["reused", "disabled", "expired"] | None:
+    """Return why a refresh token means nothing any more, or None where it does."""
+    if token["used_at"] is not None:
+        return "reused"
+    if grant["revoked_at"] is not None:
+        return "disabled"
+    return "expired" if token["expires_at"] <= tx.context.now else None
 
 
 async def _held(tx: Transaction, subject: str, scope: Sequence[str] | None) -> frozenset[str] | None:
@@ -121,11 +137,11 @@ async def _exchange(
         grant_id=grant["id"], subject=grant["subject"], method="refresh_token", address=tx.context.address
     )
     await tx.emit("session.opened", opened, entity=grant["id"])
-    return Entry(grant["subject"], grant["id"], permissions, following, grant["client_id"], grant["jkt"])
+    return Entry(grant["subject"], grant["id"], permissions, following, grant["client_id"], grant["jkt"], grant["amr"])
 
 
 async def _refused(
-    tx: Transaction, grant: Row | None, reason: Literal["unknown", "reused", "expired", "disabled"]
+    tx: Transaction, grant: Row | None, reason: Literal["unknown", "reused", "expired", "disabled", "too-weak"]
 ) -> Entry | None:
     """Announce a refused refresh in the tenant of its grant; an invented tenant has no trail."""
     if grant is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
 
@@ -49,13 +50,18 @@ async def set_status(tx: Transaction, status: Literal["active", "suspended"]) ->
     await tx.emit(event, changed, entity=tx.tenant_id)
 
 
-async def set_second_factor(tx: Transaction, policy: Literal["optional", "required"]) -> None:
-    """Ask every login for a second factor, or leave it to the person."""
-    before = (await accounts.find_tenant(tx, lock=True))["second_factor"]
-    if before == policy:
+async def set_second_factor(
+    tx: Transaction, policy: Literal["optional", "required"], grace: timedelta = timedelta(0)
+) -> None:
+    """Ask every login for a second factor, or leave it to the person; logins from before go on for `grace`."""
+    row = await accounts.find_tenant(tx, lock=True)
+    now = tx.context.now
+    begins = now + grace if policy == "required" else None
+    if row["second_factor"] == policy and not grace and (row["second_factor_from"] or now) <= now:
         return
-    await accounts.set_second_factor(tx, policy)
-    changed = PolicyChanged(tenant_id=tx.tenant_id, before={"second_factor": before}, after={"second_factor": policy})
+    await accounts.set_second_factor(tx, policy, begins)
+    said = {"second_factor": policy, **({"second_factor_from": begins.isoformat()} if begins else {})}
+    changed = PolicyChanged(tenant_id=tx.tenant_id, before={"second_factor": row["second_factor"]}, after=said)
     await tx.emit("policy.changed", changed, entity=tx.tenant_id)
 
 

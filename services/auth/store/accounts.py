@@ -1,6 +1,7 @@
 """Tenants, people and their memberships, custom roles."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -48,9 +49,10 @@ async def set_tenant_status(tx: Transaction, status: str) -> None:
     await tx.execute(update(tenant).where(tenant.c.tenant_id == tx.tenant_id).values(status=status))
 
 
-async def set_second_factor(tx: Transaction, policy: str) -> None:
-    """Say whether the transaction's tenant asks for a second factor."""
-    await tx.execute(update(tenant).where(tenant.c.tenant_id == tx.tenant_id).values(second_factor=policy))
+async def set_second_factor(tx: Transaction, policy: str, begins: datetime | None) -> None:
+    """Say whether the transaction's tenant asks for a second factor, and from when on of those who are logged in."""
+    statement = update(tenant).where(tenant.c.tenant_id == tx.tenant_id)
+    await tx.execute(statement.values(second_factor=policy, second_factor_from=begins))
 
 
 async def find_identity(tx: Transaction, email: str) -> Row | None:

@@ -24,6 +24,7 @@ device_authorization = Table(
     Column("status", Text),
     Column("user_id", Uuid),
     Column("auth_time", _MOMENT),
+    Column("amr", ARRAY(Text)),
     Column("polled_at", _MOMENT),
     Column("wait", Integer),
     Column("created_at", _MOMENT),

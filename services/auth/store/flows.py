@@ -38,6 +38,7 @@ authorization_code = Table(
     Column("nonce", Text),
     Column("jkt", Text),
     Column("auth_time", _MOMENT),
+    Column("amr", ARRAY(Text)),
     Column("created_at", _MOMENT),
     Column("expires_at", _MOMENT),
     Column("used_at", _MOMENT),
@@ -76,7 +77,7 @@ async def add_session(tx: Transaction, digest: bytes, grant_id: UUID, user_id: U
 async def find_session(tx: Transaction, digest: bytes) -> Row | None:
     """Return a session whose login has neither ended nor been revoked."""
     joined = browser_session.join(grant, (grant.c.tenant_id == _S.tenant_id) & (grant.c.id == _S.grant_id))
-    statement = select(_S.user_id, _S.grant_id, _S.created_at, _S.sha256).select_from(joined)
+    statement = select(_S.user_id, _S.grant_id, _S.created_at, _S.sha256, grant.c.amr).select_from(joined)
     alive = (_S.expires_at > tx.context.now) & grant.c.revoked_at.is_(None)
     return await tx.row(statement.where(_S.sha256 == digest, alive))
 

@@ -12,6 +12,7 @@ tenant = Table(
     Column("status", Text),
     Column("created_at", _MOMENT),
     Column("second_factor", Text),
+    Column("second_factor_from", _MOMENT),
 )
 identity = Table(
     "identity",
@@ -19,6 +20,7 @@ identity = Table(
     Column("id", Uuid, primary_key=True),
     Column("email", Text),
     Column("password_hash", Text),
+    Column("password_alone", Boolean),
     Column("created_at", _MOMENT),
 )
 membership = Table(
@@ -57,6 +59,7 @@ grant = Table(
     Column("client_id", Uuid),
     Column("scope", ARRAY(Text)),
     Column("jkt", Text),
+    Column("amr", ARRAY(Text)),
 )
 refresh_token = Table(
     "refresh_token",

@@ -1,0 +1,92 @@
+"""Forms for second factors: shown at login, set up on the way in or later. Passkeys need a script, the rest none."""
+
+import json
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+import segno
+
+from services.auth import totp
+from services.auth.api.pages import hidden_fields, paragraph, problem_text
+from services.auth.commands.factors import Enrolment
+
+SCRIPT = '<script src="/account/passkeys.js" defer></script>'
+_SPELLED = 4
+
+
+def factor_form(
+    action: str,
+    hidden: dict[str, str],
+    methods: Sequence[str],
+    *,
+    options: dict[str, Any] | None = None,
+    problem: str | None = None,
+) -> str:
+    """Return forms for a second factor: a code, and where there are `options` a passkey's signature as well."""
+    label = "Code of your authenticator app, or a recovery code" if "totp" in methods else "A recovery code"
+    form = (
+        f'{problem_text(problem)}<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
+        f'<label for="code">{label}</label>'
+        '<input id="code" name="code" autocomplete="one-time-code" autocapitalize="none" spellcheck="false" required>'
+        '<button type="submit">Go on</button></form>'
+    )
+    if options is None:
+        return form
+    return f"{form}{passkey_form(action, hidden, 'get', options, 'Use a passkey')}"
+
+
+def passkey_form(action: str, hidden: dict[str, str], kind: str, options: dict[str, Any], button: str) -> str:
+    """Return a form that a script fills with what a passkey answers; hidden where no script runs."""
+    style = ' class="other"' if kind == "get" else ""
+    return (
+        f'<div data-scripted hidden><p class="or">or</p><form method="post" action="{escape(action)}" '
+        f'data-passkey="{kind}" data-options="{escape(json.dumps(options))}">{hidden_fields(hidden)}'
+        '<input type="hidden" name="credential" value=""><p class="problem" role="alert" hidden></p>'
+        f'<button type="submit"{style}>{escape(button)}</button></form></div>{SCRIPT}'
+    )
+
+
+def app_form(action: str, hidden: dict[str, str], app: Enrolment, email: str, problem: str | None = None) -> str:
+    """Return what an authenticator app needs, and a form for its first code."""
+    text = totp.spelled(app.secret)
+    spelled = " ".join(text[start : start + _SPELLED] for start in range(0, len(text), _SPELLED))
+    uri = totp.enrolment_uri(app.secret, email)
+    return (
+        f"{paragraph('Scan this with an authenticator app on your phone, then type the code that it shows.')}"
+        f"{_qr(uri)}<details><summary>No camera? Type the key instead</summary><p><code>{spelled}</code></p>"
+        f'<p><a href="{escape(uri)}">Open an app on this device</a></p></details>{problem_text(problem)}'
+        f'<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
+        '<label for="code">Code that the app shows</label>'
+        '<input id="code" name="code" autocomplete="one-time-code" inputmode="numeric" required>'
+        '<button type="submit">Set up</button></form>'
+    )
+
+
+def codes_list(codes: Sequence[str]) -> str:
+    """Return recovery codes, which are shown this once."""
+    items = "".join(f"<li>{escape(code)}</li>" for code in codes)
+    return (
+        f"{paragraph('Keep these recovery codes in a safe place. Each opens your account once if you lose your phone or passkey. They are not shown again.')}"
+        f'<ul class="codes">{items}</ul>'
+    )
+
+
+def codes_form(codes: Sequence[str], action: str, hidden: dict[str, str]) -> str:
+    """Return recovery codes, and a form that goes on once they are written down."""
+    return (
+        f'{codes_list(codes)}<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
+        '<button type="submit">I have kept them, go on</button></form>'
+    )
+
+
+def codes_link(codes: Sequence[str], onward: str) -> str:
+    """The same with a link."""
+    return f'{codes_list(codes)}<a class="button" href="{escape(onward)}">I have kept them, go on</a>'
+
+
+def _qr(uri: str) -> str:
+    drawn = segno.make(uri, error="m", micro=False)
+    label = "QR code for an authenticator app; the same key stands below as text"
+    svg: str = drawn.svg_inline(border=1, svgclass="qr", lineclass=None, omitsize=True, light="#fff")
+    return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
