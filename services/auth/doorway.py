@@ -88,9 +88,7 @@ class Doorway:
         """The second step of logins: what completes `prove` where it raised SecondFactorRequired."""
         return SecondStep(self.database, self.authority, self.context)
 
-    async def _open(
-        self, tenant: UUID, user: UUID, method: Literal["password", "setup"], amr: Sequence[str]
-    ) -> Tokens:
+    async def _open(self, tenant: UUID, user: UUID, method: Literal["password", "setup"], amr: Sequence[str]) -> Tokens:
         async with self.acting(tenant, f"user:{user}") as tx:
             entry = await grants.open_login(tx, user, method, self.authority.lifetimes.login, amr)
         return await self.issue(tenant, entry, method)

@@ -161,7 +161,11 @@ class Front:
             if opened.pushed is not None and not await flows.use_pushed(tx, opened.pushed):
                 raise OAuthError("invalid_request_uri", "the pushed request is unknown, used or expired")
             await browser.say_authorized(tx, client["id"], session.user_id, ask.scope, decision)
-            code = await codes.give(tx, asked, session.user_id, session.since, session.amr) if decision == "allowed" else None
+            code = (
+                await codes.give(tx, asked, session.user_id, session.since, session.amr)
+                if decision == "allowed"
+                else None
+            )
         if code is None:
             return self.told(opened, OAuthError("access_denied", "the user did not allow it"))
         return with_parameters(ask.redirect_uri, {"code": code, **self._with_every(ask.state)})

@@ -96,5 +96,8 @@ async def change_policy(tx: Tx, body: Policy) -> Response:
 async def _shown(tx: Tx) -> Response:
     row = await accounts.find_tenant(tx)
     return answer(
-        {"id": row["tenant_id"], **{name: row[name] for name in ("name", "status", "created_at", "second_factor", "second_factor_from")}}
+        {
+            "id": row["tenant_id"],
+            **{name: row[name] for name in ("name", "status", "created_at", "second_factor", "second_factor_from")},
+        }
     )

@@ -52,7 +52,9 @@ async def begin(tx: Transaction, client: Row, scope: frozenset[str], mark: Mark)
 async def decide(tx: Transaction, waiting: Row, session: Session, decision: Literal["allowed", "denied"]) -> None:
     """Note what a person decided on a device that waits."""
     status = "approved" if decision == "allowed" else "denied"
-    await devices.change(tx, waiting["sha256"], status=status, user_id=session.user_id, auth_time=session.since, amr=list(session.amr))
+    await devices.change(
+        tx, waiting["sha256"], status=status, user_id=session.user_id, auth_time=session.since, amr=list(session.amr)
+    )
     await browser.say_authorized(tx, waiting["client_id"], session.user_id, frozenset(waiting["scope"]), decision)
 
 

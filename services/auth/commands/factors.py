@@ -59,7 +59,9 @@ async def waiting_totp(tx: Transaction, auth: Authority, person: Person) -> Enro
     waiting = next((one for one in held if one["kind"] == "totp" and one["confirmed_at"] is None), None)
     if waiting is None:
         return None
-    return Enrolment(waiting["id"], await auth.vault.open(tx, row=str(waiting["id"]), sealed=waiting["sealed"], **_PLACE))
+    return Enrolment(
+        waiting["id"], await auth.vault.open(tx, row=str(waiting["id"]), sealed=waiting["sealed"], **_PLACE)
+    )
 
 
 async def confirm_totp(tx: Transaction, auth: Authority, person: Person, id: UUID, code: str) -> list[str]:  # noqa: A002
