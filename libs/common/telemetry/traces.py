@@ -5,12 +5,14 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
+from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 _PROPAGATOR = TraceContextTextMapPropagator()
 _TRACER = trace.get_tracer("regent")
+_IDS = RandomIdGenerator()
 
 
 def configure_traces(service: str, endpoint: str | None) -> None:
@@ -18,11 +20,11 @@ def configure_traces(service: str, endpoint: str | None) -> None:
 
     Without one spans only carry ids from request to event to log line: nobody would see what they record.
     """
-    sampler = ALWAYS_ON if endpoint else ALWAYS_OFF
-    provider = TracerProvider(sampler=sampler, resource=Resource.create({"service.name": f"regent-{service}"}))
     if endpoint:
+        resource = Resource.create({"service.name": f"regent-{service}"})
+        provider = TracerProvider(sampler=ALWAYS_ON, resource=resource)
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
-    trace.set_tracer_provider(provider)
+        trace.set_tracer_provider(provider)
 
 
 class span:  # noqa: N801 - used like a function; a generator would double what a request pays for it
@@ -30,7 +32,8 @@ class span:  # noqa: N801 - used like a function; a generator would double what 
 
     def __init__(self, name: str, *, parent: str | None = None, kind: SpanKind = SpanKind.INTERNAL) -> None:
         above = _PROPAGATOR.extract({"traceparent": parent}) if parent else None
-        self._span = _TRACER.start_span(name, context=above, kind=kind)
+        begun = _TRACER.start_span(name, context=above, kind=kind)
+        self._span = begun if begun.is_recording() else _unrecorded(begun)
 
     def __enter__(self) -> Span:
         """Make it the current one."""
@@ -44,6 +47,12 @@ class span:  # noqa: N801 - used like a function; a generator would double what 
             self._span.record_exception(error)
             self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
         self._span.end()
+
+
+def _unrecorded(begun: Span) -> Span:
+    """Return a span that carries ids only; without a provider OpenTelemetry's own has those of its parent, or none."""
+    above = begun.get_span_context()
+    return NonRecordingSpan(SpanContext(above.trace_id or _IDS.generate_trace_id(), _IDS.generate_span_id(), False))
 
 
 def current_traceparent() -> str | None:
