@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from libs.common.errors import FieldProblem, Forbidden, Invalid, TooManyRequests
-from services.auth.permissions import PLATFORM, covers, covers_all
+from services.auth.permissions import covers, covers_all
 
 WINDOW = timedelta(minutes=15)
 ACCOUNT_FAILURES = 5
@@ -100,18 +100,10 @@ def narrowed(held: frozenset[str], requested: str | None) -> frozenset[str]:
 def require_assignable(caller: frozenset[str], given: frozenset[str], before: frozenset[str] = frozenset()) -> None:
     """Refuse to hand out, or take away, more than the caller has.
 
-    Who has `role:assign` may hand out what they do not have themselves, but nothing of the tenant's ownership.
-
     Raises:
         Forbidden: names what is too much.
     """
-    delegates = covers(caller, "role:assign")
-    beyond = sorted(
-        permission
-        for permission in given | before
-        if not covers(caller, permission)
-        and not (delegates and permission.partition(":")[0] not in ("tenant", PLATFORM))
-    )
+    beyond = sorted(permission for permission in given | before if not covers(caller, permission))
     if beyond:
         raise Forbidden("Nobody can give or take more than they have.", extra={"permissions": beyond})
 

@@ -61,6 +61,7 @@ OWN = {
     "POST /v1/password": "changes the caller's own password, which is asked for",
     "POST /v1/email": "changes the caller's own address; the password is asked for",
     "GET /v1/me": "tells the caller who they are",
+    "POST /v1/me/leave": "ends the caller's own membership",
     "GET /v1/me/factors": "the caller's own second factors",
     "POST /v1/me/factors/passkey": "begins to add a passkey, with the caller's password",
     "POST /v1/me/factors/passkey/finish": "adds it, with its answer",

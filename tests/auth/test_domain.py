@@ -123,10 +123,11 @@ def test_a_scope_never_widens(held: frozenset[str], data: st.DataObject) -> None
         assert covers_all(held, result)
 
 
-def test_nobody_gives_more_than_they_have_unless_they_assign() -> None:
-    """`role:assign` hands out what others need, but never a tenant's ownership."""
+def test_nobody_gives_or_takes_more_than_they_have() -> None:
+    """Not even who may write every role."""
     domain.require_assignable(frozenset({"run:*"}), frozenset({"run:start"}))
-    domain.require_assignable(frozenset({"role:assign"}), frozenset({"report:publish"}))
+    with pytest.raises(Forbidden):
+        domain.require_assignable(frozenset({"role:*"}), frozenset(), frozenset({"report:publish"}))
     for held, wanted in (({"run:read"}, "run:start"), ({"role:*"}, "tenant:write"), ({"role:*"}, "platform:tenants")):
         with pytest.raises(Forbidden) as refusal:
             domain.require_assignable(frozenset(held), frozenset({wanted}))

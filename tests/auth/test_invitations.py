@@ -19,10 +19,10 @@ async def invite(tenant: Tenant, email: str, *roles: str, by: str | None = None)
         return await http.post("/v1/invitations", json={"email": email, "roles": list(roles or ["viewer"])})
 
 
-async def invited(tenant: Tenant, mailbox: Mailbox, email: str, *roles: str) -> Received:
+async def invited(tenant: Tenant, mailbox: Mailbox, email: str, *roles: str, by: str | None = None) -> Received:
     """Invite somebody and return the mail."""
     before = len(mailbox.to(email))
-    answer = await invite(tenant, email, *roles)
+    answer = await invite(tenant, email, *roles, by=by)
     assert answer.status_code == 201, answer.text
     return (await mailbox.wait(email, before + 1))[-1]
 

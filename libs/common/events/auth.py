@@ -17,7 +17,7 @@ class TenantChanged(Data):
 
 
 class UserChanged(Data):
-    """A user came to be, changed, was disabled or enabled. `before` and `after` hold what changed, never a password."""
+    """A user came to be, changed, was disabled or enabled, was removed or left; what changed, never a password."""
 
     user_id: UUID
     before: dict[str, Any] | None = None
@@ -140,6 +140,8 @@ EVENTS: dict[str, type[Data]] = {
     "user.created": UserChanged,
     "user.updated": UserChanged,
     "user.disabled": UserChanged,
+    "user.removed": UserChanged,
+    "user.left": UserChanged,
     "role.created": RoleChanged,
     "role.updated": RoleChanged,
     "role.deleted": RoleChanged,

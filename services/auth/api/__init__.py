@@ -38,6 +38,7 @@ ROUTERS = (
     accounts.OWN,
     own_sessions.EVERYWHERE,
     own_sessions.ROUTER,
+    own_sessions.LEAVING,
     invitations.PUBLIC,
     invitations.ROUTER,
     passkeys.OWN,

@@ -12,7 +12,7 @@ from libs.common.http.door import Caller, Door, IfMatch, OpenDoor, Tx, etag, per
 from libs.common.http.idempotency import IdempotentRequest
 from libs.common.http.pages import PageParameters, page_of
 from services.auth.api.shapes import NO_STORE, Body, Name, RoleNames, answer
-from services.auth.commands import clients
+from services.auth.commands import clients, standing
 from services.auth.registration import Registration
 from services.auth.store import grants
 from services.auth.store.tables import client
@@ -61,7 +61,8 @@ async def create(request: Request, caller: Caller, body: Client) -> Response:
         if once and (kept := await once.replay()):
             return kept
         registration = body.registration()
-        id_ = await clients.register(tx, caller.permissions, body.name, body.roles, registration)
+        owner = await standing.owner_for(tx, caller)
+        id_ = await clients.register(tx, caller.permissions, body.name, body.roles, registration, owner)
         secret = await clients.give_secret(tx, id_) if registration.has_secret else None
         return await _once(tx, once, id_, secret, 201)
 
@@ -102,6 +103,13 @@ async def change(tx: Tx, caller: Caller, id: UUID, body: Client, revision: IfMat
     """Give a client another name, other roles or another registration."""
     following = body.registration(clients.registration_of(await grants.find_client(tx, id)))
     await clients.change(tx, caller, id, revision, body.name, body.roles, following)
+    return await _shown(tx, id)
+
+
+@ROUTER.post("/{id}/adopt", name="adopt_client", dependencies=_WRITE)
+async def adopt(tx: Tx, caller: Caller, id: UUID) -> Response:  # noqa: A002
+    """Answer for a client from now on: it may never do more than its owner, and nothing once they are gone."""
+    await clients.adopt(tx, caller, id)
     return await _shown(tx, id)
 
 

@@ -9,13 +9,14 @@ from libs.common.http.door import Caller, Door, OpenDoor, Tx, caller
 from libs.common.http.pages import PageParameters, page_of
 from services.auth.api.accounts import person_of
 from services.auth.api.shapes import office
-from services.auth.commands import grants
+from services.auth.commands import grants, tenants
 from services.auth.flows.office import end_everywhere
 from services.auth.store import grants as stored
 from services.auth.store.tables import grant
 
 ROUTER = Door("/v1/sessions", tag="sessions")
 EVERYWHERE = OpenDoor("/v1/sessions", tag="sessions")
+LEAVING = Door("/v1/me", tag="sessions")
 
 
 @ROUTER.get("", name="list_sessions", dependencies=[Depends(caller)])
@@ -34,6 +35,13 @@ async def end(tx: Tx, principal: Caller, id: UUID) -> Response:  # noqa: A002
     if found is None or found["subject"] != principal.subject:
         raise NotFound("There is no such session.")
     await grants.revoke_one(tx, id, "logout")
+    return Response(status_code=204)
+
+
+@LEAVING.post("/leave", status_code=204, name="leave_tenant", dependencies=[Depends(caller)])
+async def leave(tx: Tx, principal: Caller) -> Response:
+    """Leave the tenant: one's logins in it end, one's account and other tenants stay; its last owner cannot."""
+    await tenants.leave(tx, person_of(principal))
     return Response(status_code=204)
 
 

@@ -79,6 +79,13 @@ async def enable(tx: Tx, caller: Caller, id: UUID) -> Response:  # noqa: A002
     return await _shown(tx, id)
 
 
+@ROUTER.delete("/{id}", status_code=204, name="remove_user", dependencies=_WRITE)
+async def remove(tx: Tx, caller: Caller, id: UUID) -> Response:  # noqa: A002
+    """Take a user out of the tenant; their account and their other tenants stay."""
+    await tenants.remove_user(tx, caller, id)
+    return Response(status_code=204)
+
+
 async def _shown(tx: Tx, id: UUID, status: int = 200) -> Response:  # noqa: A002
     row = await accounts.find_member(tx, id)
     headers = etag(row["revision"])

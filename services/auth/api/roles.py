@@ -9,7 +9,7 @@ from pydantic import Field
 from libs.common.errors import NotFound
 from libs.common.http.door import Caller, Door, IfMatch, Tx, etag, permission
 from services.auth.api.shapes import Body, answer
-from services.auth.commands import roles
+from services.auth.commands import own_roles
 from services.auth.permissions import CATALOGUE, PLATFORM
 
 ROUTER = Door("/v1/roles", tag="roles")
@@ -42,7 +42,7 @@ async def catalogue() -> Response:
 @ROUTER.get("", name="list_roles", dependencies=_READ)
 async def listing(tx: Tx) -> Response:
     """List all roles; there are few enough for one page."""
-    return answer({"items": await roles.listing(tx), "next": None})
+    return answer({"items": await own_roles.listing(tx), "next": None})
 
 
 @ROUTER.get("/{id}", name="get_role", dependencies=_READ)
@@ -54,25 +54,25 @@ async def one(tx: Tx, id: UUID) -> Response:  # noqa: A002
 @ROUTER.post("", status_code=201, name="create_role", dependencies=_WRITE)
 async def create(tx: Tx, caller: Caller, body: NewRole) -> Response:
     """Add a role."""
-    return await _shown(tx, await roles.create(tx, caller, body.name, body.permissions), 201)
+    return await _shown(tx, await own_roles.create(tx, caller, body.name, body.permissions), 201)
 
 
 @ROUTER.put("/{id}", name="change_role", dependencies=_WRITE)
 async def change(tx: Tx, caller: Caller, id: UUID, body: ChangedRole, revision: IfMatch) -> Response:  # noqa: A002
     """Give a role other permissions."""
-    await roles.change(tx, caller, id, revision, body.permissions)
+    await own_roles.change(tx, caller, id, revision, body.permissions)
     return await _shown(tx, id)
 
 
 @ROUTER.delete("/{id}", status_code=204, name="delete_role", dependencies=_WRITE)
 async def remove(tx: Tx, caller: Caller, id: UUID) -> Response:  # noqa: A002
     """Remove a role that nobody has."""
-    await roles.remove(tx, caller, id)
+    await own_roles.remove(tx, caller, id)
     return Response(status_code=204)
 
 
 async def _shown(tx: Tx, id: UUID, status: int = 200) -> Response:  # noqa: A002
-    row = next((row for row in await roles.listing(tx) if row["id"] == id), None)
+    row = next((row for row in await own_roles.listing(tx) if row["id"] == id), None)
     if row is None:
         raise NotFound("There is no such role.")
     headers = etag(row["revision"]) if "revision" in row else {}

@@ -7,8 +7,9 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Transaction
+from libs.common.errors import Unauthenticated
 from libs.common.events.auth import ClientAuthorized, SessionOpened
-from services.auth.commands import assurance
+from services.auth.commands import assurance, standing
 from services.auth.commands import grants as grant_commands
 from services.auth.opaque import Handle
 from services.auth.store import accounts, flows, grants
@@ -32,7 +33,13 @@ class Session:
 
 
 async def open_session(tx: Transaction, user_id: UUID, amr: Sequence[str] = ()) -> Handle:
-    """Open a session for a member who has just proven who they are; returns the cookie's secret."""
+    """Open a session for a member who has just proven who they are; returns the cookie's secret.
+
+    Raises:
+        Unauthenticated: they were shut out a moment ago.
+    """
+    if await standing.of_user(tx, user_id, keep=True) is None:
+        raise Unauthenticated("The e-mail address or the password is wrong.", type="login-failed")
     subject, grant_id, expires = f"user:{user_id}", uuid4(), tx.context.now + SESSION_LIFE
     await grants.add_grant(tx, grant_id, subject, "password", expires, amr=list(amr))
     cookie = Handle.make(SESSION_PREFIX, tx.tenant_id)
@@ -45,11 +52,9 @@ async def open_session(tx: Transaction, user_id: UUID, amr: Sequence[str] = ()) 
 async def find(tx: Transaction, cookie: Handle) -> Session | None:
     """Return the session of a cookie, if its member and tenant are still let in, and the login was strong enough."""
     row = await flows.find_session(tx, cookie.digest)
-    if row is None or (await accounts.find_tenant(tx))["status"] != "active":
+    if row is None or await standing.of_user(tx, row["user_id"]) is None:
         return None
     member = await accounts.find_member(tx, row["user_id"])
-    if member["status"] != "active":
-        return None
     if await assurance.lacking(tx, row["amr"]):
         return None
     since, name, email = row["created_at"], member["name"], member["email"]

@@ -11,9 +11,10 @@ from libs.common.errors import Conflict
 from libs.common.events.auth import ClientChanged, SessionOpened
 from libs.common.http.door import require_revision
 from libs.common.identity.principal import Principal
-from services.auth import domain, opaque, protocol
+from services.auth import domain, opaque
 from services.auth.commands import grants as grant_commands
-from services.auth.commands import roles
+from services.auth.commands import lessening, roles, standing
+from services.auth.protocol import OAuthError
 from services.auth.registration import Registration
 from services.auth.store import accounts, grants
 
@@ -32,9 +33,14 @@ async def create(tx: Transaction, caller: frozenset[str], name: str, names: Sequ
 
 
 async def register(
-    tx: Transaction, caller: frozenset[str], name: str, names: Sequence[str], registration: Registration
+    tx: Transaction,
+    caller: frozenset[str],
+    name: str,
+    names: Sequence[str],
+    registration: Registration,
+    owner: UUID | None = None,
 ) -> UUID:
-    """Add a client without a secret; returns its id.
+    """Add a client without a secret; returns its id. It may never do more than its owner may, if it has one.
 
     Raises:
         Invalid: a role does not exist, or the registration contradicts itself.
@@ -44,8 +50,8 @@ async def register(
     domain.require_assignable(caller, await roles.require_roles(tx, names))
     id_, grant_id = uuid4(), uuid4()
     await grants.add_grant(tx, grant_id, f"client:{id_}", "client_credentials", None)
-    await grants.add_client(tx, id_, name, names, grant_id, **registration.values())
-    after = {"roles": list(names), **_told(registration)}
+    await grants.add_client(tx, id_, name, names, grant_id, owner_id=owner, **registration.values())
+    after = {"roles": list(names), **_told(registration), **({"owner_id": str(owner)} if owner else {})}
     await tx.emit("client.created", ClientChanged(client_id=id_, name=name, after=after), entity=id_)
     return id_
 
@@ -77,21 +83,38 @@ async def change(
 ) -> None:
     """Give a client another name, other roles or another registration.
 
-    What users granted it before goes with a registration that lets it do less.
+    What users granted it before goes with a registration that lets it do less, its own tokens with roles that do.
 
     Raises:
         NotFound, PreconditionFailed, Invalid, Forbidden: as for `create`.
     """
+    await roles.keep(tx, names)
     row = await grants.find_client(tx, id, lock=True)
     require_revision(revision, row["revision"])
-    before = await roles.permissions_of(tx, row["roles"])
-    domain.require_assignable(caller.permissions, await roles.require_roles(tx, names), before)
+    before, after = await roles.permissions_of(tx, row["roles"]), await roles.require_roles(tx, names)
+    domain.require_assignable(caller.permissions, after, before)
     following = registration or registration_of(row)
     following.require_sound()
+    held = await standing.of_client(tx, row)
     await grants.change_client(tx, id, name=name, roles=list(names), **following.values())
     if _lessens(registration_of(row), following):
         await _revoke_given(tx, id, "revoked")
+    await lessening.of_client(tx, id, held)
     await _say(tx, "client.updated", id, row, {"name": name, "roles": list(names), **_told(following)})
+
+
+async def adopt(tx: Transaction, caller: Principal, id: UUID) -> None:  # noqa: A002
+    """Answer for a client from now on.
+
+    Raises:
+        NotFound: there is no such client.
+        Forbidden: the client may do more than the caller.
+    """
+    owner = await standing.owner_for(tx, caller)
+    row = await grants.find_client(tx, id, lock=True)
+    domain.require_assignable(caller.permissions, await roles.permissions_of(tx, row["roles"]))
+    await grants.change_client(tx, id, owner_id=owner)
+    await _say(tx, "client.updated", id, row, {"owner_id": str(owner) if owner else None})
 
 
 def _lessens(before: Registration, after: Registration) -> bool:
@@ -155,11 +178,12 @@ async def enter(tx: Transaction, client: Row, scope: str | None) -> grant_comman
     """Let an authenticated client in.
 
     Raises:
-        Invalid: the scope asks for more than the client's roles allow.
+        OAuthError: its owner is shut out, or gone.
+        Invalid: the scope asks for more than the client's roles, and those of its owner, allow.
     """
-    held = await roles.permissions_of(tx, client["roles"])
-    if client["scopes"] is not None:
-        held = protocol.common(held, client["scopes"])
+    held = await standing.of_client(tx, client)
+    if held is None:
+        raise OAuthError("unauthorized_client", "whoever answers for this client is no longer let in")
     held = domain.narrowed(held, scope)
     subject, grant_id = f"client:{client['id']}", client["grant_id"]
     await grants.touch_grant(tx, grant_id)

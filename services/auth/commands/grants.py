@@ -7,13 +7,13 @@ from typing import Literal
 from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
-from libs.common.errors import Conflict, NotFound
+from libs.common.errors import Conflict, NotFound, Unauthenticated
 from libs.common.events.auth import GrantRevoked, LoginFailed, SessionOpened
 from services.auth import domain, protocol
-from services.auth.commands import assurance, roles
+from services.auth.commands import assurance, standing
 from services.auth.opaque import RefreshToken
 from services.auth.protocol import REFRESHING, OAuthError
-from services.auth.store import accounts, grants
+from services.auth.store import grants
 
 Reason = Literal["logout", "reuse", "disabled", "secret-rotated", "deleted", "suspended", "revoked"]
 
@@ -39,8 +39,14 @@ async def open_login(
     lifetime: timedelta,
     amr: Sequence[str],
 ) -> Entry:
-    """Open a grant for a member who has just proven who they are."""
-    member = await accounts.find_member(tx, user_id)
+    """Open a grant for a member who has just proven who they are.
+
+    Raises:
+        Unauthenticated: they were shut out a moment ago.
+    """
+    held = await standing.of_user(tx, user_id, keep=True)
+    if held is None:
+        raise Unauthenticated("The e-mail address or the password is wrong.", type="login-failed")
     subject, grant_id = f"user:{user_id}", uuid4()
     expires = tx.context.now + lifetime
     await grants.add_grant(tx, grant_id, subject, method, expires, amr=list(amr))
@@ -48,7 +54,7 @@ async def open_login(
     await grants.add_refresh_token(tx, grant_id, refresh.digest, expires)
     opened = SessionOpened(grant_id=grant_id, subject=subject, method=method, address=tx.context.address)
     await tx.emit("session.opened", opened, entity=grant_id)
-    return Entry(subject, grant_id, await roles.permissions_of(tx, member["roles"]), refresh, amr=amr)
+    return Entry(subject, grant_id, held, refresh, amr=amr)
 
 
 async def open_given(
@@ -64,9 +70,10 @@ async def open_given(
 ) -> Entry | None:
     """Open a grant that a user gives to a client; None where they or the tenant are shut out, or the login was too weak."""
     subject, grant_id, expires = f"user:{user_id}", uuid4(), tx.context.now + lifetime
-    held = await _held(tx, subject, scope)
-    if held is None or await assurance.lacking(tx, amr):
+    allowed = await standing.of_user(tx, user_id, keep=True)
+    if allowed is None or await assurance.lacking(tx, amr):
         return None
+    held = protocol.permitted(allowed, scope)
     given = {"client_id": client["id"], "scope": list(scope), "jkt": jkt, "amr": list(amr)}
     await grants.add_grant(tx, grant_id, subject, method, expires, **given)
     token = None
@@ -98,12 +105,13 @@ async def refresh(
     dead = _dead(tx, grant, token)
     if dead is not None:
         return await _refused(tx, grant, dead)
-    held = await _held(tx, grant["subject"], grant["scope"])
-    if held is None:
+    allowed = await standing.of_user(tx, UUID(grant["subject"].removeprefix("user:")))
+    if allowed is None:
         return await _refused(tx, grant, "disabled")
     if await assurance.lacking(tx, grant["amr"]):
         await _refused(tx, grant, "too-weak")
         return OAuthError("invalid_grant", assurance.TOO_WEAK)
+    held = protocol.permitted(allowed, grant["scope"])
     return await _exchange(tx, grant, token, presented, domain.narrowed(held, scope))
 
 
@@ -114,16 +122,6 @@ def _dead(tx: Transaction, grant: Row, token: Row) -> Literal["reused", "disable
     if grant["revoked_at"] is not None:
         return "disabled"
     return "expired" if token["expires_at"] <= tx.context.now else None
-
-
-async def _held(tx: Transaction, subject: str, scope: Sequence[str] | None) -> frozenset[str] | None:
-    """Return what a user may do now under a grant of this scope, or None where they or their tenant are shut out."""
-    if (await accounts.find_tenant(tx))["status"] != "active":
-        return None
-    member = await accounts.find_member(tx, UUID(subject.removeprefix("user:")))
-    if member["status"] != "active":
-        return None
-    return protocol.permitted(await roles.permissions_of(tx, member["roles"]), scope)
 
 
 async def _exchange(

@@ -13,7 +13,7 @@ from libs.common.http.door import require_revision
 from libs.common.identity.principal import Principal
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import domain
-from services.auth.commands import grants, roles
+from services.auth.commands import lessening, roles
 from services.auth.store import accounts
 
 
@@ -98,7 +98,7 @@ async def change_user(
     name: str,
     names: Sequence[str],
 ) -> None:
-    """Give a user another name or other roles.
+    """Give a user another name or other roles. Tokens that say more than these roles are void.
 
     Raises:
         NotFound: there is no such user.
@@ -107,22 +107,29 @@ async def change_user(
         Forbidden: a role is not the caller's to give or take, or the user is the caller.
         Conflict: the tenant would have no owner.
     """
+    await roles.keep(tx, names)
     owners = await accounts.lock_owners(tx)
     row = await accounts.find_member(tx, id, lock=True)
     require_revision(revision, row["revision"])
     if set(names) != set(row["roles"]):
-        await _require_change_of_roles(tx, caller, row, names)
+        before, after = await _change_of_roles(tx, caller, row, names)
         _require_owner(owners, id, stays="owner" in names)
+        await lessening.of_user(tx, id, before, after)
     await accounts.change_member(tx, id, name=name, roles=list(names))
     changed = UserChanged(user_id=id, before={"roles": list(row["roles"])}, after={"roles": list(names)})
     await tx.emit("user.updated", changed, entity=id)
 
 
-async def _require_change_of_roles(tx: Transaction, caller: Principal, row: Row, names: Sequence[str]) -> None:
+async def _change_of_roles(
+    tx: Transaction, caller: Principal, row: Row, names: Sequence[str]
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Return what a member could and can do, if the caller may change it so."""
     if caller.subject == f"user:{row['id']}":
         raise Forbidden("Nobody changes their own roles.", type="own-roles")
     before = await roles.permissions_of(tx, row["roles"])
-    domain.require_assignable(caller.permissions, await roles.require_roles(tx, names), before)
+    after = await roles.require_roles(tx, names)
+    domain.require_assignable(caller.permissions, after, before)
+    return before, after
 
 
 async def set_user_status(
@@ -147,11 +154,46 @@ async def set_user_status(
         raise Conflict(f"The user is {status} already.", type="user-state")
     if status == "disabled":
         _require_owner(owners, id, stays=False)
-        await grants.revoke_all(tx, f"user:{id}", "disabled")
+        await lessening.shut_out(tx, id)
     await accounts.change_member(tx, id, status=status)
     before: dict[str, Any] = {"status": row["status"]}
     event = "user.disabled" if status == "disabled" else "user.updated"
     await tx.emit(event, UserChanged(user_id=id, before=before, after={"status": status}), entity=id)
+
+
+async def remove_user(tx: Transaction, caller: Principal, id: UUID) -> None:  # noqa: A002
+    """Take a user out of the tenant and void their tokens; the person and their other tenants stay.
+
+    Raises:
+        NotFound: there is no such user.
+        Forbidden: the user may do more than the caller, or is the caller.
+        Conflict: they are the last owner.
+    """
+    if caller.subject == f"user:{id}":
+        raise Forbidden("Nobody removes themselves; who goes, leaves.", type="own-status")
+    owners = await accounts.lock_owners(tx)
+    row = await accounts.find_member(tx, id, lock=True)
+    domain.require_assignable(caller.permissions, await roles.permissions_of(tx, row["roles"]))
+    await _part(tx, owners, row, "user.removed")
+
+
+async def leave(tx: Transaction, id: UUID) -> None:  # noqa: A002
+    """Let a user leave the tenant by themselves.
+
+    Raises:
+        NotFound: they are no member.
+        Conflict: they are the last owner.
+    """
+    owners = await accounts.lock_owners(tx)
+    await _part(tx, owners, await accounts.find_member(tx, id, lock=True), "user.left")
+
+
+async def _part(tx: Transaction, owners: Sequence[UUID], row: Row, event: str) -> None:
+    _require_owner(owners, row["id"], stays=False)
+    await lessening.shut_out(tx, row["id"])
+    await accounts.remove_member(tx, row["id"])
+    before = {"roles": list(row["roles"]), "status": row["status"]}
+    await tx.emit(event, UserChanged(user_id=row["id"], before=before), entity=row["id"])
 
 
 def _require_owner(owners: Sequence[UUID], id: UUID, *, stays: bool) -> None:  # noqa: A002

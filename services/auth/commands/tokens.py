@@ -5,7 +5,7 @@ from typing import Any
 from libs.common.database.transaction import Row, Transaction
 from libs.common.identity.principal import Principal
 from services.auth.commands import grants as grant_commands
-from services.auth.commands import roles
+from services.auth.commands import standing
 from services.auth.opaque import RefreshToken
 from services.auth.permissions import covers
 from services.auth.store import grants
@@ -34,7 +34,7 @@ async def inspect(
     found = await _grant_of(tx, refresh, access)
     if found is None or found["revoked_at"] is not None:
         return None
-    if not _is_own(client, found) and not covers(await roles.permissions_of(tx, client["roles"]), _INSPECTS):
+    if not _is_own(client, found) and not covers(await standing.of_client(tx, client) or frozenset(), _INSPECTS):
         return None
     if refresh is None:
         return {}

@@ -9,11 +9,12 @@ from libs.common.errors import Conflict, FieldProblem, Forbidden, Invalid, TooMa
 from libs.common.events.auth import InvitationChanged
 from libs.common.identity.principal import Principal
 from services.auth import domain, opaque
-from services.auth.commands import roles, tenants
+from services.auth.commands import roles, standing, tenants
 from services.auth.flows.limits import has_room
 from services.auth.flows.office import Office
 from services.auth.mail.outbox import Letter, Outbox
 from services.auth.password_policy import require_good_password
+from services.auth.permissions import covers_all
 from services.auth.store import accounts, invitations
 
 _VALID, _SHOWN = timedelta(days=7), "7 days"
@@ -89,7 +90,7 @@ async def accept(office: Office, text: str, name: str, password: str | None) -> 
     async with office.acting(token.tenant_id) as tx:
         if await _open(tx, token) is None:
             raise _refused()
-        await roles.require_roles(tx, row["roles"])
+        await _require_standing(tx, row)
         user = await tenants.add_user(tx, tenants.Person(row["email"], name, hashed), row["roles"])
         await invitations.settle(tx, token.id, "accepted")
         await _say(tx, "invitation.accepted", token.id, row["roles"], user)
@@ -101,6 +102,13 @@ async def _open(tx: Transaction, token: InvitationToken) -> Row | None:
     if row is None or (await accounts.find_tenant(tx))["status"] != "active":
         return None
     return row
+
+
+async def _require_standing(tx: Transaction, row: Row) -> None:
+    """Refuse what the inviter could no longer give away: they are gone, or may do less by now."""
+    given = await roles.require_roles(tx, row["roles"])
+    if not covers_all(await standing.of_actor(tx, row["invited_by"]) or frozenset(), given):
+        raise _refused()
 
 
 async def _hashed(office: Office, email: str, password: str | None) -> str:

@@ -116,6 +116,23 @@ async def find_member(tx: Transaction, user_id: UUID, *, lock: bool = False) -> 
     return row
 
 
+async def member(tx: Transaction, user_id: UUID, *, keep: bool = False) -> Row | None:
+    """Return a member's roles and status, or None; `keep` lets nobody change them until the transaction ends."""
+    statement = select(_M.id, _M.roles, _M.status).where(_M.id == user_id)
+    return await tx.row(statement.with_for_update(read=True) if keep else statement)
+
+
+async def members_with_role(tx: Transaction, name: str) -> Sequence[Row]:
+    """Return the members who have a role, locked."""
+    statement = select(_M.id, _M.roles, _M.status).where(_M.roles.contains([name]))
+    return await tx.rows(statement.order_by(_M.id).with_for_update())
+
+
+async def remove_member(tx: Transaction, user_id: UUID) -> None:
+    """Let a member go; the person stays."""
+    await tx.execute(delete(membership).where(_M.tenant_id == tx.tenant_id, _M.id == user_id))
+
+
 async def change_member(tx: Transaction, user_id: UUID, **values: Any) -> None:
     """Change a member and count the revision."""
     statement = update(membership).where(_M.tenant_id == tx.tenant_id, _M.id == user_id)

@@ -17,7 +17,7 @@ GRANT = (_G.id, _G.subject, _G.method, _G.address, _G.created_at, _G.last_used_a
          _G.client_id, _G.scope, _G.jkt, _G.amr)  # fmt: skip
 GRANTS = select(*GRANT)
 CLIENT = (_C.id, _C.name, _C.roles, _C.revision, _C.created_at, _C.kind, _C.grant_types, _C.redirect_uris, _C.scopes,
-          _C.jwks, _C.require_par, _C.dpop)  # fmt: skip
+          _C.jwks, _C.require_par, _C.dpop, _C.owner_id)  # fmt: skip
 CLIENTS = select(*CLIENT)
 
 
@@ -111,11 +111,28 @@ async def find_client(tx: Transaction, id: UUID, *, lock: bool = False) -> Row: 
     Raises:
         NotFound: the tenant has no such client.
     """
-    statement = select(*CLIENT, _C.grant_id).where(_C.id == id)
-    row = await tx.row(statement.with_for_update() if lock else statement)
+    row = await client_or_none(tx, id, lock=lock)
     if row is None:
         raise NotFound("There is no such client.")
     return row
+
+
+async def client_or_none(tx: Transaction, id: UUID, *, lock: bool = False) -> Row | None:  # noqa: A002
+    """Return a client, or None where the tenant has no such client."""
+    statement = select(*CLIENT, _C.grant_id).where(_C.id == id)
+    return await tx.row(statement.with_for_update() if lock else statement)
+
+
+async def clients_of(tx: Transaction, owner_id: UUID) -> Sequence[Row]:
+    """Return the clients that a user answers for, locked."""
+    statement = select(*CLIENT, _C.grant_id).where(_C.owner_id == owner_id)
+    return await tx.rows(statement.order_by(_C.id).with_for_update())
+
+
+async def clients_with_role(tx: Transaction, name: str) -> Sequence[Row]:
+    """Return the clients that have a role, locked."""
+    statement = select(*CLIENT, _C.grant_id).where(_C.roles.contains([name]))
+    return await tx.rows(statement.order_by(_C.id).with_for_update())
 
 
 async def change_client(tx: Transaction, id: UUID, **values: Any) -> None:  # noqa: A002

@@ -95,6 +95,7 @@ client = Table(
     Column("jwks", JSONB),
     Column("require_par", Boolean),
     Column("dpop", Boolean),
+    Column("owner_id", Uuid),
 )
 client_secret = Table(
     "client_secret",

@@ -1,0 +1,51 @@
+"""What somebody may do at this moment: people by their roles, clients by theirs and never beyond whoever owns them."""
+
+from uuid import UUID
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.identity.principal import Principal
+from services.auth import protocol
+from services.auth.commands import roles
+from services.auth.store import accounts, grants
+
+
+async def of_user(tx: Transaction, user_id: UUID, *, keep: bool = False) -> frozenset[str] | None:
+    """Return what a member may do, or None where they or their tenant are shut out, or they are no member.
+
+    `keep` makes whoever changes the member wait for this transaction, so that it sees what is granted here.
+    """
+    if (await accounts.find_tenant(tx))["status"] != "active":
+        return None
+    member = await accounts.member(tx, user_id, keep=keep)
+    if member is None or member["status"] != "active":
+        return None
+    return await roles.permissions_of(tx, member["roles"])
+
+
+async def of_client(tx: Transaction, client: Row) -> frozenset[str] | None:
+    """Return what a client may do on its own behalf, or None where its owner is shut out or gone."""
+    held = await roles.permissions_of(tx, client["roles"])
+    if client["owner_id"] is not None:
+        owner = await of_user(tx, client["owner_id"])
+        if owner is None:
+            return None
+        held = protocol.common(held, owner)
+    return held if client["scopes"] is None else protocol.common(held, client["scopes"])
+
+
+async def of_actor(tx: Transaction, actor: str) -> frozenset[str] | None:
+    """Return what somebody who did something before, `user:<id>` or `client:<id>`, may do now; None as above."""
+    kind, _, id_ = actor.partition(":")
+    if kind == "user":
+        return await of_user(tx, UUID(id_))
+    client = await grants.client_or_none(tx, UUID(id_))
+    return None if client is None else await of_client(tx, client)
+
+
+async def owner_for(tx: Transaction, caller: Principal) -> UUID | None:
+    """Return who answers for a client that the caller registers: the caller, or whoever answers for the caller."""
+    kind, _, id_ = caller.subject.partition(":")
+    if kind == "user":
+        return UUID(id_)
+    owner: UUID | None = (await grants.find_client(tx, UUID(id_)))["owner_id"]
+    return owner
