@@ -95,7 +95,7 @@ async def change(
     domain.require_assignable(caller.permissions, after, before)
     following = registration or registration_of(row)
     following.require_sound()
-    held = await standing.of_client(tx, row)
+    held = await standing.behalf_of(tx, row)
     await grants.change_client(tx, id, name=name, roles=list(names), **following.values())
     if _lessens(registration_of(row), following):
         await _revoke_given(tx, id, "revoked")
@@ -181,7 +181,7 @@ async def enter(tx: Transaction, client: Row, scope: str | None) -> grant_comman
         OAuthError: its owner is shut out, or gone.
         Invalid: the scope asks for more than the client's roles, and those of its owner, allow.
     """
-    held = await standing.of_client(tx, client)
+    held = await standing.behalf_of(tx, client)
     if held is None:
         raise OAuthError("unauthorized_client", "whoever answers for this client is no longer let in")
     held = domain.narrowed(held, scope)

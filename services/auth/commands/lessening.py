@@ -36,7 +36,7 @@ async def of_user(tx: Transaction, user_id: UUID, before: frozenset[str], after:
 async def of_client(tx: Transaction, id: UUID, before: frozenset[str] | None) -> None:  # noqa: A002
     """Void a changed client's own tokens if they may say more than it may do now."""
     client = await grants.find_client(tx, id, lock=True)
-    after = await standing.of_client(tx, client)
+    after = await standing.behalf_of(tx, client)
     if before is not None and (after is None or not covers_all(after, before)):
         await grant_commands.revoke_one(tx, client["grant_id"], "revoked")
 
@@ -55,7 +55,7 @@ class Holders:
         members = await accounts.members_with_role(tx, name)
         users = {row["id"]: await roles.permissions_of(tx, row["roles"]) for row in members}
         found = await grants.clients_with_role(tx, name)
-        return cls(members, users, {row["id"]: await standing.of_client(tx, row) for row in found})
+        return cls(members, users, {row["id"]: await standing.behalf_of(tx, row) for row in found})
 
     async def lessened(self, tx: Transaction) -> None:
         """Void what the role gives no longer, after it has changed."""

@@ -23,14 +23,18 @@ async def of_user(tx: Transaction, user_id: UUID, *, keep: bool = False) -> froz
 
 
 async def of_client(tx: Transaction, client: Row) -> frozenset[str] | None:
-    """Return what a client may do on its own behalf, or None where its owner is shut out or gone."""
+    """Return what a client may do by its roles and its owner's, or None where its owner is shut out or gone."""
     held = await roles.permissions_of(tx, client["roles"])
-    if client["owner_id"] is not None:
-        owner = await of_user(tx, client["owner_id"])
-        if owner is None:
-            return None
-        held = protocol.common(held, owner)
-    return held if client["scopes"] is None else protocol.common(held, client["scopes"])
+    if client["owner_id"] is None:
+        return held
+    owner = await of_user(tx, client["owner_id"])
+    return None if owner is None else protocol.common(held, owner)
+
+
+async def behalf_of(tx: Transaction, client: Row) -> frozenset[str] | None:
+    """Return what a client's tokens on its own behalf may say: the same within its scopes."""
+    held = await of_client(tx, client)
+    return held if held is None or client["scopes"] is None else protocol.common(held, client["scopes"])
 
 
 async def of_actor(tx: Transaction, actor: str) -> frozenset[str] | None:
