@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from libs.common.database.transaction import Row
-from services.auth import protocol
+from services.auth import protocol, resources
 from services.auth.protocol import REDIRECTING, OAuthError
+from services.auth.resources import Target
 
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 _MAX_FIELDS = 40
@@ -42,9 +43,9 @@ class Parameters:
             raise OAuthError("invalid_request", "the request cannot be read") from None
         if any("\x00" in name or "\x00" in value for name, value in pairs):
             raise OAuthError("invalid_request", "the request cannot be read")
-        names = [name for name, _ in pairs]
+        names = [name for name, _ in pairs if name != resources.PARAMETER]
         repeated = frozenset(name for name in names if names.count(name) > 1)
-        return cls({name: value for name, value in pairs if value}, repeated)
+        return cls(resources.joined(pairs), repeated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Ask:
     prompt: frozenset[str]
     max_age: int | None
     jkt: str | None
+    target: Target
 
 
 def client_named(parameters: Parameters) -> str:
@@ -86,11 +88,11 @@ def redirect_of(client: Row, parameters: Parameters) -> str:
     return uri
 
 
-def checked(client: Row, parameters: Parameters, redirect_uri: str, *, pushed: bool) -> Ask:
+def checked(client: Row, parameters: Parameters, redirect_uri: str, issuer: str, *, pushed: bool) -> Ask:
     """Return what a request asks for; `pushed` says that it came by the client itself (RFC 9126).
 
     Raises:
-        OAuthError: in the words of RFC 6749, 4.1.2.1 and OpenID Connect, to be told to the client.
+        OAuthError: in the words of RFC 6749, 4.1.2.1, RFC 8707 and OpenID Connect, to be told to the client.
     """
     values = parameters.values
     _require_readable(parameters)
@@ -111,6 +113,7 @@ def checked(client: Row, parameters: Parameters, redirect_uri: str, *, pushed: b
         prompt=prompt,
         max_age=int(values["max_age"]) if "max_age" in values else None,
         jkt=values.get("dpop_jkt"),
+        target=Target.read(values, issuer),
     )
 
 

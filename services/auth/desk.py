@@ -10,12 +10,13 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Refusal
 from libs.common.events.auth import LoginFailed
 from libs.common.identity.dpop import Proof
-from services.auth import assertions, authentication, opaque
+from services.auth import assertions, opaque
 from services.auth.commands import clients, codes, device, grants
-from services.auth.commands.grants import Entry
+from services.auth.commands.grants import Entry, Renewal
 from services.auth.doorway import Doorway, Method, Tokens
 from services.auth.opaque import RefreshToken
 from services.auth.protocol import DEVICE, REDIRECTING, REFRESHING, OAuthError
+from services.auth.resources import Target
 from services.auth.store import accounts, flows
 from services.auth.store import grants as stored
 
@@ -70,17 +71,18 @@ class Desk:
             raise refused
         return client["tenant_id"], result
 
-    async def client_credentials(self, presented: Credentials, scope: str | None) -> Tokens:
+    async def client_credentials(self, presented: Credentials, form: dict[str, str]) -> Tokens:
         """Let a client in on its own behalf.
 
         Raises:
-            OAuthError, Refusal: as `serve`; the client has no such grant; the scope is too wide.
+            OAuthError, Refusal: as `serve`; the client has no such grant; the scope is too wide; no such resource.
         """
+        target = Target.read(form, self.issuer)
 
         async def enter(tx: Transaction, client: Row) -> Entry:
             require_grant(client, "client_credentials")
             jkt = await self._bound(tx, client)
-            return replace(await clients.enter(tx, client, scope), jkt=jkt)
+            return replace(await clients.enter(tx, client, form.get("scope")), jkt=jkt, resource=target.named)
 
         tenant, entry = await self.serve(presented, enter)
         return await self.way.issue(tenant, entry, "client_credentials")
@@ -91,28 +93,29 @@ class Desk:
         Raises:
             OAuthError, Refusal: as `serve`; the code is refused.
         """
-        lifetime = self.way.authority.lifetimes.login
+        lifetime, target = self.way.authority.lifetimes.login, Target.read(form, self.issuer)
 
         async def redeem(tx: Transaction, client: Row) -> tuple[Entry, Row] | None:
             require_grant(client, REDIRECTING)
-            return await codes.redeem(tx, client, form, await self._bound(tx, client), lifetime)
+            return await codes.redeem(tx, client, form, await self._bound(tx, client), target, lifetime)
 
         tenant, given = await self.serve(presented, redeem)
         if given is None:
             raise OAuthError("invalid_grant", "the code is unknown, used, expired or another client's")
         return await self._to_user(tenant, *given, "authorization_code")
 
-    async def device(self, presented: Credentials, device_code: str) -> Tokens:
+    async def device(self, presented: Credentials, form: dict[str, str]) -> Tokens:
         """Exchange a device code that a person allowed.
 
         Raises:
             OAuthError, Refusal: as `serve`; nobody has decided yet; the code is refused.
         """
-        lifetime = self.way.authority.lifetimes.login
+        lifetime, target = self.way.authority.lifetimes.login, Target.read(form, self.issuer)
 
         async def poll(tx: Transaction, client: Row) -> tuple[Entry, Row]:
             require_grant(client, DEVICE)
-            got = await device.poll(tx, client, device_code, lifetime, await self._bound(tx, client))
+            jkt = await self._bound(tx, client)
+            got = await device.poll(tx, client, form["device_code"], lifetime, jkt, target)
             if isinstance(got, OAuthError):
                 raise got
             return got
@@ -121,11 +124,8 @@ class Desk:
         return await self._to_user(tenant, *given, "device_code")
 
     async def _to_user(self, tenant: UUID, entry: Entry, code: Row, method: Method) -> Tokens:
-        """Issue what a user gave; the ID token says when they logged in and repeats the client's nonce."""
-        nonce = code.get("nonce")
-        identity = {"auth_time": int(code["auth_time"].timestamp()), **({"nonce": nonce} if nonce else {})}
-        identity |= authentication.claims(entry.amr)
-        return await self.way.issue(tenant, entry, method, identity)
+        """Issue what a user gave; the ID token repeats the client's nonce."""
+        return await self.way.issue(tenant, entry, method, code.get("nonce"))
 
     async def refresh(self, presented: Credentials, form: dict[str, str]) -> Tokens:
         """Exchange a client's refresh token.
@@ -133,13 +133,14 @@ class Desk:
         Raises:
             OAuthError, Refusal: as `serve`; the token is refused; the scope is too wide.
         """
-        token = RefreshToken.read(form["refresh_token"])
+        token, target = RefreshToken.read(form["refresh_token"]), Target.read(form, self.issuer)
 
         async def exchange(tx: Transaction, client: Row) -> Entry | None:
             require_grant(client, REFRESHING)
             if token is None or token.tenant_id != tx.tenant_id:
                 return None
-            got = await grants.refresh(tx, token, form.get("scope"), client["id"], await self._bound(tx, client))
+            asked = Renewal(target, form.get("scope"), client, await self._bound(tx, client))
+            got = await grants.refresh(tx, token, asked)
             if isinstance(got, OAuthError):
                 raise got
             return got

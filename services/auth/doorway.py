@@ -15,6 +15,7 @@ from services.auth import authentication
 from services.auth.admission import NOTHING_SHOWN, Admission, Shown
 from services.auth.authority import Authority
 from services.auth.commands import grants, tenants
+from services.auth.commands.grants import Renewal
 from services.auth.metrics import LOGINS
 from services.auth.opaque import RefreshToken, digest
 from services.auth.protocol import OAuthError
@@ -113,7 +114,7 @@ class Doorway:
             owner = await tenants.create(tx, tenant_name, person)
         return owner, await self._open(tenant, owner, "setup", authentication.methods())
 
-    async def refresh(self, text: str, scope: str | None) -> Tokens | None:
+    async def refresh(self, text: str, asked: Renewal) -> Tokens | None:
         """Exchange a refresh token; None where it is refused.
 
         Raises:
@@ -125,7 +126,7 @@ class Doorway:
         entry = None
         if presented is not None:
             async with self.acting(presented.tenant_id, "anonymous") as tx:
-                entry = await grants.refresh(tx, presented, scope)
+                entry = await grants.refresh(tx, presented, asked)
         if isinstance(entry, OAuthError):
             raise entry
         if presented is None or entry is None:
@@ -143,10 +144,8 @@ class Doorway:
         async with self.system() as tx:
             await self.authority.throttle.note_failure(tx)
 
-    async def issue(
-        self, tenant: UUID, entry: grants.Entry, method: Method, identity: dict[str, Any] | None = None
-    ) -> Tokens:
-        """Sign what an entry may have; `identity` is what an ID token says beside that, if the scope asks for one."""
+    async def issue(self, tenant: UUID, entry: grants.Entry, method: Method, nonce: str | None = None) -> Tokens:
+        """Sign what an entry may have, and an ID token with the client's nonce, if the scope asks for one."""
         signer = self.authority.signers.latest(self.context.now)
         if signer is None:
             async with self.system() as tx:
@@ -160,11 +159,17 @@ class Doorway:
             seconds=self.authority.lifetimes.access_seconds,
             client_id=entry.client_id,
             jkt=entry.jkt,
+            resource=entry.resource,
         )
         LOGINS.labels(method, "in").inc()
         signed, refresh = signer.sign(access), entry.refresh.text if entry.refresh else None
         wanted = entry.client_id is not None and "openid" in entry.permissions
-        return Tokens(access, signed, refresh, signer.identify(access, signed, identity or {}) if wanted else None)
+        said = {
+            **authentication.claims(entry.amr),
+            **entry.since(),
+            **({"nonce": nonce} if nonce else {}),
+        }
+        return Tokens(access, signed, refresh, signer.identify(access, signed, said) if wanted else None)
 
     def system(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction of the system tenant."""

@@ -66,7 +66,7 @@ class Front:
             parameters, pushed = await self._pushed(tx, client, sent)
         uri = asking.redirect_of(client, parameters)
         try:
-            ask = asking.checked(client, parameters, uri, pushed=pushed is not None)
+            ask = asking.checked(client, parameters, uri, self.issuer, pushed=pushed is not None)
         except OAuthError as error:
             raise ToldError(self._told(uri, parameters.values.get("state"), error)) from error
         return Opened(client, ask, query, pushed)
@@ -156,16 +156,14 @@ class Front:
             OAuthError: a pushed request was answered already.
         """
         client, ask = opened.client, opened.ask
-        asked = codes.Asked(client["id"], ask.redirect_uri, ask.challenge, ask.scope, ask.nonce, ask.jkt)
+        asked = codes.Asked(
+            client["id"], ask.redirect_uri, ask.challenge, ask.scope, ask.nonce, ask.jkt, ask.target.resource
+        )
         async with self.way.acting(client["tenant_id"], f"user:{session.user_id}") as tx:
             if opened.pushed is not None and not await flows.use_pushed(tx, opened.pushed):
                 raise OAuthError("invalid_request_uri", "the pushed request is unknown, used or expired")
             await browser.say_authorized(tx, client["id"], session.user_id, ask.scope, decision)
-            code = (
-                await codes.give(tx, asked, session.user_id, session.since, session.amr)
-                if decision == "allowed"
-                else None
-            )
+            code = await codes.give(tx, asked, session) if decision == "allowed" else None
         if code is None:
             return self.told(opened, OAuthError("access_denied", "the user did not allow it"))
         return with_parameters(ask.redirect_uri, {"code": code, **self._with_every(ask.state)})

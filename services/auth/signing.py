@@ -13,7 +13,8 @@ from joserfc.jwk import ECKey, KeyParameters
 from libs.common.crypto.vault import Vault
 from libs.common.database.transaction import Transaction
 from libs.common.errors import Unavailable
-from libs.common.identity.verifier import ALGORITHM, AUDIENCE, TOKEN_TYPE
+from libs.common.identity.audience import EVERYWHERE
+from libs.common.identity.verifier import ALGORITHM, TOKEN_TYPE
 from services.auth.protocol import half_url
 from services.auth.store import keys
 
@@ -33,7 +34,7 @@ class Signer:
 
     def sign(self, access: "Access") -> str:
         """Return an access token as RFC 9068 describes it."""
-        return self._signed({"aud": AUDIENCE, "jti": str(uuid4()), **access.claims()}, TOKEN_TYPE)
+        return self._signed({"jti": str(uuid4()), **access.claims()}, TOKEN_TYPE)
 
     def identify(self, access: "Access", access_token: str, claims: dict[str, Any]) -> str:
         """Return an ID token for an access token's client (OpenID Connect Core, 2); services do not take it."""
@@ -60,17 +61,25 @@ class Access:
     seconds: int
     client_id: UUID | None = None
     jkt: str | None = None
+    resource: tuple[str, ...] = ()
+    """What the token is for (RFC 8707); nothing: everything here."""
 
     @property
     def scope(self) -> str:
         """The permissions as a scope (RFC 6749): names separated by spaces."""
         return " ".join(sorted(self.permissions))
 
+    @property
+    def audience(self) -> str | list[str]:
+        """Whom the token is for: one name, or several."""
+        return list(self.resource) if len(self.resource) > 1 else next(iter(self.resource), EVERYWHERE)
+
     def claims(self) -> dict[str, Any]:
         """Return the claims that differ from token to token."""
         own = self.subject.partition(":")[2] if self.subject.startswith("client:") else "regent"
         return {
             **({"cnf": {"jkt": self.jkt}} if self.jkt else {}),
+            "aud": self.audience,
             "sub": self.subject,
             "client_id": str(self.client_id) if self.client_id else own,
             "tenant_id": str(self.tenant_id),

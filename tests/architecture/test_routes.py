@@ -49,6 +49,8 @@ PUBLIC = {
     "GET /.well-known/jwks.json": "public keys",
     "GET /.well-known/oauth-authorization-server": "public metadata (RFC 8414)",
     "GET /.well-known/openid-configuration": "the same under the name that clients look for",
+    "GET /.well-known/oauth-protected-resource": "public metadata of the API (RFC 9728)",
+    "GET /.well-known/oauth-protected-resource/v1/{collection}": "the same for one collection",
 }
 # Any valid token will do: the caller acts on nothing but their own session.
 OWN = {

@@ -9,6 +9,7 @@ import pytest
 from libs.common.context import Context
 from services.auth.protocol import DEVICE
 from tests.auth.browsing import App, Browser, browser, register
+from tests.auth.test_code import claims_of
 from tests.auth.test_refresh import me
 from tests.auth.world import PUBLIC_URL, Tenant
 
@@ -19,9 +20,9 @@ async def app(tenant: Tenant) -> App:
     return await register(tenant, kind="public", grant_types=[DEVICE, "refresh_token"], redirect_uris=[])
 
 
-async def begin(app: App, scope: str = "run:read offline_access openid") -> dict[str, Any]:
+async def begin(app: App, scope: str = "run:read offline_access openid", **asked: str) -> dict[str, Any]:
     async with app.world.client() as http:
-        answer = await http.post("/oauth2/device_authorization", data={"client_id": app.id, "scope": scope})
+        answer = await http.post("/oauth2/device_authorization", data={"client_id": app.id, "scope": scope, **asked})
     assert answer.status_code == 200, answer.text
     found: dict[str, Any] = answer.json()
     return found
@@ -147,3 +148,12 @@ async def test_nothing_usable_is_stored(app: App) -> None:
         dump = str(await tx.connection.fetch("SELECT t::text FROM device_authorization t"))
     assert begun["device_code"] not in dump
     assert begun["user_code"] not in dump
+
+
+async def test_a_device_names_what_its_token_is_for(app: App) -> None:
+    """The resource (RFC 8707) of the device's request is that of its token; another one is no target."""
+    begun = await begin(app, resource=f"{PUBLIC_URL}/v1/runs")
+    await decide(app, begun, "allow")
+    form = {"grant_type": DEVICE, "device_code": begun["device_code"]}
+    assert (await app.token(**form, resource=PUBLIC_URL)).json()["error"] == "invalid_target"
+    assert claims_of((await app.token(**form)).json()["access_token"])["aud"] == f"{PUBLIC_URL}/v1/runs"

@@ -16,6 +16,7 @@ from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.errors import FieldProblem, Invalid, PreconditionFailed, PreconditionRequired, Unauthenticated
 from libs.common.http.idempotency import IdempotentRequest
+from libs.common.identity.audience import reaches
 from libs.common.identity.dpop import BadProofError, SeenProofs, read_proof
 from libs.common.identity.principal import Principal
 from libs.common.identity.verifier import Verifier
@@ -41,6 +42,8 @@ def authenticate(request: Request) -> Principal:
         raise Unauthenticated("Send a bearer token.")
     verifier: Verifier = request.app.state.verifier
     principal = verifier.verify(token, utc_now(), writes=request.method not in _READING)
+    if not reaches(principal.paths, request.url.path):
+        raise Unauthenticated("The access token is for another resource.", type="invalid-token")
     if principal.jkt is not None or scheme.lower() != "bearer":
         _require_possession(request, principal, scheme.lower(), token)
     request.state.principal = principal

@@ -17,6 +17,8 @@ class Principal:
     expires: datetime
     jkt: str | None = None
     """The key that the token is bound to (RFC 9449); without it, whoever has the token may use it."""
+    paths: frozenset[str] | None = None
+    """Where the token may be used; None: everywhere here."""
 
     def may(self, permission: str) -> bool:
         """Say whether the token carries a permission, `resource:action`; `resource:*` covers every action."""

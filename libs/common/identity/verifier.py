@@ -10,15 +10,14 @@ from joserfc.errors import JoseError
 from sqlalchemy.util import LRUCache
 
 from libs.common.errors import Unauthenticated, Unavailable
+from libs.common.identity.audience import paths_of
 from libs.common.identity.principal import Principal, parse_scope
 from libs.common.identity.state import LIFETIME_SECONDS, TRUST_SECONDS, IdentityState
 
 ALGORITHM = "ES256"
-AUDIENCE = "regent"
 TOKEN_TYPE = "at+jwt"
 LEEWAY_SECONDS = 5
 _HEADER = {"alg", "kid", "typ"}
-_REFUSED = "The access token is not valid."
 
 
 class Verifier:
@@ -61,7 +60,7 @@ class Verifier:
         try:
             principal = _principal(claims, self._issuer, now)
         except (KeyError, TypeError, ValueError) as error:
-            raise Unauthenticated(_REFUSED) from error
+            raise _refusal() from error
         if principal.grant_id in self._state.revoked or principal.tenant_id in self._state.suspended:
             raise Unauthenticated("The access was revoked.", type="token-revoked")
         return principal
@@ -70,16 +69,20 @@ class Verifier:
         try:
             header = jws.extract_compact(token.encode()).headers()
             if set(header) != _HEADER or header["typ"] != TOKEN_TYPE or header["alg"] != ALGORITHM:
-                raise Unauthenticated(_REFUSED)
+                raise _refusal()
             key = self._state.keys.get(header["kid"])
             if key is None:
-                raise Unauthenticated(_REFUSED)
+                raise _refusal()
             claims = orjson.loads(jws.deserialize_compact(token, key, algorithms=[ALGORITHM]).payload)
         except (JoseError, ValueError, TypeError, AttributeError) as error:
-            raise Unauthenticated(_REFUSED) from error
+            raise _refusal() from error
         if not isinstance(claims, dict):
-            raise Unauthenticated(_REFUSED)
+            raise _refusal()
         return claims
+
+
+def _refusal() -> Unauthenticated:
+    return Unauthenticated("The access token is not valid.", type="invalid-token")
 
 
 def _principal(claims: dict[str, Any], issuer: str, now: datetime) -> Principal:
@@ -92,7 +95,7 @@ def _principal(claims: dict[str, Any], issuer: str, now: datetime) -> Principal:
         raise ValueError("not valid at this time")
     if expires - issued > LIFETIME_SECONDS:
         raise ValueError("lives too long")
-    if claims["iss"] != issuer or claims["aud"] != AUDIENCE or not claims["jti"]:
+    if claims["iss"] != issuer or not claims["jti"]:
         raise ValueError("foreign")
     subject = claims["sub"]
     if not isinstance(subject, str) or subject.partition(":")[0] not in ("user", "client"):
@@ -104,7 +107,15 @@ def _principal(claims: dict[str, Any], issuer: str, now: datetime) -> Principal:
         permissions=parse_scope(claims["scope"]),
         expires=datetime.fromtimestamp(expires, UTC),
         jkt=_key_of(claims),
+        paths=paths_of(_audience(claims["aud"]), issuer),
     )
+
+
+def _audience(said: Any) -> str | list[str]:
+    """Return whom a token is for, if it can be read."""
+    if isinstance(said, str) or (isinstance(said, list) and all(isinstance(one, str) for one in said)):
+        return said
+    raise TypeError("no audience")
 
 
 def _key_of(claims: dict[str, Any]) -> str | None:

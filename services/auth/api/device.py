@@ -16,10 +16,13 @@ from services.auth.commands import device
 from services.auth.commands.browser import Session
 from services.auth.desk import require_grant
 from services.auth.protocol import DEVICE, REFRESHING
+from services.auth.resources import Target
 from services.auth.store import devices as stored
 
 ROUTER = OpenDoor("/oauth2", tag="oauth2")
-_FORM = forms.form_schema([], scope={"type": "string", "description": "permissions separated by spaces"})
+_FORM = forms.form_schema(
+    [], scope={"type": "string", "description": "permissions separated by spaces"}, resource=forms.RESOURCE
+)
 _UNKNOWN = "This code is unknown, used or expired. Check what the device shows."
 
 
@@ -28,16 +31,16 @@ _UNKNOWN = "This code is unknown, used or expired. Check what the device shows."
 async def authorize_device(request: Request) -> Response:
     """Give a device a code to poll with, and one for a person to type elsewhere."""
     form = await forms.read_form(request)
-    presented = forms.required(request, form)
+    presented, desk = forms.required(request, form), forms.desk(request)
 
     async def work(tx: Transaction, client: Row) -> device.Begun:
         require_grant(client, DEVICE)
         scope = protocol.requested_scope(form.get("scope"), client["scopes"])
         if REFRESHING not in client["grant_types"]:
             scope -= {"offline_access"}
-        return await device.begin(tx, client, scope, _mark(request))
+        return await device.begin(tx, client, scope, Target.read(form, desk.issuer), _mark(request))
 
-    _, begun = await forms.desk(request).serve(presented, work)
+    _, begun = await desk.serve(presented, work)
     page = f"{request.app.state.runtime.settings.public_url}/oauth2/device"
     content: dict[str, Any] = {
         "device_code": begun.device_code,

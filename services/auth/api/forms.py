@@ -11,12 +11,17 @@ from fastapi import Request, Response
 
 from libs.common.errors import Refusal
 from libs.common.identity.dpop import BadProofError, Proof, read_proof
-from services.auth import assertions
+from services.auth import assertions, resources
 from services.auth.api.shapes import NO_STORE, answer, doorway
 from services.auth.desk import Credentials, Desk
 from services.auth.protocol import OAuthError
 
 _MAX_FIELDS = 30
+RESOURCE = {
+    "type": "array",
+    "items": {"type": "string", "format": "uri"},
+    "description": "what the token is for (RFC 8707): the API's public URL, or collections such as `<public URL>/v1/runs`",
+}
 
 
 def desk(request: Request) -> Desk:
@@ -70,9 +75,10 @@ async def read_form(request: Request) -> dict[str, str]:
         pairs = parse_qsl((await request.body()).decode(), errors="strict", max_num_fields=_MAX_FIELDS)
     except ValueError:
         raise OAuthError("invalid_request", "the body cannot be read") from None
-    if len({name for name, _ in pairs}) != len(pairs):
+    names = [name for name, _ in pairs if name != resources.PARAMETER]
+    if len(set(names)) != len(names):
         raise OAuthError("invalid_request", "a parameter is repeated")
-    return dict(pairs)
+    return resources.joined(pairs)
 
 
 def credentials(request: Request, form: dict[str, str]) -> Credentials | None:

@@ -5,7 +5,9 @@ from typing import Any
 from fastapi import Request, Response
 
 from libs.common.context import Context
+from libs.common.errors import NotFound
 from libs.common.http.door import OpenDoor
+from libs.common.identity.audience import COLLECTIONS
 from libs.common.identity.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from libs.common.identity.verifier import ALGORITHM
 from libs.common.ids import SYSTEM_TENANT
@@ -50,6 +52,36 @@ async def openid_configuration(request: Request) -> Response:
     return answer({**described, **more}, 200, _CACHED)
 
 
+@ROUTER.get("/oauth-protected-resource", name="resource_metadata")
+async def protected_resource(request: Request) -> Response:
+    """Describe the API to clients that look for tokens for it (RFC 9728)."""
+    return answer(_resource(request, ""), 200, _CACHED)
+
+
+@ROUTER.get("/oauth-protected-resource/v1/{collection}", name="collection_metadata")
+async def protected_collection(request: Request, collection: str) -> Response:
+    """Describe one collection of the API as a resource of its own."""
+    if collection not in COLLECTIONS:
+        raise NotFound("There is no such collection.")
+    return answer(_resource(request, f"/v1/{collection}"), 200, _CACHED)
+
+
+def _resource(request: Request, path: str) -> dict[str, Any]:
+    issuer = request.app.state.runtime.settings.public_url
+    return {
+        "resource": f"{issuer}{path}",
+        "authorization_servers": [issuer],
+        "bearer_methods_supported": ["header"],
+        "dpop_signing_alg_values_supported": list(DPOP_ALGORITHMS),
+        "dpop_bound_access_tokens_required": False,
+        "scopes_supported": _permissions(),
+    }
+
+
+def _permissions() -> list[str]:
+    return sorted(f"{resource}:{action}" for resource, actions in CATALOGUE.items() for action in actions)
+
+
 def _description(request: Request) -> dict[str, Any]:
     issuer = request.app.state.runtime.settings.public_url
     methods = {
@@ -57,7 +89,6 @@ def _description(request: Request) -> dict[str, Any]:
         for endpoint, known in (("token", _METHODS), ("revocation", _METHODS), ("introspection", _METHODS[:3]))
         for what, values in (("methods", known), ("signing_alg_values", ASSERTION_ALGORITHMS))
     }
-    permissions = {f"{resource}:{action}" for resource, actions in CATALOGUE.items() for action in actions}
     return {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/oauth2/authorize",
@@ -77,5 +108,6 @@ def _description(request: Request) -> dict[str, Any]:
         "request_uri_parameter_supported": False,
         "dpop_signing_alg_values_supported": list(DPOP_ALGORITHMS),
         **methods,
-        "scopes_supported": sorted(permissions | IDENTITY_SCOPES),
+        "scopes_supported": sorted({*_permissions(), *IDENTITY_SCOPES}),
+        "protected_resources": [issuer],
     }

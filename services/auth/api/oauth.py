@@ -5,9 +5,11 @@ from fastapi import Request, Response
 from libs.common.http.door import OpenDoor
 from services.auth.api import forms
 from services.auth.api.shapes import doorway, token_answer
+from services.auth.commands.grants import Renewal
 from services.auth.desk import Credentials
 from services.auth.doorway import Tokens
 from services.auth.protocol import DEVICE, OAuthError
+from services.auth.resources import Target
 
 ROUTER = OpenDoor("/oauth2", tag="oauth2")
 GRANT_TYPES = ("authorization_code", "client_credentials", "refresh_token", DEVICE)
@@ -20,6 +22,7 @@ _FORM = forms.form_schema(
     code_verifier={"type": "string"},
     refresh_token={"type": "string"},
     scope={"type": "string", "description": "permissions separated by spaces"},
+    resource=forms.RESOURCE,
 )
 
 
@@ -45,7 +48,7 @@ async def _tokens(request: Request, form: dict[str, str], presented: Credentials
         return await _code(request, form, presented)
     if kind == DEVICE:
         return await _device(request, form, presented)
-    return await forms.desk(request).client_credentials(presented, form.get("scope"))
+    return await forms.desk(request).client_credentials(presented, form)
 
 
 async def _code(request: Request, form: dict[str, str], presented: Credentials) -> Tokens:
@@ -58,7 +61,7 @@ async def _code(request: Request, form: dict[str, str], presented: Credentials) 
 async def _device(request: Request, form: dict[str, str], presented: Credentials) -> Tokens:
     if "device_code" not in form:
         raise OAuthError("invalid_request", "device_code is missing")
-    return await forms.desk(request).device(presented, form["device_code"])
+    return await forms.desk(request).device(presented, form)
 
 
 async def _refresh(request: Request, form: dict[str, str], presented: Credentials | None) -> Tokens:
@@ -67,7 +70,8 @@ async def _refresh(request: Request, form: dict[str, str], presented: Credential
         raise OAuthError("invalid_request", "refresh_token is missing")
     if presented is not None:
         return await forms.desk(request).refresh(presented, form)
-    tokens = await doorway(request).refresh(form["refresh_token"], form.get("scope"))
+    target = Target.read(form, request.app.state.runtime.settings.public_url)
+    tokens = await doorway(request).refresh(form["refresh_token"], Renewal(target, form.get("scope")))
     if tokens is None:
         raise OAuthError("invalid_grant", "the refresh token is unknown, used, expired or revoked")
     return tokens

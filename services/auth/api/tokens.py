@@ -29,7 +29,8 @@ OWN = Door("/oauth2", tag="oauth2")
 _TOKEN = forms.form_schema(["token"], token={"type": "string"}, token_type_hint={"type": "string"})
 _PUSHED = forms.form_schema(
     ["response_type", "redirect_uri", "code_challenge", "code_challenge_method"],
-    **{name: {"type": "string"} for name in requests.PUSHED if name != "client_id"},
+    **{name: {"type": "string"} for name in requests.PUSHED if name not in ("client_id", "resource")},
+    resource=forms.RESOURCE,
 )
 
 
@@ -74,7 +75,7 @@ async def push(request: Request) -> Response:
 
     async def work(tx: Transaction, client: Row) -> str:
         parameters = _pushed(form, client, desk.proof)
-        asking.checked(client, parameters, asking.redirect_of(client, parameters), pushed=True)
+        asking.checked(client, parameters, asking.redirect_of(client, parameters), desk.issuer, pushed=True)
         return await requests.push(tx, client["id"], parameters.values)
 
     _, reference = await desk.serve(presented, work)

@@ -1,15 +1,16 @@
 """Authorization codes: a minute long, used once, for one client, URI and verifier."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 from libs.common.database.transaction import Row, Transaction
 from services.auth import protocol
 from services.auth.commands import grants as grant_commands
+from services.auth.commands.browser import Session
 from services.auth.commands.grants import Entry
 from services.auth.opaque import Handle
+from services.auth.resources import Target
 from services.auth.store import flows, grants
 
 PREFIX = "ac_"
@@ -26,35 +27,40 @@ class Asked:
     scope: frozenset[str]
     nonce: str | None = None
     jkt: str | None = None
+    resource: list[str] | None = None
 
 
-async def give(tx: Transaction, asked: Asked, user_id: UUID, auth_time: datetime, amr: Sequence[str] = ()) -> str:
-    """Make a code for what a user allowed."""
+async def give(tx: Transaction, asked: Asked, session: Session) -> str:
+    """Make a code for what the user of a session allowed."""
     code = Handle.make(PREFIX, tx.tenant_id)
     await flows.add_code(
         tx,
         code.digest,
         tx.context.now + LIFE,
         client_id=asked.client_id,
-        user_id=user_id,
+        user_id=session.user_id,
         redirect_uri=asked.redirect_uri,
         challenge=asked.challenge,
         scope=sorted(asked.scope),
         nonce=asked.nonce,
         jkt=asked.jkt,
-        auth_time=auth_time,
-        amr=list(amr),
+        resource=asked.resource,
+        auth_time=session.since,
+        amr=list(session.amr),
     )
     return code.text
 
 
 async def redeem(
-    tx: Transaction, client: Row, form: dict[str, str], jkt: str | None, lifetime: timedelta
+    tx: Transaction, client: Row, form: dict[str, str], jkt: str | None, target: Target, lifetime: timedelta
 ) -> tuple[Entry, Row] | None:
     """Exchange a code; returns what it gives and the code, or None where it is refused.
 
     A second use by the same client revokes what the first gave; a stranger's try changes nothing. The transaction must
     be committed either way.
+
+    Raises:
+        OAuthError: the token is asked for a resource that the user did not allow; the code stays usable.
     """
     presented = Handle.read(PREFIX, form.get("code", ""))
     if presented is None or presented.tenant_id != tx.tenant_id:
@@ -68,14 +74,7 @@ async def redeem(
     if not _fits(tx, code, form, jkt):
         return None
     entry = await grant_commands.open_given(
-        tx,
-        code["user_id"],
-        client,
-        code["scope"],
-        method="authorization_code",
-        lifetime=lifetime,
-        jkt=jkt,
-        amr=code["amr"],
+        tx, client, code, method="authorization_code", lifetime=lifetime, jkt=jkt, target=target
     )
     if entry is None:
         return None

@@ -13,6 +13,7 @@ from services.auth.commands.browser import Session
 from services.auth.commands.grants import Entry
 from services.auth.opaque import Handle
 from services.auth.protocol import OAuthError
+from services.auth.resources import Target
 from services.auth.store import devices
 
 PREFIX = "dc_"
@@ -40,28 +41,32 @@ def typed(text: str) -> str:
     return "".join(letter for letter in text.upper() if letter.isalnum())
 
 
-async def begin(tx: Transaction, client: Row, scope: frozenset[str], mark: Mark) -> Begun:
+async def begin(tx: Transaction, client: Row, scope: frozenset[str], target: Target, mark: Mark) -> Begun:
     """Let a device wait for a person."""
     code = "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
     handle = Handle.make(PREFIX, tx.tenant_id)
     expires = tx.context.now + LIFE
-    await devices.add(tx, handle.digest, mark(code), client["id"], sorted(scope), expires, WAIT)
+    asked = {"client_id": client["id"], "scope": sorted(scope), "resource": target.resource}
+    await devices.add(tx, handle.digest, mark(code), expires, wait=WAIT, **asked)
     return Begun(handle.text, f"{code[:4]}-{code[4:]}")
 
 
 async def decide(tx: Transaction, waiting: Row, session: Session, decision: Literal["allowed", "denied"]) -> None:
     """Note what a person decided on a device that waits."""
     status = "approved" if decision == "allowed" else "denied"
-    await devices.change(
-        tx, waiting["sha256"], status=status, user_id=session.user_id, auth_time=session.since, amr=list(session.amr)
-    )
+    known = {"user_id": session.user_id, "auth_time": session.since, "amr": list(session.amr)}
+    await devices.change(tx, waiting["sha256"], status=status, **known)
     await browser.say_authorized(tx, waiting["client_id"], session.user_id, frozenset(waiting["scope"]), decision)
 
 
 async def poll(
-    tx: Transaction, client: Row, text: str, lifetime: timedelta, jkt: str | None
+    tx: Transaction, client: Row, text: str, lifetime: timedelta, jkt: str | None, target: Target
 ) -> tuple[Entry, Row] | OAuthError:
-    """Return what a device gets now, once, or why it gets nothing yet or ever."""
+    """Return what a device gets now, once, or why it gets nothing yet or ever.
+
+    Raises:
+        OAuthError: the token is asked for a resource that the user did not allow; the code stays usable.
+    """
     handle = Handle.read(PREFIX, text)
     row = None
     if handle is not None and handle.tenant_id == tx.tenant_id:
@@ -74,10 +79,10 @@ async def poll(
         return OAuthError("access_denied", "the user did not allow it")
     if row["status"] == "pending":
         return await _not_yet(tx, row)
-    await devices.change(tx, row["sha256"], status="used")
     entry = await grant_commands.open_given(
-        tx, row["user_id"], client, row["scope"], method="device_code", lifetime=lifetime, jkt=jkt, amr=row["amr"]
+        tx, client, row, method="device_code", lifetime=lifetime, jkt=jkt, target=target
     )
+    await devices.change(tx, row["sha256"], status="used")
     return (entry, row) if entry else OAuthError("access_denied", "the user is shut out")
 
 

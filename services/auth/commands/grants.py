@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
@@ -13,6 +13,7 @@ from services.auth import domain, protocol
 from services.auth.commands import assurance, standing
 from services.auth.opaque import RefreshToken
 from services.auth.protocol import REFRESHING, OAuthError
+from services.auth.resources import Target
 from services.auth.store import grants
 
 Reason = Literal["logout", "reuse", "disabled", "secret-rotated", "deleted", "suspended", "revoked"]
@@ -30,6 +31,33 @@ class Entry:
     jkt: str | None = None
     amr: Sequence[str] = ()
     """How the person has shown who they are; `authentication.claims` says it in an ID token."""
+    auth_time: datetime | None = None
+    resource: tuple[str, ...] = ()
+
+    def since(self) -> dict[str, Any]:
+        """Return when the person showed who they are, as an ID token says it, where that is known."""
+        return {"auth_time": int(self.auth_time.timestamp())} if self.auth_time else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """How a refresh token is presented: for which scope and resources, by which client with which key."""
+
+    target: Target
+    scope: str | None = None
+    client: Row | None = None
+    jkt: str | None = None
+
+    def fits(self, grant: Row) -> bool:
+        """Say whether a grant is this client's, and its key the one shown.
+
+        A public client shows the key that the grant is bound to; a confidential one has proven who it is, and shows
+        whatever key its next token is to be bound to (RFC 9449, 5).
+        """
+        if self.client is None:
+            return grant["client_id"] is None
+        key = grant["jkt"] in (None, self.jkt) or (self.client["kind"] != "public" and self.jkt is not None)
+        return bool(grant["client_id"] == self.client["id"]) and key
 
 
 async def open_login(
@@ -59,46 +87,51 @@ async def open_login(
 
 async def open_given(
     tx: Transaction,
-    user_id: UUID,
     client: Row,
-    scope: Sequence[str],
+    given: Row,
     *,
     method: Literal["authorization_code", "device_code"],
     lifetime: timedelta,
     jkt: str | None,
-    amr: Sequence[str] = (),
+    target: Target,
 ) -> Entry | None:
-    """Open a grant that a user gives to a client; None where they or the tenant are shut out, or the login was too weak."""
+    """Open a grant that a user gave to a client by a code, `given`.
+
+    None where the user or the tenant are shut out, or the login was too weak.
+
+    Raises:
+        OAuthError: the token is asked for a resource that the user did not allow; nothing has happened then.
+    """
+    resource, scope, user_id = target.within(given["resource"]), given["scope"], given["user_id"]
     subject, grant_id, expires = f"user:{user_id}", uuid4(), tx.context.now + lifetime
     allowed = await standing.of_user(tx, user_id, keep=True)
-    if allowed is None or await assurance.lacking(tx, amr):
+    if allowed is None or await assurance.lacking(tx, given["amr"]):
         return None
     held = protocol.permitted(allowed, scope)
-    given = {"client_id": client["id"], "scope": list(scope), "jkt": jkt, "amr": list(amr)}
-    await grants.add_grant(tx, grant_id, subject, method, expires, **given)
+    kept = {name: given[name] for name in ("scope", "resource", "auth_time", "amr")}
+    await grants.add_grant(tx, grant_id, subject, method, expires, client_id=client["id"], jkt=jkt, **kept)
     token = None
     if "offline_access" in scope and REFRESHING in client["grant_types"]:
         token = RefreshToken.make(tx.tenant_id, grant_id)
         await grants.add_refresh_token(tx, grant_id, token.digest, expires)
     opened = SessionOpened(grant_id=grant_id, subject=subject, method=method, address=tx.context.address)
     await tx.emit("session.opened", opened, entity=grant_id)
-    return Entry(subject, grant_id, held, token, client["id"], jkt, amr)
+    amr, auth_time = given["amr"], given["auth_time"]
+    return Entry(subject, grant_id, held, token, client["id"], jkt, amr, auth_time, resource)
 
 
-async def refresh(
-    tx: Transaction, presented: RefreshToken, scope: str | None, client_id: UUID | None = None, jkt: str | None = None
-) -> Entry | OAuthError | None:
+async def refresh(tx: Transaction, presented: RefreshToken, asked: Renewal) -> Entry | OAuthError | None:
     """Exchange a refresh token for the next one; None where it is refused, an error where there is more to say.
 
     A token that was used before is stolen or was: its grant is revoked with all that came of it. A token in the hands
     of another client than its own is refused and stays usable. The transaction must be committed either way.
 
     Raises:
-        Invalid: the scope asks for more than there is; the token stays usable.
+        Invalid, OAuthError: the scope or the resources ask for more than there is; the token stays usable.
     """
     grant = await grants.lock_grant(tx, presented.grant_id)
     token = await grants.find_refresh_token(tx, presented.grant_id, presented.digest)
-    if grant is None or token is None or grant["client_id"] != client_id or grant["jkt"] not in (None, jkt):
+    if grant is None or token is None or not asked.fits(grant):
         return await _refused(tx, grant, "unknown")
     if token["used_at"] is not None and grant["revoked_at"] is None:
         await revoke(tx, grant, "reuse")
@@ -112,7 +145,7 @@ async def refresh(
         await _refused(tx, grant, "too-weak")
         return OAuthError("invalid_grant", assurance.TOO_WEAK)
     held = protocol.permitted(allowed, grant["scope"])
-    return await _exchange(tx, grant, token, presented, domain.narrowed(held, scope))
+    return await _exchange(tx, grant, token, presented, asked, held)
 
 
 def _dead(tx: Transaction, grant: Row, token: Row) -> Literal["reused", "disabled", "expired"] | None:
@@ -125,8 +158,9 @@ def _dead(tx: Transaction, grant: Row, token: Row) -> Literal["reused", "disable
 
 
 async def _exchange(
-    tx: Transaction, grant: Row, token: Row, presented: RefreshToken, permissions: frozenset[str]
+    tx: Transaction, grant: Row, token: Row, presented: RefreshToken, asked: Renewal, held: frozenset[str]
 ) -> Entry:
+    permissions, resource = domain.narrowed(held, asked.scope), asked.target.within(grant["resource"])
     following = RefreshToken.make(tx.tenant_id, grant["id"])
     await grants.use_refresh_token(tx, grant["id"], presented.digest)
     await grants.add_refresh_token(tx, grant["id"], following.digest, token["expires_at"])
@@ -135,7 +169,10 @@ async def _exchange(
         grant_id=grant["id"], subject=grant["subject"], method="refresh_token", address=tx.context.address
     )
     await tx.emit("session.opened", opened, entity=grant["id"])
-    return Entry(grant["subject"], grant["id"], permissions, following, grant["client_id"], grant["jkt"], grant["amr"])
+    amr, auth_time = grant["amr"], grant["auth_time"]
+    return Entry(
+        grant["subject"], grant["id"], permissions, following, grant["client_id"], asked.jkt, amr, auth_time, resource
+    )
 
 
 async def _refused(

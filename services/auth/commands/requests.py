@@ -12,7 +12,7 @@ from services.auth.store import flows
 LIFE = timedelta(seconds=60)
 PUSHED = (
     "client_id", "response_type", "response_mode", "redirect_uri", "scope", "state", "nonce", "prompt", "max_age",
-    "code_challenge", "code_challenge_method", "dpop_jkt",
+    "code_challenge", "code_challenge_method", "dpop_jkt", "resource",
 )  # fmt: skip
 
 

@@ -1,9 +1,7 @@
 """Devices that wait for a person elsewhere (RFC 8628)."""
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, Table, Text, Uuid, delete, insert, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
@@ -21,6 +19,7 @@ device_authorization = Table(
     Column("user_code", LargeBinary),
     Column("client_id", Uuid),
     Column("scope", ARRAY(Text)),
+    Column("resource", ARRAY(Text)),
     Column("status", Text),
     Column("user_id", Uuid),
     Column("auth_time", _MOMENT),
@@ -33,21 +32,12 @@ device_authorization = Table(
 _D = device_authorization.c
 
 
-async def add(
-    tx: Transaction,
-    digest: bytes,
-    user_code: bytes,
-    client_id: UUID,
-    scope: Sequence[str],
-    expires_at: datetime,
-    wait: int,
-) -> None:
+async def add(tx: Transaction, digest: bytes, user_code: bytes, expires_at: datetime, **asked: Any) -> None:
     """Keep a device's request; the tenant's expired ones go."""
     now = tx.context.now
     await tx.execute(delete(device_authorization).where(_D.tenant_id == tx.tenant_id, _D.expires_at < now))
-    values = {"tenant_id": tx.tenant_id, "sha256": digest, "user_code": user_code, "client_id": client_id}
-    more = {"scope": list(scope), "status": "pending", "wait": wait, "created_at": now, "expires_at": expires_at}
-    await tx.execute(insert(device_authorization).values(**values, **more))
+    values = {"tenant_id": tx.tenant_id, "sha256": digest, "user_code": user_code, "status": "pending", **asked}
+    await tx.execute(insert(device_authorization).values(**values, created_at=now, expires_at=expires_at))
 
 
 async def lock_by_code(tx: Transaction, digest: bytes) -> Row | None:

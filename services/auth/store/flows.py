@@ -37,6 +37,7 @@ authorization_code = Table(
     Column("scope", ARRAY(Text)),
     Column("nonce", Text),
     Column("jkt", Text),
+    Column("resource", ARRAY(Text)),
     Column("auth_time", _MOMENT),
     Column("amr", ARRAY(Text)),
     Column("created_at", _MOMENT),

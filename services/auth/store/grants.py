@@ -14,10 +14,11 @@ from services.auth.store.tables import client, client_secret, grant, refresh_tok
 
 _G, _T, _C, _S = grant.c, refresh_token.c, client.c, client_secret.c
 GRANT = (_G.id, _G.subject, _G.method, _G.address, _G.created_at, _G.last_used_at, _G.expires_at, _G.revoked_at,
-         _G.client_id, _G.scope, _G.jkt, _G.amr)  # fmt: skip
+         _G.client_id, _G.scope, _G.jkt, _G.resource, _G.auth_time, _G.amr)  # fmt: skip
 GRANTS = select(*GRANT)
 CLIENT = (_C.id, _C.name, _C.roles, _C.revision, _C.created_at, _C.kind, _C.grant_types, _C.redirect_uris, _C.scopes,
-          _C.jwks, _C.require_par, _C.dpop, _C.owner_id)  # fmt: skip
+          _C.jwks, _C.jwks_uri, _C.require_par, _C.dpop, _C.dpop_nonce, _C.post_logout_redirect_uris,
+          _C.id_token_signed_response_alg, _C.owner_id)  # fmt: skip
 CLIENTS = select(*CLIENT)
 
 

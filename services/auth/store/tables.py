@@ -59,6 +59,8 @@ grant = Table(
     Column("client_id", Uuid),
     Column("scope", ARRAY(Text)),
     Column("jkt", Text),
+    Column("resource", ARRAY(Text)),
+    Column("auth_time", _MOMENT),
     Column("amr", ARRAY(Text)),
 )
 refresh_token = Table(
@@ -93,8 +95,12 @@ client = Table(
     Column("redirect_uris", ARRAY(Text)),
     Column("scopes", ARRAY(Text)),
     Column("jwks", JSONB),
+    Column("jwks_uri", Text),
     Column("require_par", Boolean),
     Column("dpop", Boolean),
+    Column("dpop_nonce", Boolean),
+    Column("post_logout_redirect_uris", ARRAY(Text)),
+    Column("id_token_signed_response_alg", Text),
     Column("owner_id", Uuid),
 )
 client_secret = Table(
@@ -128,6 +134,7 @@ signing_key = Table(
     Column("kid", Text, primary_key=True),
     Column("jwk", JSONB),
     Column("sealed", LargeBinary),
+    Column("algorithm", Text),
     Column("state", Text),
     Column("created_at", _MOMENT),
     Column("published_at", _MOMENT),
