@@ -14,6 +14,8 @@ PROJECTS := $(LIBRARIES) deploy/local/pyproject.toml $(SERVICES:%=services/%/pyp
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --no-header --no-annotate $(UPGRADE)
 TESTS ?= tests
+NPM_CLIENTS := tests/conformance/js
+NPM_STAMP := $(NPM_CLIENTS)/node_modules/.installed
 PYTEST := $(BIN)/python -m pytest
 
 ##@ Run
@@ -29,8 +31,15 @@ demo: setup ## Start everything and run the main job on example data; ONCE=1 sto
 ##@ Check
 
 .PHONY: test
-test: setup ## Run all tests that a change needs (TESTS=tests/bus narrows them)
+test: setup clients ## Run all tests that a change needs (TESTS=tests/bus narrows them)
 	$(PYTEST) $(TESTS) -m "not long" -n auto --dist loadfile
+
+.PHONY: clients
+clients: $(NPM_STAMP) ## Install the OAuth clients of npm that tests/conformance runs, if there is npm
+
+$(NPM_STAMP): $(NPM_CLIENTS)/package.json $(NPM_CLIENTS)/package-lock.json
+	@if npm ci --prefix $(NPM_CLIENTS) --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
+	else echo "npm is missing or could not install $(NPM_CLIENTS): its tests will be skipped" >&2; fi
 
 .PHONY: test-long
 test-long: setup ## Run the chaos, fuzz and scale suites

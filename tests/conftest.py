@@ -19,13 +19,15 @@ _WALKS = ("tests/system/test_bad_input.py", "tests/system/test_tenancy.py")
 class _FewStacksForSystemTests(LoadFileScheduling):  # type: ignore[misc]
     """Files go to workers one by one, but tests/system in two parts: the walks over all routes, and the stories.
 
-    Each part starts the whole of Regent once.
+    Each part starts the whole of Regent once; so does tests/conformance, which is one part.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         scope: str = super()._split_scope(nodeid)
         if scope in _WALKS:
             return "tests/system/walks"
+        if scope.startswith("tests/conformance/"):
+            return "tests/conformance"
         return "tests/system" if scope.startswith("tests/system/test_") else scope
 
 

@@ -22,6 +22,15 @@ _MAX_ID = 300
 _REMEMBERED = 100_000
 
 
+class _Registry(jws.JWSRegistry):
+    """The header holds the key: those of RSA are longer than the library's limit of 512 bytes."""
+
+    max_header_length = 4096
+
+
+_REGISTRY = _Registry(algorithms=list(ALGORITHMS))
+
+
 class BadProofError(Exception):
     """A proof is malformed, for something else, or too old."""
 
@@ -78,14 +87,14 @@ class SeenProofs:
 def _signed(text: str) -> tuple[Any, dict[str, Any]]:
     if len(text) > _MAX_TEXT:
         raise ValueError("too long")
-    header = jws.extract_compact(text.encode()).headers()
+    header = jws.extract_compact(text.encode(), registry=_REGISTRY).headers()
     jwk = header["jwk"]
     if set(header) != _HEADER or header["typ"] != "dpop+jwt" or header["alg"] not in ALGORITHMS:
         raise ValueError("another header than a proof's")
     if not isinstance(jwk, dict) or jwk.get("kty") not in _KINDS or "d" in jwk:
         raise ValueError("no public key")
     key = JWKRegistry.import_key(jwk)
-    claims = orjson.loads(jws.deserialize_compact(text, key, algorithms=list(ALGORITHMS)).payload)
+    claims = orjson.loads(jws.deserialize_compact(text, key, registry=_REGISTRY).payload)
     if not isinstance(claims, dict):
         raise TypeError("no claims")
     return key, claims

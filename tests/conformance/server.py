@@ -1,0 +1,285 @@
+"""The running stack as strangers see it: its gateway, its people and their clients, and browsers without scripts."""
+
+import asyncio
+import base64
+import hashlib
+import itertools
+import secrets
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit
+from uuid import UUID, uuid4
+
+import httpx
+
+from deploy.local.configuration import Configuration
+from deploy.local.database import DATABASE
+from deploy.local.logs import Printer
+from deploy.local.processes import free_port
+from deploy.local.stack import Stack
+from libs.common.context import utc_now
+from libs.common.database.pool import Database
+from services.auth import operator
+from tests.conformance.tokens import Forge, publish_forge
+
+PASSWORD = "correct horse battery staple"
+CALLBACK = "https://client.example/cb"
+CODE, REFRESH, CLIENT = "authorization_code", "refresh_token", "client_credentials"
+DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
+API = "/v1/reports"
+"""A route of a service that is not auth, behind the same gateway; it wants `report:read`."""
+_UNUSED = ("scheduler", "runner", "validator", "audit")
+_ADDRESSES = itertools.count(2)
+
+
+def challenge(verifier: str) -> str:
+    """Return a verifier's S256 challenge."""
+    return half_url(hashlib.sha256(verifier.encode()).digest())
+
+
+def half_url(content: bytes) -> str:
+    """Return bytes as base64url without padding."""
+    return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
+
+
+def new_verifier() -> str:
+    """Return a PKCE verifier."""
+    return secrets.token_urlsafe(48)
+
+
+class _Forms(HTMLParser):
+    """Reads the forms of a page: where each leads, and its fields."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.found.append((given["action"], {}))
+        if tag == "input" and self.found:
+            self.found[-1][1][given["name"]] = given.get("value", "")
+
+
+@dataclass(slots=True)
+class Browser:
+    """Somebody at a browser that knows no scripts; it keeps Secure cookies on localhost, as browsers do."""
+
+    http: httpx.AsyncClient
+    cookies: dict[str, str] = field(default_factory=dict)
+
+    async def send(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """Send a request with the cookies, and keep those that are set."""
+        headers = {**more.pop("headers", {})}
+        if self.cookies:
+            headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
+        answer = await self.http.request(method, path, headers=headers, **more)
+        for line in answer.headers.get_list("set-cookie"):
+            name, _, value = line.partition(";")[0].partition("=")
+            self.cookies[name] = value
+        self.http.cookies.clear()
+        return answer
+
+    async def open(self, parameters: Mapping[str, str] | str) -> httpx.Response:
+        """Open the authorization endpoint."""
+        query = parameters if isinstance(parameters, str) else urlencode(parameters)
+        return await self.send("GET", f"/oauth2/authorize?{query}")
+
+    async def submit(self, page: httpx.Response, **fields: str) -> httpx.Response:
+        """Fill the first form of a page in and send it."""
+        action, given = _Forms(page.text).found[0]
+        return await self.send("POST", action, data={**given, **fields})
+
+    async def log_in(self, email: str, app: "App", password: str = PASSWORD) -> httpx.Response:
+        """Log in on the way to an app; the session stays."""
+        return await self.submit(await self.open(app.ask(new_verifier())), email=email, password=password)
+
+    async def allow(self, parameters: Mapping[str, str] | str) -> dict[str, str]:
+        """Allow what is asked for, somebody being logged in; returns what the client is told."""
+        page = await self.open(parameters)
+        if page.status_code == 200:
+            page = await self.submit(page, decision="allow")
+        return told(page)
+
+
+def told(answer: httpx.Response) -> dict[str, str]:
+    """Return what an answer tells the client by the browser."""
+    assert answer.status_code == 303, f"{answer.status_code} {answer.text[-600:]}"
+    return dict(parse_qsl(urlsplit(answer.headers["location"]).query, keep_blank_values=True))
+
+
+def form_of(page: httpx.Response) -> dict[str, str]:
+    """Return the fields of a page's first form."""
+    return _Forms(page.text).found[0][1]
+
+
+@dataclass(slots=True)
+class App:
+    """A registered client of a tenant."""
+
+    server: "Server"
+    http: httpx.AsyncClient
+    id: str
+    secret: str | None
+    uri: str
+
+    def ask(self, verifier: str, **changed: str) -> dict[str, str]:
+        """Return the parameters of a sound request; an empty text leaves one out."""
+        asked = {
+            "client_id": self.id,
+            "redirect_uri": self.uri,
+            "response_type": "code",
+            "scope": "report:read offline_access",
+            "state": "s&=1",
+            "code_challenge": challenge(verifier),
+            "code_challenge_method": "S256",
+            **changed,
+        }
+        return {name: value for name, value in asked.items() if value}
+
+    async def post(self, path: str, *, headers: Mapping[str, str] | None = None, **form: str) -> httpx.Response:
+        """Send a form as this client; an empty text leaves a field out."""
+        given = {name: value for name, value in form.items() if value}
+        if self.secret is None:
+            return await self.http.post(path, data={"client_id": self.id, **given}, headers=headers)
+        return await self.http.post(path, data=given, auth=(self.id, self.secret), headers=headers)
+
+    async def token(self, *, headers: Mapping[str, str] | None = None, **form: str) -> httpx.Response:
+        """Ask the token endpoint."""
+        return await self.post("/oauth2/token", headers=headers, **form)
+
+    async def redeem(self, code: str, verifier: str, **changed: str) -> httpx.Response:
+        """Exchange a code."""
+        form = {"grant_type": CODE, "code": code, "redirect_uri": self.uri, "code_verifier": verifier}
+        return await self.token(**{**form, **changed})
+
+    async def refresh(self, token: str, **more: str) -> httpx.Response:
+        """Exchange a refresh token."""
+        return await self.token(grant_type=REFRESH, refresh_token=token, **more)
+
+    async def active(self, token: str) -> bool:
+        """Ask introspection whether a token of this client's is good."""
+        answer = await self.post("/oauth2/introspect", token=token)
+        assert answer.status_code == 200, answer.text
+        found: bool = answer.json()["active"]
+        return found
+
+
+@dataclass(slots=True)
+class Person:
+    """A tenant's owner, logged in at a browser."""
+
+    server: "Server"
+    tenant: UUID
+    id: UUID
+    email: str
+    access_token: str
+    browser: Browser
+
+    async def register(self, **changed: Any) -> App:
+        """Register a client; by default one with a secret that a user's grants are given to."""
+        body = {
+            "name": "Ledger",
+            "roles": [],
+            "grant_types": [CODE, REFRESH],
+            "redirect_uris": [CALLBACK],
+            "scopes": ["report:read", "run:read", "openid", "profile", "email", "offline_access"],
+            **changed,
+        }
+        headers = {"Authorization": f"Bearer {self.access_token}"}
+        answer = await self.browser.http.post("/v1/clients", json=body, headers=headers)
+        assert answer.status_code == 201, answer.text
+        made, uris = answer.json(), body["redirect_uris"]
+        return App(self.server, self.browser.http, made["id"], made["client_secret"], uris[0] if uris else "")
+
+    async def code(self, app: App, **changed: str) -> tuple[str, str]:
+        """Let an app have a code; returns it and its verifier."""
+        verifier = new_verifier()
+        given = await self.browser.allow(app.ask(verifier, **changed))
+        assert "code" in given, given
+        return given["code"], verifier
+
+    async def tokens(self, app: App, **changed: str) -> dict[str, Any]:
+        """Go the whole way; returns the token endpoint's answer."""
+        answer = await app.redeem(*await self.code(app, **changed))
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+
+class Server:
+    """The stack, and how to make people in it the way its operator does."""
+
+    def __init__(self, stack: Stack, database: Database, forge: Forge, exits: AsyncExitStack) -> None:
+        self.stack = stack
+        self.url = stack.configuration.public_url
+        self.forge = forge
+        self._database = database
+        self._exits = exits
+
+    async def http(self, **more: Any) -> httpx.AsyncClient:
+        """Return a caller from an address of its own: failures are counted by address."""
+        number = next(_ADDRESSES)
+        transport = httpx.AsyncHTTPTransport(local_address=f"127.0.{number >> 8 & 255}.{number & 255}")
+        place = urlsplit(self.url)
+        headers = {"Host": place.netloc}
+        base = f"http://127.0.0.1:{place.port}"
+        opened = httpx.AsyncClient(transport=transport, base_url=base, headers=headers, timeout=30, **more)
+        return await self._exits.enter_async_context(opened)
+
+    async def person(self) -> Person:
+        """Make a tenant with its owner, and log the owner in with password and API."""
+        email = f"owner-{uuid4().hex[:12]}@example.com"
+        new = operator.NewPerson(email, "Olga Owner", PASSWORD)
+        tenant, owner = await operator.create_tenant(self._database, utc_now(), "Broker", new)
+        http = await self.http()
+        answer = await http.post("/v1/login", json={"email": email, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        return Person(self, tenant, owner, email, answer.json()["access_token"], Browser(http))
+
+    async def at_browser(self) -> Person:
+        """The same, logged in at the browser as well."""
+        person = await self.person()
+        app = await person.register()
+        page = await person.browser.log_in(person.email, app)
+        assert page.status_code == 200, page.text
+        assert 'name="decision"' in page.text, page.text
+        return person
+
+    async def api(self, token: str, *, scheme: str = "Bearer", **headers: str) -> httpx.Response:
+        """Call a route of another service with a token."""
+        http = await self.http()
+        return await http.get(API, headers={"Authorization": f"{scheme} {token}", **headers})
+
+
+@asynccontextmanager
+async def open_server(home: Path) -> AsyncIterator[Server]:
+    """Start auth, one other service and the gateway below `home`; stop them at the end."""
+    configuration = Configuration(data=home / "data", port=free_port())
+    printer = Printer(configuration.data / "logs", quiet=True)
+    async with AsyncExitStack() as exits:
+        exits.callback(printer.close)
+        stack = await exits.enter_async_context(Stack(configuration, printer, without=_UNUSED))
+        url = stack.postgres.url("auth_server", stack.passwords()["auth_server"], DATABASE)
+        database = await exits.enter_async_context(Database.open(url, service="auth", size=2))
+        forge = await publish_forge(database, configuration.public_url)
+        callers = await exits.enter_async_context(AsyncExitStack())
+        server = Server(stack, database, forge, callers)
+        await _until_known(server)
+        yield server
+
+
+async def _until_known(server: Server) -> None:
+    """Wait until the services know the key that the tests sign with; nothing else says that they do."""
+    token = server.forge.token()
+    for _ in range(100):
+        if (await server.api(token)).status_code == 200:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError((await server.api(token)).text)
