@@ -59,7 +59,10 @@ ROUTES = (
     ),
     Route("scheduler", ("/v1/schedules", "/v1/calendars", "/v1/firings", "/v1/obligations")),
     Route("runner", ("/v1/runs", "/v1/artifacts", "/v1/deliveries")),
-    Route("validator", ("/v1/rules", "/v1/expressions", "/v1/exceptions", "/v1/validations", "/v1/amendments")),
+    Route(
+        "validator",
+        ("/v1/rules", "/v1/rules:try", "/v1/expressions", "/v1/exceptions", "/v1/validations", "/v1/amendments"),
+    ),
     Route("audit", ("/v1/audit",)),
 )
 

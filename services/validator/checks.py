@@ -98,9 +98,14 @@ class Subject(Strict):
     phase: Phase = "input"
 
     def key_sql(self) -> str:
-        """Return SQL of the record's business key over `r`; transformed output carries it as `_key`."""
+        """Return SQL of the record's business key over `r`; transformed output carries it as `_key`.
+
+        Where there is none, records are called by their place.
+        """
         if self.phase == "output":
             return '"r"."_key"'
+        if not self.business_key:
+            return 'CAST("r"."_ordinal" AS VARCHAR)'
         return business_key(self.source, self.business_key, self.column_types)
 
 

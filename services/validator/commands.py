@@ -35,9 +35,9 @@ async def check_rule(tx: Transaction, spec: RuleSpec, specs: Specs) -> None:
         Invalid: names every field that does not fit, with the position in its expression.
         NotYetVisible: the schema or a mapping is not known here yet.
     """
-    schema = SchemaSpec.model_validate(await _part(tx, specs, "schema", spec.schema_id, "/spec/schema_id"))
+    schema = SchemaSpec.model_validate(await part_of(tx, specs, "schema", spec.schema_id, "/spec/schema_id"))
     mappings = {
-        alias: MappingSpec.model_validate(await _part(tx, specs, "mapping", id_, f"/spec/mappings/{alias}"))
+        alias: MappingSpec.model_validate(await part_of(tx, specs, "mapping", id_, f"/spec/mappings/{alias}"))
         for alias, id_ in spec.mappings.items()
     }
     problems = rule_problems(spec, schema, mappings)
@@ -45,7 +45,12 @@ async def check_rule(tx: Transaction, spec: RuleSpec, specs: Specs) -> None:
         raise Invalid("The rule does not fit its schema.", fields=problems)
 
 
-async def _part(tx: Transaction, specs: Specs, kind: str, id_: UUID, field: str) -> Any:
+async def part_of(tx: Transaction, specs: Specs, kind: str, id_: UUID, field: str) -> Any:
+    """Return the newest specification of what a rule refers to; `field` is the reference's place in the request.
+
+    Raises:
+        NotYetVisible: it is not known here, or not yet.
+    """
     spec = await specs.spec_of(tx, kind, id_)
     if spec is None:
         problem = FieldProblem(field, f"is no published {kind} known here")

@@ -28,6 +28,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         job_server(settings.slots) as server,
         Database.open(url, service="validator", role="claimer", size=1) as claimer,
     ):
+        runtime.extras["jail"] = server
         worker = Worker(runtime, server, sealed)
         runtime.queues["validate"], runtime.slots = worker.work, settings.slots
         runtime.spawn("reaper", reap(claimer, worker))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pyarrow.parquet as pq
 import structlog
 from prometheus_client import Counter, Histogram
 
@@ -23,17 +22,17 @@ from libs.common.errors import Refusal, Unavailable
 from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
 from libs.common.events.validator import RuleCount, ValidationCompleted
 from libs.common.identity.grants import require_grant
-from libs.common.jail import MIB, JobError, JobServer, JobServerLost
+from libs.common.jail import JobError, JobServer, JobServerLost
 from libs.common.objects import ObjectAlteredError, ObjectMissingError
 from libs.common.telemetry.traces import span
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
-from libs.expressions import ExpressionError, MappingTable, Moment, mapping_rows
+from libs.expressions import Moment
 from services.validator import commands, store
-from services.validator.domain import column_type
+from services.validator.case import Case, RuleUnfitError
 from services.validator.jail.broker import Outcome, Request, ResultError, RuleTally, validate
-from services.validator.plan import ResolvedRule, Subject, build_plan
+from services.validator.plan import ResolvedRule
 
 _LOG = structlog.get_logger(__name__)
 _BEATS_PER_LEASE = 3
@@ -154,33 +153,30 @@ class Worker:
     async def _request(
         self, request: ValidationRequested, chosen: commands.RunRules, data: Path, scratch: Path
     ) -> Request:
-        schema = SchemaSpec.model_validate(await self._sealed.read(_pinned(request.schema_version)))
-        rules = [
-            ResolvedRule(
-                id=str(pinned.id), version=pinned.number, spec=RuleSpec.model_validate(await self._sealed.read(pinned))
-            )
-            for pinned in chosen.rules
-        ]
-        tables, contents = {}, {}
-        for pinned in chosen.mappings:
-            mapping = MappingSpec.model_validate(await self._sealed.read(pinned))
-            name = f"mapping_{pinned.id.hex}"
-            tables[pinned.id] = MappingTable(name, mapping.columns)
-            contents[name] = mapping_rows(mapping, request.business_date)
-        types = {field.name: column_type(str(field.type)) for field in pq.read_schema(data)}
-        subject = Subject(source=schema, column_types=types, business_key=request.business_key, phase=request.phase)
-        try:
-            plan = build_plan(subject, rules, tables, Moment(request.business_date, request.as_of))
-        except (ExpressionError, KeyError) as error:
-            raise RuleUnfitError(str(error)) from error
-        return Request(
-            plan=plan,
-            data=data,
-            scratch=scratch,
-            mappings=contents,
-            memory=self._settings.memory_mib * MIB,
-            threads=self._settings.threads,
-            wall_seconds=self._settings.wall_seconds,
+        case = Case(
+            schema=SchemaSpec.model_validate(await self._sealed.read(_pinned(request.schema_version))),
+            rules=[
+                ResolvedRule(
+                    id=str(pinned.id),
+                    version=pinned.number,
+                    spec=RuleSpec.model_validate(await self._sealed.read(pinned)),
+                )
+                for pinned in chosen.rules
+            ],
+            mappings={
+                pinned.id: MappingSpec.model_validate(await self._sealed.read(pinned)) for pinned in chosen.mappings
+            },
+            business_key=request.business_key,
+            phase=request.phase,
+            moment=Moment(request.business_date, request.as_of),
+        )
+        settings = self._settings
+        return case.request(
+            data,
+            scratch,
+            memory_mib=settings.memory_mib,
+            threads=settings.threads,
+            wall_seconds=settings.wall_seconds,
         )
 
     async def _seal(self, request: ValidationRequested, scratch: Path, name: str, rows: int) -> ObjectReference | None:
@@ -190,10 +186,6 @@ class Worker:
             f"{request.grant.writes.rstrip('/')}/{name}.parquet", scratch / f"{name}.parquet"
         )
         return ObjectReference(key=sealed.key, sha256=sealed.sha256, size=sealed.size)
-
-
-class RuleUnfitError(Exception):
-    """A rule was made for another shape of data."""
 
 
 class RuleErredError(Exception):

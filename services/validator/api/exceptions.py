@@ -1,17 +1,16 @@
-"""The HTTP door: rules, and the records that failed them."""
+"""The records that failed blocking rules."""
 
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from sqlalchemy import select
 
-from libs.common.definitions.api import definition_routes
 from libs.common.errors import NotFound
 from libs.common.http.door import Door, Tx, permission
 from libs.common.http.json import json_bytes
 from libs.common.http.pages import PageParameters, page_of
-from services.validator import commands, store
+from services.validator import store
 
 exceptions = Door("/v1/exceptions", tag="exceptions")
 READ = [permission("exception:read")]
@@ -48,6 +47,3 @@ async def get_exception(tx: Tx, id: UUID) -> Response:  # noqa: A002 - the path'
     if row is None:
         raise NotFound("There is no such exception.")
     return Response(json_bytes(row), media_type="application/json")
-
-
-ROUTERS: list[APIRouter] = [exceptions, *(definition_routes(kind) for kind in commands.KINDS.values())]

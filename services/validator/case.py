@@ -1,0 +1,63 @@
+"""A dataset and what it is judged by: the same for a run and for a try."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import pyarrow.parquet as pq
+
+from libs.common.jail import MIB
+from libs.common.vocabulary.mappings import MappingSpec
+from libs.common.vocabulary.rules import Phase
+from libs.common.vocabulary.schemas import SchemaSpec
+from libs.expressions import ExpressionError, MappingTable, Moment, mapping_rows
+from services.validator.domain import column_type
+from services.validator.jail.broker import Request
+from services.validator.plan import ResolvedRule, Subject, build_plan
+
+
+class RuleUnfitError(Exception):
+    """A rule was made for another shape of data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """What judges: the schema of the data, the rules, the mappings that they look things up in, the run's moment."""
+
+    schema: SchemaSpec
+    rules: Sequence[ResolvedRule]
+    mappings: Mapping[UUID, MappingSpec]
+    business_key: tuple[str, ...]
+    phase: Phase
+    moment: Moment
+
+    def request(self, data: Path, scratch: Path, *, memory_mib: int, threads: int, wall_seconds: float) -> Request:
+        """Return the validation of a Parquet file; `scratch` is a directory of its own.
+
+        Raises:
+            RuleUnfitError: a rule does not compile against this schema.
+        """
+        tables = {id_: MappingTable(_table(id_), mapping.columns) for id_, mapping in self.mappings.items()}
+        types = {field.name: column_type(str(field.type)) for field in pq.read_schema(data)}
+        subject = Subject(source=self.schema, column_types=types, business_key=self.business_key, phase=self.phase)
+        try:
+            plan = build_plan(subject, self.rules, tables, self.moment)
+        except (ExpressionError, KeyError) as error:
+            raise RuleUnfitError(str(error)) from error
+        contents = {
+            _table(id_): mapping_rows(mapping, self.moment.business_date) for id_, mapping in self.mappings.items()
+        }
+        return Request(
+            plan=plan,
+            data=data,
+            scratch=scratch,
+            mappings=contents,
+            memory=memory_mib * MIB,
+            threads=threads,
+            wall_seconds=wall_seconds,
+        )
+
+
+def _table(mapping: UUID) -> str:
+    return f"mapping_{mapping.hex}"

@@ -1,0 +1,192 @@
+"""Trying rules on given records before they count: the engine, messages and keys of a run, and nothing is kept."""
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any
+from uuid import UUID
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prometheus_client import Counter
+from pydantic import AfterValidator
+
+from libs.common.database.transaction import Transaction
+from libs.common.definitions.copies import Pinned, SealedReader, in_force
+from libs.common.definitions.kinds import Specs
+from libs.common.errors import FieldProblem, Invalid, NotFound
+from libs.common.jail import JobError, JobServer, JobServerLost
+from libs.common.vocabulary.mappings import MappingSpec
+from libs.common.vocabulary.rules import Phase, RuleSpec
+from libs.common.vocabulary.schemas import SchemaSpec
+from libs.expressions import Moment
+from services.validator.case import Case, RuleUnfitError
+from services.validator.commands import part_of
+from services.validator.domain import rule_problems
+from services.validator.jail.broker import Outcome, ResultError, validate
+from services.validator.plan import ResolvedRule
+
+TRIES = Counter("regent_rule_tries_total", "Tries of rules on given records", ["outcome"])
+MEMORY_MIB, WALL_SECONDS = 256, 10.0
+
+
+def _storable(text: str) -> str:
+    text.encode()  # refuses half of a surrogate pair, which is no character
+    return text
+
+
+Value = Annotated[str, AfterValidator(_storable)] | bool | int | float | None
+"""A field's value as JSON; it is judged as the text that a file would hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """What came of a try: counts by rule, every failure and every correction."""
+
+    outcome: Outcome
+    failures: list[dict[str, Any]]
+    corrections: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The records to judge and what a run would know of them."""
+
+    records: Sequence[dict[str, Value]]
+    business_key: tuple[str, ...]
+    moment: Moment
+
+
+async def make_case(
+    tx: Transaction, specs: Specs, sealed: SealedReader, rules: Sequence[UUID | RuleSpec], given: Given
+) -> Case:
+    """Gather what the rules need: their newest drafts or versions, the newest schema, mappings in force on the day.
+
+    Raises:
+        NotFound: there is no such rule. Invalid: the rules do not fit each other, their schema or the records.
+        NotYetVisible: the schema or a mapping is not known here yet.
+    """
+    found = [(rule, await _rule(tx, specs, rule, number)) for number, rule in enumerate(rules)]
+    first = found[0][1]
+    _require_alike([spec for _, spec in found], first)
+    schema = SchemaSpec.model_validate(await part_of(tx, specs, "schema", first.schema_id, "/rules/0/schema_id"))
+    mappings = {
+        id_: await _mapping(tx, specs, sealed, id_, given.moment.business_date)
+        for id_ in {id_ for _, spec in found for id_ in spec.mappings.values()}
+    }
+    for number, (_, spec) in enumerate(found):
+        _require_fit(spec, schema, mappings, number)
+    _require_known(given, schema)
+    resolved = [
+        ResolvedRule(id=str(rule) if isinstance(rule, UUID) else f"rules/{number}", version=1, spec=spec)
+        for number, (rule, spec) in enumerate(found)
+    ]
+    return Case(schema, resolved, mappings, given.business_key, first.phase, given.moment)
+
+
+async def _rule(tx: Transaction, specs: Specs, rule: UUID | RuleSpec, number: int) -> RuleSpec:
+    if isinstance(rule, RuleSpec):
+        return rule
+    body = await specs.spec_of(tx, "rule", rule)
+    if body is None:
+        raise NotFound(f"There is no such rule (/rules/{number}).")
+    return RuleSpec.model_validate(body)
+
+
+async def _mapping(tx: Transaction, specs: Specs, sealed: SealedReader, id_: UUID, on: date) -> MappingSpec:
+    row = await in_force(tx, "mapping", id_, on)
+    if row is None:
+        await part_of(tx, specs, "mapping", id_, "/rules")
+        raise Invalid(f"The mapping {id_} has no version in force on {on}.", type="no-version-in-force")
+    return MappingSpec.model_validate(await sealed.read(Pinned.from_row(row)))
+
+
+def _require_alike(specs: Sequence[RuleSpec], first: RuleSpec) -> None:
+    problems = [
+        FieldProblem(f"/rules/{number}/{name}", "is another than the first rule's")
+        for number, spec in enumerate(specs)
+        for name in ("schema_id", "phase")
+        if getattr(spec, name) != getattr(first, name)
+    ]
+    if problems:
+        raise Invalid("Rules that are tried together judge records of one schema in one phase.", fields=problems)
+
+
+def _require_fit(spec: RuleSpec, schema: SchemaSpec, mappings: dict[UUID, MappingSpec], number: int) -> None:
+    known = {alias: mappings[id_] for alias, id_ in spec.mappings.items()}
+    problems = [
+        FieldProblem(f"/rules/{number}{one.field.removeprefix('/spec')}", one.message)
+        for one in rule_problems(spec, schema, known)
+    ]
+    if problems:
+        raise Invalid("The rule does not fit its schema.", fields=problems)
+
+
+def _require_known(given: Given, schema: SchemaSpec) -> None:
+    names = {field.name for field in schema.fields}
+    unknown = [
+        FieldProblem(f"/records/{number}/{name}", "the schema has no such field")
+        for number, record in enumerate(given.records)
+        for name in record
+        if name not in names
+    ]
+    unknown += [
+        FieldProblem("/business_key", f"the schema has no field {name!r}")
+        for name in given.business_key
+        if name not in names
+    ]
+    if unknown:
+        raise Invalid("The records do not fit the schema.", fields=unknown[:50])
+
+
+async def judge(server: JobServer, case: Case, records: Sequence[dict[str, Value]]) -> Tried:
+    """Judge the records in the jail, as a run's are.
+
+    Raises:
+        Invalid: judging took too long or too much memory, or a rule could not be planned.
+        JobServerLost: the jail is away for the moment.
+    """
+    scratch = Path(tempfile.mkdtemp(prefix="try-"))
+    try:
+        data = scratch / "data.parquet"
+        pq.write_table(_table(case.schema, case.phase, records), data)
+        request = case.request(data, scratch, memory_mib=MEMORY_MIB, threads=1, wall_seconds=WALL_SECONDS)
+        outcome = await validate(server, request)
+        TRIES.labels("judged").inc()
+        return Tried(outcome, _rows(scratch / "failures.parquet"), _rows(scratch / "corrections.parquet"))
+    except JobServerLost:
+        raise
+    except RuleUnfitError as error:
+        raise Invalid(f"A rule does not fit the records: {error}", type="rule-does-not-compile") from error
+    except (JobError, ResultError) as error:
+        TRIES.labels("stopped").inc()
+        raise Invalid(f"The try was stopped: {error}", type="try-stopped") from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _table(schema: SchemaSpec, phase: Phase, records: Sequence[dict[str, Value]]) -> pa.Table:
+    """Return the records as an extract from a file has them: numbered, every field as text."""
+    places = range(1, len(records) + 1)
+    columns: dict[str, Any] = {"_ordinal": pa.array(places, pa.int64())}
+    if phase == "output":
+        columns["_key"] = pa.array([str(place) for place in places], pa.string())
+    for field in schema.fields:
+        columns[field.name] = pa.array([_text(record.get(field.name)) for record in records], pa.string())
+    return pa.table(columns)
+
+
+def _text(value: Value) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) if isinstance(value, int) else format(Decimal(repr(value)), "f")
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return pq.read_table(path).to_pylist()

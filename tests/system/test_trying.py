@@ -1,0 +1,125 @@
+"""Rules are tried before they count, and say then what they will say in a run."""
+
+import csv
+import io
+import random
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from examples.broker_week.job import publish
+from examples.client import ApiError
+from libs.common.vocabulary.mappings import MappingEntry, MappingSpec
+from libs.common.vocabulary.rules import ExpressionCheck, Fix, ReferenceCheck, RuleSpec, UniqueCheck
+from tests.system.payments import AS_OF, DAY, SCHEMA, filed, rule_spec
+from tests.system.world import Tenant
+
+NAMES = [field.name for field in SCHEMA.fields]
+ODD = (
+    "",
+    " ",
+    "1",
+    "-0.00",
+    "0.005",
+    "1e3",
+    "1,5",
+    "99999999999999999",
+    "2026-02-30",
+    "2026-03-01",
+    "NaN",
+    "P1",
+    "ü;'\"\n{id}",
+)
+
+
+def odd_records(seed: int) -> list[dict[str, str]]:
+    """Return records of which many are wrong, some the same."""
+    dice = random.Random(seed)  # noqa: S311 - for variety, not for secrets
+    return [{name: dice.choice(ODD) if dice.random() < 0.5 else sound for name, sound in _sound(n)} for n in range(60)]
+
+
+def _sound(number: int) -> list[tuple[str, str]]:
+    return [("id", f"P{number % 50}"), ("amount", f"{number - 5}.25"), ("booked", "2026-03-02")]
+
+
+def as_csv(records: list[dict[str, str]]) -> str:
+    """Write records as a source file has them."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, NAMES, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue()
+
+
+def compared(failures: list[dict[str, Any]], place: str) -> list[tuple[Any, ...]]:
+    """Return what has to be the same of failures, in one order."""
+    names = ("key", "rule_id", "outcome", "message")
+    return sorted((one[place], *(one[name] for name in names), sorted(one["fields"].items())) for one in failures)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_try_says_what_a_run_says(tenant: Tenant, seed: int) -> None:
+    """The same failures with the same keys, fields and messages, of rules and of what the schema implies (S3)."""
+    records = odd_records(seed)
+    filing = await filed(tenant, as_csv(records))
+    run = await filing.run()
+    assert run["status"] in ("partial", "succeeded"), run["reason"]
+    seen = await tenant.api.pages("/v1/exceptions", run_id=run["id"])
+    asked = {"rules": [str(filing.rule)], "records": records, "business_key": ["id"], "business_date": str(DAY)}
+    tried = await tenant.api.post("/v1/rules:try", {**asked, "as_of": AS_OF.isoformat()})
+    assert tried["held"] > 10
+    assert compared(tried["failures"], "place") == compared(seen, "ordinal")
+    assert {rule["rule_id"]: rule["failed"] for rule in tried["rules"]}[str(filing.rule)] > 3
+
+
+async def test_drafts_of_every_kind_are_tried_and_nothing_is_kept(tenant: Tenant) -> None:
+    """Expressions, uniqueness, mappings and corrections are judged from their specifications alone."""
+    schema = await publish(tenant.api, "/v1/schemas", "payments", SCHEMA)
+    entries = (MappingEntry(key="P1", values={"name": "one"}),)
+    mapping = await publish(tenant.api, "/v1/mappings", "known", MappingSpec(columns=("name",), entries=entries))
+    fixed = ExpressionCheck(expression="amount >= 0")
+    rules = [
+        rule_spec(schema),
+        RuleSpec(schema_id=schema, check=UniqueCheck(fields=("id",)), severity="warning"),
+        RuleSpec(schema_id=schema, check=ReferenceCheck(field="id", mapping="known"), mappings={"known": mapping}),
+        RuleSpec(schema_id=schema, check=fixed, severity="correctable", fix=Fix(field="amount", expression="-amount")),
+    ]
+    records = [{"id": "P1", "amount": 1.5}, {"id": "P1", "amount": -2}, {"id": "P2", "amount": True}]
+    body = {"rules": [rule.model_dump(mode="json") for rule in rules], "records": records, "business_key": ["id"]}
+    tried = await tenant.api.post("/v1/rules:try", body)
+    found = {(one["place"], one["rule_id"]) for one in tried["failures"]}
+    assert {(2, "rules/1"), (3, "rules/2"), (3, "schema:amount:type")} <= found
+    assert [(one["place"], one["old_value"], one["new_value"]) for one in tried["corrections"]] == [(2, "-2", "2.00")]
+    assert (await tenant.api.get("/v1/rules"))["items"] == []
+    assert (await tenant.api.get("/v1/exceptions"))["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"records": [{"nmae": "x"}]}, "/records/0/nmae"),
+        ({"records": [{"id": ["x"]}]}, "records"),
+        ({"records": []}, "records"),
+        ({"business_key": ["nothing"]}, "/business_key"),
+        ({"rules": []}, "rules"),
+    ],
+)
+async def test_what_cannot_be_tried_is_named(tenant: Tenant, change: dict[str, Any], field: str) -> None:
+    """A record, key or rule that does not fit is refused with its place."""
+    schema = await publish(tenant.api, "/v1/schemas", "payments", SCHEMA)
+    body = {"rules": [rule_spec(schema).model_dump(mode="json")], "records": [{"id": "x"}], **change}
+    with pytest.raises(ApiError) as refused:
+        await tenant.api.post("/v1/rules:try", body)
+    assert refused.value.status == 422
+    assert field in str(refused.value.problem)
+
+
+async def test_a_rule_with_a_mistake_is_shown_where(tenant: Tenant) -> None:
+    """The position in the expression is in the answer; another schema's rule and unknown rules are refused."""
+    schema = await publish(tenant.api, "/v1/schemas", "payments", SCHEMA)
+    wrong = rule_spec(schema, "amuont > 0").model_dump(mode="json")
+    for rules, told in (([wrong], "did you mean 'amount'"), ([str(uuid4())], "no such rule")):
+        with pytest.raises(ApiError) as refused:
+            await tenant.api.post("/v1/rules:try", {"rules": rules, "records": [{"id": "x"}]})
+        assert told in str(refused.value.problem)
