@@ -1,4 +1,4 @@
-"""`regent keys generate | check | status | rotate | retire`: the key rings of auth, catalog and audit."""
+"""`regent keys ...`: the key rings of auth, catalog and audit, and the keys below them."""
 
 import argparse
 import asyncio
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from deploy.cli import data_keys
+from deploy.cli.arguments import tenant_id
 from deploy.cli.output import show, show_table
 from deploy.cli.rings import KEEPING, Keeping, RingFile, fresh_ring, newest
 from libs.common.crypto.canaries import canary_faults
@@ -25,6 +27,7 @@ def add_to(groups: Any) -> None:
         ("status", _status, "show which keys protect how many rows"),
         ("rotate", _rotate, "make the newest key active and wait until it protects everything"),
         ("retire", _retire, "take a key out of the rings; refused while anything needs it"),
+        ("rotate-dek", _rotate_dek, "give a tenant new data keys and wait until its secrets are sealed under them"),
     ):
         command = commands.add_parser(verb, help=text)
         command.add_argument("--service", choices=[each.service for each in KEEPING], help="of one service only")
@@ -36,6 +39,10 @@ def add_to(groups: Any) -> None:
             command.add_argument("--to", metavar="KID", help="this key instead of the newest")
         if verb == "retire":
             command.add_argument("kid", help="the key's id")
+        if verb == "rotate-dek":
+            command.add_argument("tenant", type=tenant_id, help="the tenant's id, or `system`")
+    replace = commands.add_parser("replace-signing-key", help="give audit another key to sign checkpoints with")
+    replace.set_defaults(run=_replace_signing_key)
 
 
 async def _generate(chosen: argparse.Namespace) -> None:
@@ -140,6 +147,14 @@ async def _retire(chosen: argparse.Namespace) -> None:
             await retire(tx, each.holding, chosen.kid)
         await asyncio.to_thread(RingFile.of(each.service).remove, chosen.kid)
     show_table(chosen, [{"service": each.service, "key": chosen.kid, "state": "retired"} for each in held])
+
+
+async def _rotate_dek(chosen: argparse.Namespace) -> None:
+    await data_keys.rotate(chosen, _chosen(chosen))
+
+
+async def _replace_signing_key(chosen: argparse.Namespace) -> None:
+    await data_keys.replace_signing_key(chosen, next(each for each in KEEPING if each.service == "audit"))
 
 
 async def _holds(each: Keeping, key_id: str) -> bool:

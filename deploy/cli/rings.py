@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from deploy.cli.local import database_of
 from deploy.local.configuration import Configuration
@@ -38,9 +39,9 @@ class Keeping:
     role: str
 
     @asynccontextmanager
-    async def transaction(self, role: str | None = None) -> AsyncIterator[Transaction]:
-        """Open a transaction of the system tenant under the role that moves keys, or another."""
-        context = Context(SYSTEM_TENANT, _ACTOR, utc_now())
+    async def transaction(self, role: str | None = None, tenant: UUID = SYSTEM_TENANT) -> AsyncIterator[Transaction]:
+        """Open a transaction of the system tenant under the role that moves keys, or of another or under another."""
+        context = Context(tenant, _ACTOR, utc_now())
         async with database_of(self.service, role or self.role) as database, database.transaction(context) as tx:
             yield tx
 

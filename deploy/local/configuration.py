@@ -21,7 +21,7 @@ Roots = Mapping[str, Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """One machine's choices; `common` is handed to every service as it is."""
+    """One machine's choices; `common` is handed to every service as it is, `kms` to those that keep secrets."""
 
     data: Path
     port: int = DEFAULT_PORT
@@ -32,6 +32,7 @@ class Configuration:
     outbound_allow: tuple[str, ...] = ()
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str = DEFAULT_SENDER
+    kms: Mapping[str, str] = field(default_factory=dict, repr=False)
     common: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -57,6 +58,7 @@ class Configuration:
             outbound_allow=tuple(part for part in source.get("REGENT_OUTBOUND_ALLOW", "").split(",") if part.strip()),
             smtp_url=source.get("REGENT_SMTP_URL"),
             mail_from=source.get("REGENT_MAIL_FROM", DEFAULT_SENDER),
+            kms={name: value for name, value in source.items() if name.startswith("REGENT_KMS_")},
             common={f"REGENT_{name}": source[f"REGENT_{name}"] for name in _PASSED_ON if f"REGENT_{name}" in source},
         )
 

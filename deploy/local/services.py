@@ -72,7 +72,8 @@ class Surroundings:
         }
 
     def _keys(self, service: str) -> dict[str, str]:
-        keys = {"REGENT_KEYRING_FILE": str(key_ring(self.secrets, service))} if service in _KEEP_SECRETS else {}
+        keeps = service in _KEEP_SECRETS
+        keys = {"REGENT_KEYRING_FILE": str(key_ring(self.secrets, service)), **self.configuration.kms} if keeps else {}
         if service == "validator":
             keys["REGENT_RUNNER_PUBLIC_KEY"] = public_key(self.nats.seeds["runner"].read_text())
         return keys

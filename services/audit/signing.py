@@ -12,6 +12,7 @@ from libs.common.crypto.holdings import Holding
 from libs.common.crypto.keyring import KeyRing, Place, WrappedKey
 from libs.common.database.transaction import Transaction
 from libs.common.events.audit import KeyCreated
+from libs.common.events.keyring import DataKeyChanged
 from libs.common.ids import SYSTEM_TENANT, uuid7
 from services.audit.checkpoint import VerifierKey
 
@@ -24,6 +25,10 @@ SELECT EXISTS (SELECT FROM signing_key) OR EXISTS (SELECT FROM checkpoint)
 """
 _PUBLIC = "SELECT public_key, created_at, retired_at FROM signing_key ORDER BY created_at DESC"
 _RETIRE = "UPDATE signing_key SET retired_at = $2 WHERE tenant_id = $1 AND retired_at IS NULL"
+_ALL = "SELECT tenant_id, id, wrapping_key_id, wrapped_key, sealed FROM signing_key ORDER BY id FOR UPDATE"
+_RESEAL = """
+UPDATE signing_key SET wrapping_key_id = $3, wrapped_key = $4, sealed = $5 WHERE tenant_id = $1 AND id = $2
+"""
 _INSERT = """
 INSERT INTO signing_key (tenant_id, id, public_key, wrapping_key_id, wrapped_key, sealed, created_at)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
@@ -80,6 +85,22 @@ async def rotate(tx: Transaction, ring: KeyRing) -> None:
     """Replace the signing key. The old one stays known, so that what it signed can be checked."""
     await tx.connection.execute(_RETIRE, SYSTEM_TENANT, tx.context.now)
     await _insert(tx, ring)
+
+
+async def reseal(tx: Transaction, ring: KeyRing) -> int:
+    """Seal every signing key anew, each under a fresh data key; returns how many there are.
+
+    Raises:
+        UnreadableSecretError: the ring does not open one; nothing is changed then.
+    """
+    rows = await tx.connection.fetch(_ALL)
+    for row in rows:
+        private = ring.open(WrappedKey(row["wrapping_key_id"], row["wrapped_key"]), _place(row["id"]), row["sealed"])
+        fresh = ring.new_data_key(SYSTEM_TENANT)
+        sealed = ring.seal(fresh, _place(row["id"]), private)
+        await tx.connection.execute(_RESEAL, row["tenant_id"], row["id"], fresh.key_id, fresh.wrapped, sealed)
+    await tx.emit("keyring.turned", DataKeyChanged(version=0, rows=len(rows)), entity=f"data-key:{tx.service}")
+    return len(rows)
 
 
 async def current(tx: Transaction, ring: KeyRing) -> Ed25519PrivateKey:

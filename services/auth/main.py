@@ -7,6 +7,7 @@ from datetime import timedelta
 from libs.common.app import Runtime, Service, serve
 from libs.common.crypto.holdings import DATA_KEYS
 from libs.common.crypto.keeper import RingKeeper
+from libs.common.crypto.resealing import Resealer
 from libs.common.crypto.rings import RingWatch
 from libs.common.crypto.vault import Vault
 from libs.common.database.pool import Database
@@ -16,6 +17,7 @@ from services.auth.handlers import SUBSCRIPTIONS
 from services.auth.keeper import Keeper
 from services.auth.mail.running import mailing, require_mail_settings
 from services.auth.publisher import Publisher
+from services.auth.sealed import SEALED
 from services.auth.settings import Settings
 
 
@@ -27,7 +29,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
     keeper_url = settings.keeper_database_url.get_secret_value()
     async with Database.open(keeper_url, service="auth", role="keeper", size=3) as keeper:
         keeper.after_commit = runtime.database.after_commit
-        ring_keeper = await RingKeeper.start(keeper, watch, DATA_KEYS)
+        ring_keeper = await RingKeeper.start(keeper, watch, DATA_KEYS, Resealer(runtime.database, keeper, SEALED))
         async with Authority.open(settings, runtime.database, Vault(watch)) as authority:
             runtime.extras["auth"] = authority
             runtime.spawn("keyring", ring_keeper.run())

@@ -45,7 +45,7 @@ class LeaseDesk:
         await message.respond(orjson.dumps(answer))
 
     async def _lease(self, request: commands.LeaseRequest) -> dict[str, Any]:
-        seconds = self._runtime.settings.lease_seconds
+        seconds = self._runtime.settings.lent_seconds
         try:
             async with self._runtime.database.transaction(_context(request)) as tx:
                 return (await commands.lease(tx, self._vault, request, seconds)).as_json()

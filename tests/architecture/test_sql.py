@@ -35,6 +35,8 @@ REVIEWED = {
     ("libs/common/crypto/holdings.py", "in_use"): "the constant text of a Holding",
     ("libs/common/crypto/holdings.py", "rewrap_batch"): "the same",
     ("libs/common/crypto/holdings.py", "_replace"): "the same",
+    ("libs/common/crypto/resealing.py", "left"): "the constant text of a SealedColumn",
+    ("libs/common/crypto/resealing.py", "reseal"): "the same",
     ("libs/common/migrations/runner.py", "provision"): "a roles.sql of the repository; role names and passwords quoted by PostgreSQL's format()",
     ("libs/common/migrations/runner.py", "_apply"): "a migration file of the repository",
     ("services/runner/sources/query.py", "_describe"): "the tenant's own query against the tenant's own source, after the statement guard",

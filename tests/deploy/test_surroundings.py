@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import asyncpg
@@ -48,6 +49,17 @@ def test_the_environment_is_a_service_s_settings(given: Surroundings, service: s
     assert settings.listen_port == 4711
     assert settings.nkey_seed_file.exists()
     assert f"{service}_server" in settings.database_url.get_secret_value()
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_kms_is_asked_by_who_keeps_secrets_alone(given: Surroundings, service: str) -> None:
+    """What the operator says of a KMS reaches the three services with a ring, and nobody else (S8)."""
+    chosen = {"REGENT_KMS_ENDPOINT": "https://kms.test", "REGENT_KMS_ACCESS_KEY_ID": "a", "REGENT_KMS_REGION": "r"}
+    configuration = Configuration.load({"REGENT_DATA": str(given.configuration.data), **chosen})
+    environment = replace(given, configuration=configuration).environment(service, 4711)
+    assert {name: value for name, value in environment.items() if "KMS" in name} == (
+        chosen if service in OWN_SECRETS else {}
+    )
 
 
 @pytest.mark.parametrize("service", SERVICES)

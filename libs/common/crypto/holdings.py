@@ -38,7 +38,7 @@ DATA_KEYS = Holding(
     count="SELECT key_id, count(*) AS rows FROM data_key GROUP BY key_id ORDER BY key_id",
     foreign="""
 SELECT tenant_id, tenant_id AS row_id, key_id, wrapped FROM data_key
-WHERE key_id <> $1 AND ($2::uuid IS NULL OR tenant_id > $2) ORDER BY tenant_id LIMIT $3
+WHERE key_id <> $1 AND ($2::uuid IS NULL OR tenant_id > $2) ORDER BY tenant_id FETCH FIRST $3 ROWS WITH TIES
 """,
     replace="""
 UPDATE data_key d SET key_id = $1, wrapped = given.fresh
@@ -82,7 +82,7 @@ async def rewrap_batch(tx: Transaction, ring: KeyRing, holding: Holding, after: 
     if moved:
         changed = KeyRingChanged(key_id=ring.active, rows=moved)
         await tx.emit("keyring.rewrapped", changed, entity=f"keyring:{tx.service}")
-    return Batch(moved, len(rows) - len(fresh), rows[-1]["row_id"] if len(rows) == _BATCH else None)
+    return Batch(moved, len(rows) - len(fresh), rows[-1]["row_id"] if len(rows) >= _BATCH else None)
 
 
 async def _replace(tx: Transaction, holding: Holding, active: str, fresh: Sequence[tuple[Any, WrappedKey]]) -> int:

@@ -11,6 +11,7 @@ import structlog
 
 from libs.common.context import Context, utc_now
 from libs.common.crypto.holdings import Batch, Holding, in_use, require_known_keys, rewrap_batch
+from libs.common.crypto.resealing import Resealer
 from libs.common.crypto.rings import RingWatch
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
@@ -25,20 +26,23 @@ _SECONDS = 2.0
 class RingKeeper:
     """Does it every few seconds, under a role of its own; several of them at once are harmless."""
 
-    def __init__(self, keeper: Database, watch: RingWatch, holding: Holding) -> None:
+    def __init__(self, keeper: Database, watch: RingWatch, holding: Holding, resealer: Resealer | None) -> None:
+        self._resealer = resealer
         self._keeper = keeper
         self._watch = watch
         self._holding = holding
         self._known: set[str] = set()
 
     @classmethod
-    async def start(cls, keeper: Database, watch: RingWatch, holding: Holding) -> Self:
+    async def start(
+        cls, keeper: Database, watch: RingWatch, holding: Holding, resealer: Resealer | None = None
+    ) -> Self:
         """Return a keeper of a ring that holds every key that is needed.
 
         Raises:
             SettingsError: it lacks some; names them and what they protect.
         """
-        made = cls(keeper, watch, holding)
+        made = cls(keeper, watch, holding, resealer)
         async with made._transaction() as tx:
             await require_known_keys(tx.connection, watch.ring, holding)
         return made
@@ -50,6 +54,8 @@ class RingKeeper:
                 await self._watch.refresh()
                 await self.rewrap()
                 await self._look()
+                if self._resealer is not None:
+                    await self._resealer.go_on(self._watch.ring)
             except (Unavailable, OSError, TimeoutError, asyncpg.PostgresConnectionError) as error:
                 _LOG.warning("keyring.interrupted", error=repr(error))
             except Exception:

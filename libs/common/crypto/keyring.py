@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from libs.common.crypto.parsing import Unwrap, read_ring
 
 _NONCE = 12
+_MARK = b"\x00rs2"
+_HEADER = len(_MARK) + 4
 
 
 class UnreadableSecretError(Exception):
@@ -24,10 +26,19 @@ class UnreadableSecretError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class WrappedKey:
-    """A tenant's data key as stored: wrapped under the key-encryption key `key_id`."""
+    """A tenant's data key as stored: wrapped under the key-encryption key `key_id`.
+
+    What a key without a version seals does not say so: only what has a data key of its own is sealed like that.
+    """
 
     key_id: str
     wrapped: bytes
+    version: int = 0
+
+    @property
+    def header(self) -> bytes:
+        """Return what begins all that this version seals; nothing where there are no versions."""
+        return _MARK + self.version.to_bytes(4) if self.version else b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +50,15 @@ class Place:
     column: str
     row: str
 
-    def associated_data(self) -> bytes:
-        """Return the place as bytes that no other place shares."""
-        return orjson.dumps(["regent-secret-v1", str(self.tenant_id), self.table, self.column, self.row])
+    def associated_data(self, version: int) -> bytes:
+        """Return the place, and the data key's version if it has one, as bytes that no other place shares."""
+        place = [str(self.tenant_id), self.table, self.column, self.row]
+        return orjson.dumps(["regent-secret-v2", *place, version] if version else ["regent-secret-v1", *place])
+
+
+def sealing_version(sealed: bytes) -> int:
+    """Return the version of the data key that a secret says it is sealed under; 0 where it says none."""
+    return int.from_bytes(sealed[len(_MARK) : _HEADER]) if sealed.startswith(_MARK) else 0
 
 
 class KeyRing:
@@ -89,7 +106,7 @@ class KeyRing:
         """Encrypt a secret for its place."""
         nonce = os.urandom(_NONCE)
         data_key = self._unwrap(place.tenant_id, key)
-        return nonce + AESGCM(data_key).encrypt(nonce, secret, place.associated_data())
+        return key.header + nonce + AESGCM(data_key).encrypt(nonce, secret, place.associated_data(key.version))
 
     def open(self, key: WrappedKey, place: Place, sealed: bytes) -> bytes:
         """Decrypt a secret.
@@ -97,9 +114,9 @@ class KeyRing:
         Raises:
             UnreadableSecretError: another key, another place, or altered bytes.
         """
-        data_key = self._unwrap(place.tenant_id, key)
+        data_key, body = self._unwrap(place.tenant_id, key), sealed.removeprefix(key.header)
         try:
-            return AESGCM(data_key).decrypt(sealed[:_NONCE], sealed[_NONCE:], place.associated_data())
+            return AESGCM(data_key).decrypt(body[:_NONCE], body[_NONCE:], place.associated_data(key.version))
         except (InvalidTag, ValueError) as error:
             raise UnreadableSecretError(f"{place.table}.{place.column} of row {place.row}") from error
 

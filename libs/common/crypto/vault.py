@@ -1,16 +1,16 @@
 """A service's secrets in its own tables: a data key per tenant, wrapped by the ring's active key."""
 
+from collections.abc import Sequence
+
 from asyncpg import ForeignKeyViolationError
 
-from libs.common.crypto.keyring import KeyRing, Place, UnreadableSecretError, WrappedKey
+from libs.common.crypto import versions
+from libs.common.crypto.keyring import KeyRing, Place, UnreadableSecretError, WrappedKey, sealing_version
 from libs.common.crypto.rings import RingWatch
 from libs.common.database.transaction import Transaction
 from libs.common.errors import Unavailable
 
-_FIND = "SELECT key_id, wrapped FROM data_key WHERE tenant_id = $1"
-_ADD = """
-INSERT INTO data_key (tenant_id, key_id, wrapped, created_at) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING
-"""
+_FIRST = 1
 
 
 class Vault:
@@ -29,13 +29,14 @@ class Vault:
         Raises:
             Unavailable: the key that this process held active was retired meanwhile.
         """
-        key = await self._find(tx)
-        if key is None:
+        await versions.hold_newest(tx)
+        keys = await self._keys(tx)
+        if not keys:
             await self._add(tx)
-            key = await self._find(tx)  # another transaction may have been first
-        if key is None:
+            keys = await self._keys(tx)  # another transaction may have been first
+        if not keys:
             raise UnreadableSecretError("the tenant's data key cannot be read back")
-        return self._ring.seal(key, Place(tx.tenant_id, table, column, row), secret)
+        return self._ring.seal(keys[0], Place(tx.tenant_id, table, column, row), secret)
 
     async def open(self, tx: Transaction, *, table: str, column: str, row: str, sealed: bytes) -> bytes:
         """Decrypt a secret.
@@ -43,23 +44,39 @@ class Vault:
         Raises:
             UnreadableSecretError: its key is gone, or it was moved or altered.
         """
-        key = await self._find(tx)
-        if key is None:
+        keys = await self._keys(tx)
+        if not keys:
             raise UnreadableSecretError("the tenant has no data key: its secrets were shredded")
-        return self._ring.open(key, Place(tx.tenant_id, table, column, row), sealed)
+        return opened(self._ring, keys, Place(tx.tenant_id, table, column, row), sealed)
 
     async def _add(self, tx: Transaction) -> None:
-        made = self._ring.new_data_key(tx.tenant_id)
         try:
-            await tx.connection.execute(_ADD, tx.tenant_id, made.key_id, made.wrapped, tx.context.now)
+            await versions.add_first(tx, self._ring)
         except ForeignKeyViolationError:
             await self._watch.refresh()
             raise Unavailable("The key ring has changed; try again.", retry_after=1) from None
 
-    async def _find(self, tx: Transaction) -> WrappedKey | None:
-        row = await tx.connection.fetchrow(_FIND, tx.tenant_id)
-        if row is None:
-            return None
-        if not self._ring.holds(row["key_id"]):
+    async def _keys(self, tx: Transaction) -> list[WrappedKey]:
+        keys = await versions.all_versions(tx)
+        if not all(self._ring.holds(key.key_id) for key in keys):
             await self._watch.refresh()  # another process was told of the new key first
-        return WrappedKey(row["key_id"], row["wrapped"])
+        return keys
+
+
+def opened(ring: KeyRing, keys: Sequence[WrappedKey], place: Place, sealed: bytes) -> bytes:
+    """Decrypt a secret by the version that it names; one that names none is as old as the first.
+
+    Raises:
+        UnreadableSecretError: its version is gone, or it was moved or altered.
+    """
+    named = next((key for key in keys if key.version == sealing_version(sealed)), None)
+    first = next((key for key in keys if key.version == _FIRST), None)
+    if named is not None:
+        try:
+            return ring.open(named, place, sealed)
+        except UnreadableSecretError:
+            if first is None:
+                raise
+    if first is None:
+        raise UnreadableSecretError(f"the data key of {place.table}.{place.column} of row {place.row} is gone")
+    return ring.open(WrappedKey(first.key_id, first.wrapped), place, sealed)

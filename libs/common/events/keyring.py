@@ -13,9 +13,22 @@ class KeyRingChanged(Data):
     rows: int | None = None
 
 
+class DataKeyChanged(Data):
+    """A tenant's data key got another version, which took secrets over and is the only one in the end.
+
+    After `resealed`, `rows` is how many secrets went over at once, in the transaction that says so.
+    """
+
+    version: int
+    rows: int | None = None
+
+
 KEYRING_EVENTS: dict[str, type[Data]] = {
     "keyring.extended": KeyRingChanged,
     "keyring.activated": KeyRingChanged,
     "keyring.rewrapped": KeyRingChanged,
     "keyring.retired": KeyRingChanged,
+    "keyring.turning": DataKeyChanged,
+    "keyring.resealed": DataKeyChanged,
+    "keyring.turned": DataKeyChanged,
 }

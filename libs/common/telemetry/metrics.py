@@ -31,4 +31,5 @@ READER_SECONDS = Histogram("regent_reader_batch_seconds", "Time to apply a batch
 DEAD_LETTERS = Counter("regent_dead_letters_total", "Messages given up", ["service"])
 
 KEYRING_ROWS = Gauge("regent_keyring_rows", "Rows that a key of the ring protects", ["service", "key"])
+UNRESEALED = Gauge("regent_unresealed_secrets", "Secrets that no version of their data key opens", ["service"])
 KEYRING_UNREADABLE = Gauge("regent_keyring_unreadable_rows", "Rows that no key of the ring opens", ["service"])
