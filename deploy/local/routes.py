@@ -32,6 +32,7 @@ ROUTES = (
             "/v1/permissions",
             "/v1/sessions",
             "/account",
+            "/setup",
             "/v1/signup",
             "/v1/password",
             "/v1/email",

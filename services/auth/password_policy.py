@@ -41,6 +41,11 @@ def normalise_password(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
 
 
+def stands_alone(password: str) -> bool:
+    """Say whether a password that was taken is long enough to be the only factor."""
+    return len(normalise_password(password)) >= ALONE
+
+
 def require_good_password(password: str, *, email: str, second_factor: bool = False, field: str = "/password") -> str:
     """Return the normalised password; `second_factor` says that it never opens anything alone.
 

@@ -1,6 +1,7 @@
 """The one-time set-up link makes the first tenant."""
 
 import asyncio
+import re
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -8,6 +9,7 @@ import httpx
 
 from libs.common.context import utc_now
 from services.auth import operator
+from services.auth.api.sessions import Setup
 from tests.auth.world import PASSWORD, PUBLIC_URL, World
 
 
@@ -35,6 +37,18 @@ async def test_a_link_makes_a_tenant_with_its_owner(world: World) -> None:
     assert (me["id"], me["roles"]) == (answer.json()["user_id"], ["owner"])
     said = [event["type"] for event in await world.outbox(UUID(answer.json()["tenant_id"]))]
     assert said == ["auth.tenant.created.v1", "auth.user.created.v1", "auth.session.opened.v1"]
+
+
+async def test_the_links_page_sends_what_its_route_takes(world: World) -> None:
+    """The link opens a page whose form has exactly the fields of the route, labelled; the token stays in the browser."""
+    async with world.client() as http:
+        page = await http.get("/setup")
+    fields = re.findall(r'<input id="(\w+)" name="(\w+)"', page.text)
+    assert {name for _, name in fields} | {"token"} == set(Setup.model_fields)
+    assert {id_ for id_, _ in fields} == set(re.findall(r'<label for="(\w+)"', page.text))
+    assert '<form method="post" action="/v1/setup"' in page.text
+    assert " data-token" in page.text
+    assert "script-src 'self'" in page.headers["content-security-policy"]
 
 
 async def test_a_link_works_once(world: World) -> None:

@@ -2,14 +2,14 @@
 // The token of a link stands in the fragment: it is read, taken out of the address bar, and sent in the body only.
 (function () {
   const form = document.querySelector("form[data-done]");
-  const message = document.getElementById("message");
+  const message = document.getElementById("message"), next = document.getElementById("next");
   const token = window.location.hash.slice(1);
   if (token) {
     window.history.replaceState(null, "", window.location.pathname);
   }
   function say(text, failed) {
     message.textContent = text;
-    message.className = failed ? "problem" : "";
+    message.className = failed ? "problem" : "good";
     message.focus();
   }
   function problem(body) {
@@ -37,6 +37,9 @@
     if (answer.ok) {
       form.hidden = true;
       say(form.getAttribute("data-done"), false);
+      if (next) {
+        next.hidden = false;
+      }
     } else {
       say(problem(await answer.json().catch(function () { return {}; })), true);
     }

@@ -12,6 +12,7 @@ from libs.common.http.door import OpenDoor
 from services.auth.api.pages import page, paragraph
 
 ROUTER = OpenDoor("/account", tag="pages")
+SETUP = OpenDoor("/setup", tag="pages")
 SCRIPT = Path(__file__).with_name("account.js").read_bytes()
 PASSKEYS = Path(__file__).with_name("passkeys.js").read_bytes()
 
@@ -44,6 +45,7 @@ _EMAIL = Field("email", "E-mail address", "email", "username")
 _NAME = Field("name", "Your name", "text", "name")
 _PASSWORD = Field("password", "New password, at least 15 characters", "password", "new-password")
 _LOG_IN = "You can log in now."
+_NEXT = '<p id="next" hidden><a class="button" href="/account">Go to your account</a></p>'
 PAGES: Mapping[str, Form] = {
     "signup": Form(
         "Sign up",
@@ -69,7 +71,8 @@ PAGES: Mapping[str, Form] = {
         "/v1/password/reset",
         "Change the password",
         f"The password is changed, and every login has ended. {_LOG_IN}",
-        (_PASSWORD,),
+        (Field("password", "New password", "password", "new-password"),),
+        note="At least 15 characters; 8 are enough where you have a second factor.",
     ),
     "email": Form(
         "Confirm your new address", "/v1/email/confirm", "Confirm", "From now on you log in with the new address."
@@ -82,6 +85,27 @@ PAGES: Mapping[str, Form] = {
         (_NAME, Field("password", "Password, if you have no account yet", "password", "new-password", required=False)),
     ),
 }
+
+
+FIRST = Form(
+    "Set up Regent",
+    "/v1/setup",
+    "Make the organisation",
+    f"Regent is ready. {_LOG_IN}",
+    (
+        Field("tenant_name", "Your organisation", "text", "organization"),
+        _NAME,
+        _EMAIL,
+        Field("password", "Password, at least 15 characters", "password", "new-password"),
+    ),
+    note="This link works once. It makes the first organisation, and you its owner.",
+)
+
+
+@SETUP.get("", name="setup_page", include_in_schema=False)
+async def setup() -> Response:
+    """Return the page that the one-time set-up link leads to."""
+    return page(FIRST.title, _body(FIRST))
 
 
 @ROUTER.get("/account.js", name="account_script", include_in_schema=False)
@@ -116,8 +140,9 @@ def _body(form: Form) -> str:
         '<p id="message" role="status" tabindex="-1"></p>'
         f"<noscript>{paragraph('This page needs JavaScript: the link that you opened is read in your browser only.')}</noscript>"
         f'<form method="post" action="{escape(form.action)}" data-done="{escape(form.done)}"{token}>'
-        f"{''.join(_input(field) for field in form.fields)}"
+        f"{paragraph(form.note) if form.note else ''}{''.join(_input(field) for field in form.fields)}"
         f'<button type="submit">{escape(form.button)}</button></form>'
+        f"{_NEXT if _LOG_IN in form.done else ''}"
         '<script src="/account/account.js" defer></script>'
     )
 

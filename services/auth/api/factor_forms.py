@@ -36,11 +36,13 @@ def factor_form(
     return f"{form}{passkey_form(action, hidden, 'get', options, 'Use a passkey')}"
 
 
-def passkey_form(action: str, hidden: dict[str, str], kind: str, options: dict[str, Any], button: str) -> str:
+def passkey_form(
+    action: str, hidden: dict[str, str], kind: str, options: dict[str, Any], button: str, *, alone: bool = False
+) -> str:
     """Return a form that a script fills with what a passkey answers; hidden where no script runs."""
-    style = ' class="other"' if kind == "get" else ""
+    style, other = ("", "") if alone else (' class="other"', '<p class="or">or</p>')
     return (
-        f'<div data-scripted hidden><p class="or">or</p><form method="post" action="{escape(action)}" '
+        f'<div data-scripted hidden>{other}<form method="post" action="{escape(action)}" '
         f'data-passkey="{kind}" data-options="{escape(json.dumps(options))}">{hidden_fields(hidden)}'
         '<input type="hidden" name="credential" value=""><p class="problem" role="alert" hidden></p>'
         f'<button type="submit"{style}>{escape(button)}</button></form></div>{SCRIPT}'

@@ -13,12 +13,13 @@ from libs.common.ids import SYSTEM_TENANT
 from services.auth import totp
 from services.auth.authority import Authority
 from services.auth.passkeys import Registered, named
-from services.auth.store import factors
+from services.auth.store import accounts, factors
 
 MOST = 10
 _CODES, _GROUP = 10, 5
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _PLACE = {"table": "second_factor", "column": "sealed"}
+_TOO_SHORT = "Without a second factor your password is too short: change it to one of at least 15 characters, then remove the factor."
 Event = Literal["factor.enrolled", "factor.removed", "factor.used", "factor.refused", "factor.codes_replaced"]
 Kind = Literal["totp", "passkey", "recovery_code"]
 
@@ -127,12 +128,15 @@ async def remove(tx: Transaction, person: Person, id: UUID) -> None:  # noqa: A0
 
     Raises:
         NotFound: the person has no such factor.
+        Conflict: it is the last one, and the password is too short to be alone.
     """
     await factors.of_person(tx, person.id, lock=True)
     gone = await factors.remove(tx, person.id, id)
     if gone is None:
         raise NotFound("There is no such factor.")
     if not confirmed_ones(await factors.of_person(tx, person.id)):
+        if not await accounts.password_stands_alone(tx, person.id):
+            raise Conflict(_TOO_SHORT, type="password-too-short")
         await factors.replace_codes(tx, person.id, [])
     await say(tx, person, "factor.removed", gone["kind"], id)
 

@@ -1,15 +1,25 @@
 """Passwords: forgotten and chosen anew by mail, or changed by who is logged in."""
 
+from dataclasses import dataclass
 from uuid import UUID
 
 from libs.common.database.transaction import Transaction
-from libs.common.errors import Forbidden, Unavailable
+from libs.common.errors import Conflict, Forbidden, Unavailable
 from libs.common.events.auth import LoginFailed
+from services.auth.commands.factors import confirmed_ones
 from services.auth.flows.limits import count_network, has_room
 from services.auth.flows.office import VALID, Office
 from services.auth.mail.outbox import Letter, shown_moment
-from services.auth.password_policy import normalise_password, require_good_password
-from services.auth.store import accounts, attempts, links
+from services.auth.password_policy import normalise_password, require_good_password, stands_alone
+from services.auth.store import accounts, attempts, factors, links
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A password that was taken, and whether it may be the only factor."""
+
+    hashed: str
+    alone: bool
 
 
 async def forget(office: Office, email: str) -> None:
@@ -33,15 +43,15 @@ async def reset(office: Office, token: str, password: str) -> None:
     Raises:
         Forbidden: the link is unknown, used or expired.
         Invalid: the password cannot be used; the link stays usable.
+        Conflict: the last second factor went meanwhile, and the password is too short without.
     """
     held = await office.peek("reset", token)
-    text = require_good_password(password, email=held.content["email"])
-    hashed = await office.authority.passwords.hash(text)
+    chosen = await _accepted(office, held.identity_id, held.content["email"], password)
     async with office.system() as tx:
         user = (await office.redeem(tx, "reset", token)).identity_id
         if user is None:
             raise Forbidden("The link is unknown, used or expired.", type="account-link")
-        await _replace(office, tx, user, hashed, keep=None)
+        await _replace(office, tx, user, chosen, keep=None)
 
 
 async def change(office: Office, user: UUID, grant: UUID, current: str, password: str) -> None:
@@ -51,12 +61,12 @@ async def change(office: Office, user: UUID, grant: UUID, current: str, password
         Forbidden: the current password is wrong.
         TooManyRequests: too many failed tries.
         Invalid: the new password cannot be used.
+        Conflict: as `reset`.
     """
     email = await prove(office, user, current)
-    text = require_good_password(password, email=email)
-    hashed = await office.authority.passwords.hash(text)
+    chosen = await _accepted(office, user, email, password)
     async with office.system(f"user:{user}") as tx:
-        await _replace(office, tx, user, hashed, keep=grant)
+        await _replace(office, tx, user, chosen, keep=grant)
 
 
 async def prove(office: Office, user: UUID, password: str) -> str:
@@ -92,11 +102,25 @@ async def prove(office: Office, user: UUID, password: str) -> str:
     return email
 
 
-async def _replace(office: Office, tx: Transaction, user: UUID, hashed: str, *, keep: UUID | None) -> None:
+async def _accepted(office: Office, user: UUID | None, email: str, password: str) -> Chosen:
+    """Return a password that can be used: a shorter one will do beside a second factor (NIST SP 800-63B-4, 3.1.1.2)."""
+    async with office.system() as tx:
+        factor = user is not None and await _has_factor(tx, user)
+    text = require_good_password(password, email=email, second_factor=factor)
+    return Chosen(await office.authority.passwords.hash(text), stands_alone(text))
+
+
+async def _has_factor(tx: Transaction, user: UUID) -> bool:
+    return bool(confirmed_ones(await factors.of_person(tx, user)))
+
+
+async def _replace(office: Office, tx: Transaction, user: UUID, chosen: Chosen, *, keep: UUID | None) -> None:
     person = await links.find_person(tx, user)
     if person is None:
         raise Forbidden("The link is unknown, used or expired.", type="account-link")
-    await accounts.set_password_hash(tx, user, hashed)
+    if not chosen.alone and not await _has_factor(tx, user):
+        raise Conflict("The second factor is gone: choose a longer password.", type="password-too-short")
+    await accounts.set_password_hash(tx, user, chosen.hashed, alone=chosen.alone)
     await links.end_all(tx, user)
     await links.end_pending_logins(tx, user)
     await attempts.forget(tx, office.authority.throttle.mark("account", person["email"]))

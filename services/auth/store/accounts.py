@@ -68,9 +68,15 @@ async def ensure_identity(tx: Transaction, id: UUID, email: str, password_hash: 
     return found
 
 
-async def set_password_hash(tx: Transaction, user_id: UUID, password_hash: str) -> None:
-    """Keep another hash of a person's password."""
-    await tx.execute(update(identity).where(_I.id == user_id).values(password_hash=password_hash))
+async def set_password_hash(tx: Transaction, user_id: UUID, password_hash: str, *, alone: bool | None = None) -> None:
+    """Keep another hash of a person's password; `alone` says that a new password may be the only factor."""
+    more = {} if alone is None else {"password_alone": alone}
+    await tx.execute(update(identity).where(_I.id == user_id).values(password_hash=password_hash, **more))
+
+
+async def password_stands_alone(tx: Transaction, user_id: UUID) -> bool:
+    """Say whether a person's password may be the only factor."""
+    return bool(await tx.value(select(_I.password_alone).where(_I.id == user_id)))
 
 
 async def own_memberships(tx: Transaction, user_id: UUID) -> Sequence[Row]:
