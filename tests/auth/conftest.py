@@ -41,6 +41,16 @@ async def tenant(world: World) -> Tenant:
 @pytest.fixture
 async def fresh(databases: dict[str, str], postgres_server: postgres.Postgres) -> Fresh:
     """Return a database of its own, the schema at head."""
+    return await _fresh(databases, postgres_server)
+
+
+@pytest.fixture(scope="module")
+async def fresh_for_browsers(databases: dict[str, str], postgres_server: postgres.Postgres) -> Fresh:
+    """The same for a service that a whole module uses."""
+    return await _fresh(databases, postgres_server)
+
+
+async def _fresh(databases: dict[str, str], postgres_server: postgres.Postgres) -> Fresh:
     name = f"auth_{next(NUMBERS)}"
     connection = await asyncpg.connect(postgres_server.url())
     await connection.execute(f"CREATE DATABASE {name}")

@@ -90,5 +90,5 @@ def codes_link(codes: Sequence[str], onward: str) -> str:
 def _qr(uri: str) -> str:
     drawn = segno.make(uri, error="m", micro=False)
     label = "QR code for an authenticator app; the same key stands below as text"
-    svg: str = drawn.svg_inline(border=1, svgclass="qr", lineclass=None, omitsize=True, light="#fff")
+    svg: str = drawn.svg_inline(border=2, svgclass="qr", lineclass=None, omitsize=True, light="#fff")
     return svg.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)

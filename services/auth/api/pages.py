@@ -12,6 +12,7 @@ from fastapi.responses import HTMLResponse
 
 from libs.common.errors import Refusal
 from services.auth.api.solver import SCRIPT_SOURCE, challenge_field, solver
+from services.auth.api.spoken import spoken
 
 _STYLE = Path(__file__).with_name("pages.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -19,6 +20,7 @@ _MARK = (
     '<header><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M3 7l4.5 4L12 4l4.5 7L21 7l-2 11H5zM5 20h14v2H5z"/></svg>'
     "<span>Regent</span></header>"
 )
+_FORGOTTEN = '<p class="below"><a href="/account/forgot">Forgotten password?</a></p>'
 _WIDE = '<body class="wide">'
 
 
@@ -95,13 +97,13 @@ def login_form(
         '<label for="password">Password</label>'
         '<input id="password" name="password" type="password" autocomplete="current-password" required>'
         f"{_choice(tenants or {})}{challenge_field(challenge)}"
-        f'<button type="submit">Log in</button></form>{solver(challenge)}'
+        f'<button type="submit">Log in</button></form>{_FORGOTTEN}{solver(challenge)}'
     )
 
 
 def consent_form(action: str, hidden: dict[str, str], *, client: str, account: str, scope: Iterable[str]) -> str:
     """Return a form that asks whether a client may act for an account, within a scope."""
-    items = "".join(f"<li>{escape(_SAID.get(name, name))}</li>" for name in sorted(scope))
+    items = "".join(f"<li>{escape(spoken(name))} <small>{escape(name)}</small></li>" for name in sorted(scope))
     return (
         f"<p><strong>{escape(client)}</strong> asks to act for you, {escape(account)}. It will be able to:</p>"
         f'<ul>{items}</ul><form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
@@ -153,11 +155,3 @@ def _choice(tenants: dict[str, str]) -> str:
 def problem_text(text: str | None) -> str:
     """Return a text that is read out as something that went wrong, or nothing."""
     return f'<p class="problem" role="alert">{escape(text)}</p>' if text else ""
-
-
-_SAID = {
-    "openid": "know who you are",
-    "profile": "know your name",
-    "email": "know your e-mail address",
-    "offline_access": "go on while you are away",
-}
