@@ -26,6 +26,9 @@ def rule_problems(spec: RuleSpec, schema: SchemaSpec, mappings: Mapping[str, Map
     scope = Scope(schema, tables)
     problems = list(_check_problems(spec, scope))
     problems += _unknown_fields(spec.fields, schema, "/spec/fields")
+    for number, test in enumerate(spec.tests):
+        for place, record in enumerate(test.records):
+            problems += _unknown_fields(tuple(record), schema, f"/spec/tests/{number}/records/{place}")
     if spec.fix is not None:
         field = schema.field(spec.fix.field)
         if field is None:

@@ -12,6 +12,7 @@ from services.validator.api import ROUTERS
 from services.validator.commands import KINDS
 from services.validator.handlers import SUBSCRIPTIONS
 from services.validator.jail.broker import job_server
+from services.validator.proving import Prover
 from services.validator.reaper import reap
 from services.validator.settings import Settings
 from services.validator.worker import Worker
@@ -22,13 +23,14 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
     """Open what only the validator has: its rules, the jail, and who hands work to it."""
     settings: Settings = runtime.settings
     sealed = SealedReader(runtime.objects)
-    runtime.extras["definitions"] = Definitions(KINDS, runtime.objects, sealed)
     url = settings.claimer_database_url.get_secret_value()
     async with (
         job_server(settings.slots) as server,
         Database.open(url, service="validator", role="claimer", size=1) as claimer,
     ):
         runtime.extras["jail"] = server
+        kinds = Prover(server, sealed).proving(KINDS)
+        runtime.extras["definitions"] = Definitions(kinds, runtime.objects, sealed)
         worker = Worker(runtime, server, sealed)
         runtime.queues["validate"], runtime.slots = worker.work, settings.slots
         runtime.spawn("reaper", reap(claimer, worker))

@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client import Counter
-from pydantic import AfterValidator
 
 from libs.common.database.transaction import Transaction
 from libs.common.definitions.copies import Pinned, SealedReader, in_force
 from libs.common.definitions.kinds import Specs
-from libs.common.errors import FieldProblem, Invalid, NotFound
+from libs.common.errors import FieldProblem, Invalid, NotFound, Unavailable
 from libs.common.jail import JobError, JobServer, JobServerLost
 from libs.common.vocabulary.mappings import MappingSpec
-from libs.common.vocabulary.rules import Phase, RuleSpec
+from libs.common.vocabulary.rules import GivenValue, Phase, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
 from services.validator.case import Case, RuleUnfitError
@@ -32,15 +31,6 @@ from services.validator.plan import ResolvedRule
 
 TRIES = Counter("regent_rule_tries_total", "Tries of rules on given records", ["outcome"])
 MEMORY_MIB, WALL_SECONDS = 256, 10.0
-
-
-def _storable(text: str) -> str:
-    text.encode()  # refuses half of a surrogate pair, which is no character
-    return text
-
-
-Value = Annotated[str, AfterValidator(_storable)] | bool | int | float | None
-"""A field's value as JSON; it is judged as the text that a file would hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +46,7 @@ class Tried:
 class Given:
     """The records to judge and what a run would know of them."""
 
-    records: Sequence[dict[str, Value]]
+    records: Sequence[dict[str, GivenValue]]
     business_key: tuple[str, ...]
     moment: Moment
 
@@ -143,12 +133,12 @@ def _require_known(given: Given, schema: SchemaSpec) -> None:
         raise Invalid("The records do not fit the schema.", fields=unknown[:50])
 
 
-async def judge(server: JobServer, case: Case, records: Sequence[dict[str, Value]]) -> Tried:
+async def judge(server: JobServer, case: Case, records: Sequence[dict[str, GivenValue]]) -> Tried:
     """Judge the records in the jail, as a run's are.
 
     Raises:
         Invalid: judging took too long or too much memory, or a rule could not be planned.
-        JobServerLost: the jail is away for the moment.
+        Unavailable: the jail is away for the moment.
     """
     scratch = Path(tempfile.mkdtemp(prefix="try-"))
     try:
@@ -158,8 +148,8 @@ async def judge(server: JobServer, case: Case, records: Sequence[dict[str, Value
         outcome = await validate(server, request)
         TRIES.labels("judged").inc()
         return Tried(outcome, _rows(scratch / "failures.parquet"), _rows(scratch / "corrections.parquet"))
-    except JobServerLost:
-        raise
+    except JobServerLost as error:
+        raise Unavailable("Rules cannot be tried now; try again.", retry_after=1) from error
     except RuleUnfitError as error:
         raise Invalid(f"A rule does not fit the records: {error}", type="rule-does-not-compile") from error
     except (JobError, ResultError) as error:
@@ -169,7 +159,7 @@ async def judge(server: JobServer, case: Case, records: Sequence[dict[str, Value
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _table(schema: SchemaSpec, phase: Phase, records: Sequence[dict[str, Value]]) -> pa.Table:
+def _table(schema: SchemaSpec, phase: Phase, records: Sequence[dict[str, GivenValue]]) -> pa.Table:
     """Return the records as an extract from a file has them: numbered, every field as text."""
     places = range(1, len(records) + 1)
     columns: dict[str, Any] = {"_ordinal": pa.array(places, pa.int64())}
@@ -180,7 +170,7 @@ def _table(schema: SchemaSpec, phase: Phase, records: Sequence[dict[str, Value]]
     return pa.table(columns)
 
 
-def _text(value: Value) -> str | None:
+def _text(value: GivenValue) -> str | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, bool):

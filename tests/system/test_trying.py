@@ -123,3 +123,35 @@ async def test_a_rule_with_a_mistake_is_shown_where(tenant: Tenant) -> None:
         with pytest.raises(ApiError) as refused:
             await tenant.api.post("/v1/rules:try", {"rules": rules, "records": [{"id": "x"}]})
         assert told in str(refused.value.problem)
+
+
+async def test_a_rule_is_published_only_when_its_own_tests_pass(tenant: Tenant) -> None:
+    """The draft is kept, what surprised is named, and a rule that means what its tests show goes out."""
+    schema = await publish(tenant.api, "/v1/schemas", "payments", SCHEMA)
+    spec = rule_spec(schema, "amount > 0 or booked > business_date").model_dump(mode="json")
+    records = [{"amount": 1}, {"amount": 0, "booked": "2026-03-06"}, {"amount": "-1", "booked": "2026-03-07"}]
+    wrong = {"name": "boundaries", "records": records, "failing": [3], "business_date": "2026-03-06"}
+    rule = await tenant.api.post("/v1/rules", {"name": "tested", "spec": {**spec, "tests": [wrong]}})
+    with pytest.raises(ApiError) as refused:
+        await tenant.api.post(f"/v1/rules/{rule['id']}/publish", {})
+    assert refused.value.problem["type"].endswith("rule-tests-failed")
+    (told,) = refused.value.problem["errors"]
+    assert told["field"] == "/spec/tests/0"
+    assert told["message"] == (
+        "record 3 should fail and passes; record 2 should pass and fails: amount 0 is not positive (boundaries)"
+    )
+    assert (await tenant.api.get(f"/v1/rules/{rule['id']}"))["status"] == "draft"
+    right = {"name": "tested", "spec": {**spec, "tests": [{**wrong, "failing": [2]}]}}
+    await tenant.api.change(f"/v1/rules/{rule['id']}", right)
+    assert (await tenant.api.post(f"/v1/rules/{rule['id']}/publish", {}))["status"] == "published"
+
+
+async def test_a_test_of_a_rule_names_only_what_there_is(tenant: Tenant) -> None:
+    """Fields that the schema lacks and places without a record are refused when the draft is saved."""
+    schema = await publish(tenant.api, "/v1/schemas", "payments", SCHEMA)
+    spec = rule_spec(schema).model_dump(mode="json")
+    for test in ({"records": [{"amuont": 1}]}, {"records": [{"amount": 1}], "failing": [2]}):
+        with pytest.raises(ApiError) as refused:
+            await tenant.api.post("/v1/rules", {"name": "tested", "spec": {**spec, "tests": [test]}})
+        assert refused.value.status == 422
+        assert "tests" in str(refused.value.problem["errors"])

@@ -110,6 +110,7 @@ class Definitions:
         references = _distinct(kind.references(spec))
         for reference in references:
             await self._require_published(tx, reference)
+        await self.kinds[kind.name].prove(tx, spec, self)  # what proves is known to the running service only
         since = effective_from or (tx.context.now.date() if row["latest"] else ALWAYS)
         published = await self._seal(tx, kind, row, since, references)
         await tx.emit(f"{kind.name}.published", published, entity=id)

@@ -37,7 +37,8 @@ def no_references(_spec: Any) -> Iterable[Reference]:
 class Kind:
     """One kind of definition: its name, its path, its model, what it refers to and its deeper check.
 
-    `check` runs when a draft is saved and again when it is published, and raises `Invalid` naming the field.
+    `check` runs when a draft is saved and again when it is published, `prove` when it is published only; both raise
+    `Invalid` naming the field.
     """
 
     name: str
@@ -45,3 +46,4 @@ class Kind:
     spec: TypeAdapter[Any]
     references: Callable[[Any], Iterable[Reference]] = no_references
     check: Callable[[Transaction, Any, Specs], Awaitable[None]] = no_check
+    prove: Callable[[Transaction, Any, Specs], Awaitable[None]] = no_check

@@ -1,7 +1,8 @@
+from datetime import date
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat, model_validator
 
 from libs.common.vocabulary.base import ExpressionText, Name, Strict, Text
 
@@ -57,12 +58,43 @@ class Fix(Strict):
     expression: ExpressionText
 
 
+def _storable(text: str) -> str:
+    text.encode()  # refuses half of a surrogate pair, which is no character
+    return text
+
+
+GivenText = Annotated[str, Field(max_length=10_000), AfterValidator(_storable)]
+GivenInteger = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+GivenValue = GivenText | bool | GivenInteger | FiniteFloat | None
+"""A field's value in a record that somebody wrote down; it is judged as the text that a file would hold."""
+
+
+class RuleTest(Strict):
+    """Records that show what a rule means: `failing` are the places (1 is the first) of those that must fail.
+
+    A rule whose tests do not come out as written is not published. `business_date` and `as_of` stand for a run's own;
+    without them it is the day and moment of publishing.
+    """
+
+    name: Text = ""
+    records: tuple[dict[Name, GivenValue], ...] = Field(min_length=1, max_length=50)
+    failing: tuple[int, ...] = Field(default=(), max_length=50)
+    business_date: date | None = None
+    as_of: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _places_exist(self) -> Self:
+        if any(not 1 <= place <= len(self.records) for place in self.failing):
+            raise ValueError(f"failing names a record that is not there; there are {len(self.records)}")
+        return self
+
+
 class RuleSpec(Strict):
     """A check on the records of one schema.
 
     `mappings` gives aliases to the mappings that the check looks things up in. `message` may name fields in braces:
     `"price {price} is not positive"`. `fields` are the ones whose values are kept with a failure; empty means those
-    that the check reads.
+    that the check reads. `external_id` is the authority's id of the rule, `owner` who answers for it.
     """
 
     schema_id: UUID
@@ -73,7 +105,9 @@ class RuleSpec(Strict):
     fields: tuple[Name, ...] = Field(default=(), max_length=50)
     message: Text = ""
     external_id: Text = ""
+    owner: Text = ""
     fix: Fix | None = None
+    tests: tuple[RuleTest, ...] = Field(default=(), max_length=50)
 
     @model_validator(mode="after")
     def _fix_goes_with_correctable(self) -> Self:

@@ -8,15 +8,13 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from libs.common.errors import Unavailable
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
 from libs.common.http.json import json_bytes
-from libs.common.jail import JobServerLost
 from libs.common.vocabulary.base import Name
-from libs.common.vocabulary.rules import RuleSpec, Severity
+from libs.common.vocabulary.rules import GivenValue, RuleSpec, Severity
 from libs.expressions import Moment
 from services.validator.jail.broker import RuleTally
-from services.validator.trying import Given, Tried, Value, judge, make_case
+from services.validator.trying import Given, Tried, judge, make_case
 
 trying: APIRouter = OpenDoor("/v1/rules:try", tag="rules")
 
@@ -32,7 +30,7 @@ class Try(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     rules: list[UUID | RuleSpec] = Field(min_length=1, max_length=50)
-    records: list[dict[Name, Value]] = Field(min_length=1, max_length=1000)
+    records: list[dict[Name, GivenValue]] = Field(min_length=1, max_length=1000)
     business_key: tuple[Name, ...] = Field(default=(), max_length=10)
     business_date: date | None = Field(default=None, description="default: today in UTC")
     as_of: AwareDatetime | None = Field(default=None, description="default: now")
@@ -84,10 +82,7 @@ async def try_rules(request: Request, caller: Caller, body: Annotated[Try, Field
     definitions = runtime.extras["definitions"]
     async with request.app.state.database.transaction(context) as tx:
         case = await make_case(tx, definitions, definitions.sealed, body.rules, given)
-    try:
-        tried = await judge(runtime.extras["jail"], case, body.records)
-    except JobServerLost as error:
-        raise Unavailable("Rules cannot be tried now; try again.", retry_after=1) from error
+    tried = await judge(runtime.extras["jail"], case, body.records)
     return Response(json_bytes(_shown(tried)), media_type="application/json")
 
 
