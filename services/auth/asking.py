@@ -61,6 +61,10 @@ class Ask:
     max_age: int | None
     jkt: str | None
     target: Target
+    hint: str | None = None
+    """An ID token that says whom the client means."""
+    subject: str | None = None
+    """Whom it says, once it was read."""
 
 
 def client_named(parameters: Parameters) -> str:
@@ -96,7 +100,7 @@ def checked(client: Row, parameters: Parameters, redirect_uri: str, issuer: str,
     """
     values = parameters.values
     _require_readable(parameters)
-    if client["require_par"] and not pushed:
+    if client["require_par"] and not pushed and "request_uri" not in values:
         raise OAuthError("invalid_request", "the client has to push its requests (RFC 9126)")
     if REDIRECTING not in client["grant_types"]:
         raise OAuthError("unauthorized_client", "the client is not registered for this")
@@ -114,6 +118,7 @@ def checked(client: Row, parameters: Parameters, redirect_uri: str, issuer: str,
         max_age=int(values["max_age"]) if "max_age" in values else None,
         jkt=values.get("dpop_jkt"),
         target=Target.read(values, issuer),
+        hint=values.get("id_token_hint"),
     )
 
 
@@ -130,6 +135,8 @@ def _require_readable(parameters: Parameters) -> None:
 def _require_supported(values: Mapping[str, str]) -> None:
     if "request" in values:
         raise OAuthError("request_not_supported", "send the parameters plainly, or push them (RFC 9126)")
+    if "request_uri" in values:
+        raise OAuthError("request_uri_not_supported", "a request_uri is one that was pushed (RFC 9126)")
     if "response_type" not in values:
         raise OAuthError("invalid_request", "response_type is missing")
     if values["response_type"] != "code":

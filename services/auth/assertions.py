@@ -69,8 +69,8 @@ def _content(payload: bytes) -> dict[str, Any]:
     return claims
 
 
-def _moment(claims: dict[str, Any], name: str) -> int:
+def _moment(claims: dict[str, Any], name: str) -> float:
     value = claims[name]
-    if not isinstance(value, int) or isinstance(value, bool):
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError("no time")
     return value

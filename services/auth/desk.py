@@ -10,7 +10,7 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Refusal
 from libs.common.events.auth import LoginFailed
 from libs.common.identity.dpop import Proof
-from services.auth import assertions, opaque
+from services.auth import assertions, nonces, opaque
 from services.auth.commands import clients, codes, device, grants
 from services.auth.commands.grants import Entry, Renewal
 from services.auth.doorway import Doorway, Method, Tokens
@@ -152,10 +152,21 @@ class Desk:
 
     async def _bound(self, tx: Transaction, client: Row) -> str | None:
         """Return the key that the request proves; each proof counts once, and a client may have to bring one."""
+        if self.proof is None and client["dpop"]:
+            raise OAuthError("invalid_dpop_proof", "this client's requests come with a proof (RFC 9449)")
+        return await self.proven(tx, client)
+
+    async def proven(self, tx: Transaction, client: Row) -> str | None:
+        """Return the key that the request's proof shows, if there is one.
+
+        Raises:
+            OAuthError: the proof was used before, or lacks a nonce of ours that it needs or repeats an old one.
+        """
         if self.proof is None:
-            if client["dpop"]:
-                raise OAuthError("invalid_dpop_proof", "this client's requests come with a proof (RFC 9449)")
             return None
+        nonce, throttle = self.proof.nonce, self.way.authority.throttle
+        if client["dpop_nonce"] if nonce is None else not nonces.is_fresh(throttle, nonce, tx.context.now):
+            raise OAuthError("use_dpop_nonce", "the proof has to carry the nonce of this answer")
         seen = opaque.digest(f"dpop:{self.proof.jkt}:{self.proof.identifier}")
         if not await flows.first_time(tx, seen, self.proof.until):
             raise OAuthError("invalid_dpop_proof", "the proof was used before")

@@ -14,6 +14,7 @@ from services.auth.commands import browser, codes
 from services.auth.commands.browser import SESSION_PREFIX, Session
 from services.auth.desk import as_uuid
 from services.auth.doorway import Doorway
+from services.auth.hints import read_hint
 from services.auth.opaque import Handle, digest
 from services.auth.protocol import REQUEST_URI, OAuthError, with_parameters
 from services.auth.second_step import Passed
@@ -67,14 +68,29 @@ class Front:
         uri = asking.redirect_of(client, parameters)
         try:
             ask = asking.checked(client, parameters, uri, self.issuer, pushed=pushed is not None)
+            ask = await self._hinted(client, ask)
         except OAuthError as error:
             raise ToldError(self._told(uri, parameters.values.get("state"), error)) from error
         return Opened(client, ask, query, pushed)
 
+    async def _hinted(self, client: Row, ask: Ask) -> Ask:
+        """Return a request with whom its client means, if it says so by an ID token.
+
+        Raises:
+            OAuthError: the ID token is none of ours, or was another client's.
+        """
+        if ask.hint is None:
+            return ask
+        async with self.way.system() as tx:
+            hint = await read_hint(tx, ask.hint, self.issuer)
+        if hint is None or hint.client_id != str(client["id"]):
+            raise OAuthError("invalid_request", "the id_token_hint is none of ours, or another client's")
+        return replace(ask, subject=hint.subject)
+
     async def _pushed(self, tx: Transaction, client: Row, sent: Parameters) -> tuple[Parameters, bytes | None]:
         """Return what was pushed in place of what was sent, where the query refers to it."""
         reference = sent.values.get("request_uri")
-        if reference is None:
+        if reference is None or not reference.startswith(REQUEST_URI):
             return sent, None
         handle = Handle.read(REQUEST_URI, reference)
         row = None
@@ -99,6 +115,8 @@ class Front:
     def must_log_in(self, ask: Ask, session: Session | None) -> bool:
         """Say whether the request wants somebody to show who they are, before or again."""
         if session is None or ask.prompt & {"login", "select_account"}:
+            return True
+        if ask.subject not in (None, f"user:{session.user_id}"):
             return True
         return ask.max_age is not None and self.way.context.now - session.since > timedelta(seconds=ask.max_age)
 
@@ -183,5 +201,5 @@ class Front:
 
 def after_login(opened: Opened) -> Opened:
     """Return a request whose wish for a login has been met."""
-    ask = replace(opened.ask, prompt=opened.ask.prompt - {"login", "select_account"}, max_age=None)
+    ask = replace(opened.ask, prompt=opened.ask.prompt - {"login", "select_account"}, max_age=None, subject=None)
     return replace(opened, ask=ask)

@@ -27,6 +27,8 @@ class Registration:
     jwks: dict[str, Any] | None = None
     require_par: bool = False
     dpop: bool = False
+    dpop_nonce: bool = False
+    post_logout_redirect_uris: Sequence[str] = ()
 
     @property
     def has_secret(self) -> bool:
@@ -43,6 +45,8 @@ class Registration:
             "jwks": self.jwks,
             "require_par": self.require_par,
             "dpop": self.dpop,
+            "dpop_nonce": self.dpop_nonce,
+            "post_logout_redirect_uris": list(self.post_logout_redirect_uris),
         }
 
     def require_sound(self) -> None:
@@ -52,9 +56,10 @@ class Registration:
             Invalid: names the fields.
         """
         faults = [FieldProblem(field, text) for field, text, wrong in self._checks() if wrong]
-        for position, uri in enumerate(self.redirect_uris):
-            fault = protocol.redirect_fault(uri, public=self.kind == "public")
-            faults += [FieldProblem(f"/redirect_uris/{position}", fault)] if fault else []
+        for field in ("redirect_uris", "post_logout_redirect_uris"):
+            for position, uri in enumerate(getattr(self, field)):
+                fault = protocol.redirect_fault(uri, public=self.kind == "public")
+                faults += [FieldProblem(f"/{field}/{position}", fault)] if fault else []
         faults += [FieldProblem("/jwks", fault)] if self.jwks and (fault := _keys_fault(self.jwks)) else []
         if faults:
             raise Invalid("The client cannot be registered like this.", fields=faults)

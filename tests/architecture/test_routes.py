@@ -61,6 +61,10 @@ PUBLIC = {
     "GET /.well-known/jwks.json": "public keys",
     "GET /.well-known/oauth-authorization-server": "public metadata (RFC 8414)",
     "GET /.well-known/openid-configuration": "the same under the name that clients look for",
+    "POST /oauth2/authorize": "the same request as a form",
+    "GET /oauth2/end_session": "logging out on a client's wish; whose is not sure is asked",
+    "POST /oauth2/end_session": "the same as a form",
+    "POST /oauth2/end_session/confirm": "the answer, bound to the browser's session",
     "GET /.well-known/oauth-protected-resource": "public metadata of the API (RFC 9728)",
     "GET /.well-known/oauth-protected-resource/v1/{collection}": "the same for one collection",
 }

@@ -97,7 +97,6 @@ PRIVATE = KEY.as_dict(private=True)
 BAD: dict[str, dict[str, Any]] = {
     "method": {"method": "GET"},
     "url": {"url": f"{PUBLIC_URL}/oauth2/par"},
-    "query": {"url": f"{TOKEN_URL}?x=1"},
     "no id": {"jti": None},
     "empty id": {"jti": ""},
     "no time": {"iat": None},
@@ -108,7 +107,9 @@ BAD: dict[str, dict[str, Any]] = {
     "private key": {"header": {"jwk": PRIVATE}},
     "foreign key": {"header": {"jwk": OTHER.as_dict(private=False)}},
     "symmetric key": {"header": {"jwk": {"kty": "oct", "k": "AAAA"}}},
-    "kid": {"header": {"kid": "x"}},
+    "critical": {"header": {"crit": ["kid"], "kid": "x"}},
+    "number nonce": {"nonce": 1},
+    "infinite time": {"iat": 10**400},
 }
 
 

@@ -65,6 +65,26 @@ async def test_keys_turn_without_a_refused_request(tenant: Tenant, world: World)
         assert (await http.get("/v1/me")).status_code == 200
 
 
+async def test_a_retired_key_is_shown_as_long_as_what_it_signed_lives(world: World) -> None:
+    """Access and ID tokens live 300 seconds at most, and a process signs 5 seconds longer than it should (S11)."""
+    signers = world.runtime.extras["auth"].signers
+    async with Database.open(world.databases["auth_keeper"], service="auth", role="keeper", size=1) as database:
+        keeper = Keeper(world.runtime.database, database, signers, rotation=timedelta(days=365), lead=LEAD)
+        context = Context(SYSTEM_TENANT, "service:test", utc_now())
+        async with world.runtime.database.transaction(context) as tx:
+            kid, jwk, _ = await signers.make(tx)
+            await tx.connection.execute(
+                "INSERT INTO signing_key (kid, jwk, state, created_at, retired_at) VALUES ($1, $2, 'retiring', $3, $3)",
+                kid,
+                jwk,
+                context.now,
+            )
+        await keeper.turn_keys(context.now + timedelta(seconds=309))
+        assert kid in {key["kid"] for key in await jwks(world)}
+        await keeper.turn_keys(context.now + timedelta(seconds=311))
+        assert kid not in {key["kid"] for key in await jwks(world)}
+
+
 async def keep_asking(tenant: Tenant, world: World, old_token: str, statuses: list[int]) -> None:
     while True:
         fresh = await tenant.login()

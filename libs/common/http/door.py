@@ -36,7 +36,8 @@ def authenticate(request: Request) -> Principal:
         return known
     presented = request.headers.getlist("authorization")
     if len(presented) != 1:
-        raise Unauthenticated("Send one Authorization header with a bearer token.")
+        kind = "malformed-authorization" if presented else None
+        raise Unauthenticated("Send one Authorization header with a bearer token.", type=kind)
     scheme, _, token = presented[0].partition(" ")
     if scheme.lower() not in ("bearer", "dpop") or not token:
         raise Unauthenticated("Send a bearer token.")
@@ -54,15 +55,19 @@ def _require_possession(request: Request, principal: Principal, scheme: str, tok
     """Check that a token that is bound to a key comes with a proof of that key (RFC 9449, 7)."""
     proofs, now = request.headers.getlist("dpop"), utc_now()
     if principal.jkt is None or scheme != "dpop" or len(proofs) != 1:
-        raise Unauthenticated("A token bound to a key is sent as DPoP with one proof, any other as Bearer.")
+        kind = "invalid-token" if principal.jkt is None or scheme != "dpop" else "invalid-dpop-proof"
+        text = "A token bound to a key is sent as DPoP with one proof, any other as Bearer."
+        raise Unauthenticated(text, type=kind)
     url = request.app.state.runtime.settings.public_url + request.url.path
     try:
         proof = read_proof(proofs[0], request.method, url, now, token=token)
     except BadProofError as error:
         raise Unauthenticated(f"The proof does not hold: {error}.", type="invalid-dpop-proof") from error
     seen: SeenProofs = request.app.state.proofs
-    if proof.jkt != principal.jkt or not seen.first_time(proof, now):
-        raise Unauthenticated("The proof is of another key, or was used before.", type="invalid-dpop-proof")
+    if proof.jkt != principal.jkt:
+        raise Unauthenticated("The proof is of another key than the token's.", type="invalid-token")
+    if not seen.first_time(proof, now):
+        raise Unauthenticated("The proof was used before.", type="invalid-dpop-proof")
 
 
 def request_context(request: Request, principal: Principal) -> Context:

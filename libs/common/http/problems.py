@@ -10,6 +10,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from libs.common.errors import FieldProblem, Invalid, Refusal, Unavailable
+from libs.common.http.challenges import challenge
 from libs.common.http.json import json_bytes
 
 _LOG = structlog.get_logger(__name__)
@@ -44,8 +45,8 @@ def problem(
     if detail:
         content["detail"] = detail
     headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
-    if status == 401:  # noqa: PLR2004 - RFC 9110 asks for the challenge
-        headers["WWW-Authenticate"] = 'Bearer realm="regent"'
+    if (challenged := challenge(request, status, kind, detail, extra or {})) is not None:
+        headers["WWW-Authenticate"] = challenged
     return Response(json_bytes({**content, **(extra or {})}), status, headers, "application/problem+json")
 
 
@@ -90,7 +91,9 @@ async def _plain(request: Request, error: Exception) -> Response:
         return refusal_response(
             request, Invalid("The body cannot be read.", fields=[FieldProblem("", str(error.detail))])
         )
-    return problem(request, error.status_code, kind, title)
+    response = problem(request, error.status_code, kind, title)
+    response.headers.update(error.headers or {})
+    return response
 
 
 async def _database_away(request: Request, error: Exception) -> Response:

@@ -3,23 +3,27 @@
 import base64
 import hashlib
 import hmac
+import re
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import JWKRegistry
 
-ALGORITHMS = ("ES256", "PS256", "RS256", "EdDSA")
-_HEADER = {"typ", "alg", "jwk"}
+ALGORITHMS = ("ES256", "PS256", "RS256", "EdDSA", "Ed25519")
+_HEADER, _MORE = {"typ", "alg", "jwk"}, {"kid"}
 _KINDS = ("EC", "RSA", "OKP")
 _AGE = timedelta(seconds=60)
 _MAX_TEXT = 8000
 _MAX_ID = 300
 _REMEMBERED = 100_000
+_PORTS = {"https": 443, "http": 80}
+_ESCAPED = re.compile(r"%[0-9A-Fa-f]{2}")
 
 
 class _Registry(jws.JWSRegistry):
@@ -42,6 +46,8 @@ class Proof:
     jkt: str
     identifier: str
     until: datetime
+    nonce: str | None = None
+    """The server's nonce that the proof repeats, if it does."""
 
 
 def read_proof(text: str, method: str, url: str, now: datetime, *, token: str | None = None) -> Proof:
@@ -53,19 +59,22 @@ def read_proof(text: str, method: str, url: str, now: datetime, *, token: str | 
     try:
         key, claims = _signed(text)
         issued = datetime.fromtimestamp(_moment(claims["iat"]), UTC)
-        jkt = key.thumbprint()
+        jkt, meant = key.thumbprint(), _bare(claims["htu"])
     except (JoseError, ValueError, TypeError, KeyError, AttributeError, OverflowError, OSError) as error:
         raise BadProofError("the proof is malformed") from error
     identifier = claims.get("jti")
     if not isinstance(identifier, str) or not 0 < len(identifier) <= _MAX_ID:
         raise BadProofError("the proof has no id")
-    if claims.get("htm") != method or claims.get("htu") != url:
+    if claims.get("htm") != method or meant != _bare(url):
         raise BadProofError("the proof is for another request")
     if abs(now - issued) > _AGE:
         raise BadProofError("the proof is not of this minute")
     if token is not None and not hmac.compare_digest(str(claims.get("ath", "")).encode(), _hash(token).encode()):
         raise BadProofError("the proof is for another token")
-    return Proof(jkt, identifier, issued + 2 * _AGE)
+    nonce = claims.get("nonce")
+    if nonce is not None and not isinstance(nonce, str):
+        raise BadProofError("the proof's nonce is none")
+    return Proof(jkt, identifier, issued + 2 * _AGE, nonce)
 
 
 class SeenProofs:
@@ -89,7 +98,7 @@ def _signed(text: str) -> tuple[Any, dict[str, Any]]:
         raise ValueError("too long")
     header = jws.extract_compact(text.encode(), registry=_REGISTRY).headers()
     jwk = header["jwk"]
-    if set(header) != _HEADER or header["typ"] != "dpop+jwt" or header["alg"] not in ALGORITHMS:
+    if set(header) - _MORE != _HEADER or header["typ"] != "dpop+jwt" or header["alg"] not in ALGORITHMS:
         raise ValueError("another header than a proof's")
     if not isinstance(jwk, dict) or jwk.get("kty") not in _KINDS or "d" in jwk:
         raise ValueError("no public key")
@@ -100,8 +109,22 @@ def _signed(text: str) -> tuple[Any, dict[str, Any]]:
     return key, claims
 
 
-def _moment(value: Any) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
+def _bare(url: Any) -> str:
+    """Return a URL as they are compared: normalised by syntax and scheme (RFC 3986, 6.2), without query and fragment."""
+    parts = urlsplit(url if isinstance(url, str) else "")
+    port = "" if parts.port in (None, _PORTS.get(parts.scheme)) else f":{parts.port}"
+    path = _ESCAPED.sub(_normal, parts.path) or "/"
+    return f"{parts.scheme}://{parts.hostname}{port}{path}"
+
+
+def _normal(escaped: re.Match[str]) -> str:
+    letter = chr(int(escaped[0][1:], 16))
+    return letter if letter.isascii() and (letter.isalnum() or letter in "-._~") else escaped[0].upper()
+
+
+def _moment(value: Any) -> float:
+    """Read a NumericDate (RFC 7519, 2), which may have a fraction."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError("no time")
     return value
 

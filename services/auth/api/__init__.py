@@ -11,6 +11,7 @@ from services.auth.api import (
     grants,
     invitations,
     keys,
+    leaving,
     metadata,
     oauth,
     own_account,
@@ -26,6 +27,7 @@ from services.auth.api import (
 ROUTERS = (
     oauth.ROUTER,
     authorize.ROUTER,
+    leaving.ROUTER,
     tokens.ROUTER,
     device.ROUTER,
     tokens.OWN,

@@ -10,7 +10,7 @@ from libs.common.errors import Refusal
 from libs.common.http.door import OpenDoor
 from services.auth import devices, domain
 from services.auth.admission import Shown
-from services.auth.api import browsers, entrance, pages
+from services.auth.api import browsers, entrance, forms, pages
 from services.auth.api.entrance import Entrance
 from services.auth.api.factor_forms import codes_form
 from services.auth.commands.browser import SESSION_PREFIX, Session
@@ -21,6 +21,8 @@ from services.auth.second_step import SecondFactorRequired
 
 ROUTER = OpenDoor("/oauth2", tag="oauth2")
 HTML: dict[int | str, dict[str, Any]] = {200: {"content": {"text/html": {}}, "description": "a page"}}
+SEEN: dict[int | str, dict[str, Any]] = {303: {"description": "the browser goes on elsewhere"}}
+_ASKED = forms.form_schema(["response_type", "redirect_uri", "code_challenge", "code_challenge_method"], **forms.ASKED)
 
 _Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -54,6 +56,17 @@ async def authorize(request: Request) -> Response:
             raise ToldError(front.told(opened, OAuthError("login_required", "somebody has to log in")))
         return entrance.login_page(request, _entrance(opened))
     return await _consent(request, opened, session)
+
+
+@ROUTER.post("/authorize", name="authorize_by_post", openapi_extra=_ASKED, responses=SEEN, response_class=Response)
+@for_people
+async def authorize_by_post(request: Request) -> Response:
+    """Take the same request as a form (OpenID Connect Core, 3.1.2.1).
+
+    Cookies do not come along with another site's form, so the browser asks again by GET, where they do.
+    """
+    query = await browsers.foreign_form(request)
+    return pages.see(f"/oauth2/authorize?{query}")
 
 
 @ROUTER.post("/login", name="browser_login", responses=HTML, response_class=Response)

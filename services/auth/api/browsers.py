@@ -1,6 +1,7 @@
 """What browsers bring and take: cookies of this origin alone, and forms that only our own pages could send."""
 
 import hmac
+import re
 import secrets
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -17,6 +18,8 @@ from services.auth.front import Front
 from services.auth.opaque import Handle
 from services.auth.protocol import OAuthError
 
+_LONGEST = 16_000
+_QUERY = re.compile(rb"[A-Za-z0-9._~:/?@!$&'()*+,;=%-]*")
 _SESSION = "__Host-regent_session"
 _LOGIN = "__Host-regent_login"
 _REJECTED = "The form is too old or came from elsewhere; go back and start again."
@@ -78,6 +81,21 @@ async def own_form(request: Request) -> dict[str, str]:
     if origin not in (None, "null", own) or site not in (None, "same-origin"):
         raise OAuthError("access_denied", _REJECTED, 403)
     return await read_form(request)
+
+
+async def foreign_form(request: Request) -> str:
+    """Return a form that another site's page may have sent, as a query.
+
+    Raises:
+        OAuthError: it is no form, or it is too long for a query.
+    """
+    if request.url.query:
+        raise OAuthError("invalid_request", "send the parameters in the body, not in the URL")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    body = await request.body()
+    if kind != "application/x-www-form-urlencoded" or len(body) > _LONGEST or not _QUERY.fullmatch(body):
+        raise OAuthError("invalid_request", "send the parameters as application/x-www-form-urlencoded")
+    return body.decode()
 
 
 def require_login_token(request: Request, form: dict[str, str]) -> None:

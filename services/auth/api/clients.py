@@ -40,6 +40,10 @@ class Client(Body):
     jwks: dict[str, Any] | None = Field(default=None, description="public keys: authenticates by private_key_jwt")
     require_par: bool | None = Field(default=None, description="takes pushed authorization requests only")
     dpop: bool | None = Field(default=None, description="its tokens are bound to a key of its own (RFC 9449)")
+    dpop_nonce: bool | None = Field(default=None, description="its proofs carry a nonce of ours (RFC 9449, 8)")
+    post_logout_redirect_uris: list[RedirectUri] | None = Field(
+        default=None, max_length=20, description="where a browser may be led after logging out"
+    )
 
     def registration(self, before: Registration | None = None) -> Registration:
         """Return the registration asked for."""

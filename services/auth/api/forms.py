@@ -11,8 +11,9 @@ from fastapi import Request, Response
 
 from libs.common.errors import Refusal
 from libs.common.identity.dpop import BadProofError, Proof, read_proof
-from services.auth import assertions, resources
+from services.auth import assertions, nonces, resources
 from services.auth.api.shapes import NO_STORE, answer, doorway
+from services.auth.commands import requests
 from services.auth.desk import Credentials, Desk
 from services.auth.protocol import OAuthError
 
@@ -21,6 +22,11 @@ RESOURCE = {
     "type": "array",
     "items": {"type": "string", "format": "uri"},
     "description": "what the token is for (RFC 8707): the API's public URL, or collections such as `<public URL>/v1/runs`",
+}
+
+ASKED: dict[str, dict[str, Any]] = {
+    **{name: {"type": "string"} for name in requests.PUSHED if name != "client_id"},
+    "resource": RESOURCE,
 }
 
 
@@ -38,11 +44,14 @@ def for_clients(endpoint: Endpoint) -> Endpoint:
     @wraps(endpoint)
     async def answered(request: Request) -> Response:
         try:
-            return await endpoint(request)
+            response = await endpoint(request)
         except OAuthError as error:
-            return oauth_error(request, error)
+            response = oauth_error(request, error)
         except Refusal as refusal:
-            return refused(refusal)
+            response = refused(refusal)
+        if getattr(request.state, "nonce", None) is not None:
+            response.headers["DPoP-Nonce"] = request.state.nonce
+        return response
 
     return answered
 
@@ -113,9 +122,13 @@ def proof(request: Request) -> Proof | None:
     if not given:
         return None
     url = request.app.state.runtime.settings.public_url + request.url.path
+    way = doorway(request)
     try:
         if len(given) == 1:
-            return read_proof(given[0], request.method, url, doorway(request).context.now)
+            read = read_proof(given[0], request.method, url, way.context.now)
+            if read.nonce is not None:  # who uses nonces is always told the next one
+                request.state.nonce = nonces.fresh(way.authority.throttle, way.context.now)
+            return read
     except BadProofError as error:
         raise OAuthError("invalid_dpop_proof", str(error)) from error
     raise OAuthError("invalid_dpop_proof", "there are two proofs")
@@ -157,8 +170,11 @@ def _basic(header: str) -> Credentials:
 def oauth_error(request: Request, error: OAuthError) -> Response:
     """Answer an error as RFC 6749, 5.2 says."""
     headers = dict(NO_STORE)
-    if error.status == 401 and "authorization" in request.headers:  # noqa: PLR2004 - RFC 6749, 5.2
+    if error.status == 401:  # noqa: PLR2004 - RFC 6749, 5.2; RFC 9110, 15.5.2
         headers["WWW-Authenticate"] = 'Basic realm="regent"'
+    if error.code == "use_dpop_nonce":
+        way = doorway(request)
+        request.state.nonce = nonces.fresh(way.authority.throttle, way.context.now)
     return answer({"error": error.code, "error_description": error.description}, error.status, headers)
 
 

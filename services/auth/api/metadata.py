@@ -13,6 +13,7 @@ from libs.common.identity.verifier import ALGORITHM
 from libs.common.ids import SYSTEM_TENANT
 from services.auth.api.oauth import GRANT_TYPES
 from services.auth.api.shapes import answer
+from services.auth.authentication import ONE_FACTOR, TWO_FACTORS
 from services.auth.permissions import CATALOGUE
 from services.auth.protocol import IDENTITY_SCOPES
 from services.auth.registration import ASSERTION_ALGORITHMS
@@ -43,9 +44,25 @@ async def openid_configuration(request: Request) -> Response:
     described = _description(request)
     more = {
         "userinfo_endpoint": f"{described['issuer']}/oauth2/userinfo",
+        "end_session_endpoint": f"{described['issuer']}/oauth2/end_session",
         "subject_types_supported": ["public"],
+        "claim_types_supported": ["normal"],
+        "acr_values_supported": [ONE_FACTOR, TWO_FACTORS],
         "id_token_signing_alg_values_supported": [ALGORITHM],
-        "claims_supported": ["sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "name", "email"],
+        "claims_supported": [
+            "sub",
+            "iss",
+            "aud",
+            "exp",
+            "iat",
+            "auth_time",
+            "nonce",
+            "at_hash",
+            "acr",
+            "amr",
+            "name",
+            "email",
+        ],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_parameter_supported": False,
     }

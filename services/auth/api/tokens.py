@@ -11,7 +11,6 @@ from libs.common.context import utc_now
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Forbidden, Unauthenticated
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, caller
-from libs.common.identity.dpop import Proof
 from libs.common.identity.principal import Principal
 from libs.common.identity.verifier import Verifier
 from services.auth import asking
@@ -29,8 +28,7 @@ OWN = Door("/oauth2", tag="oauth2")
 _TOKEN = forms.form_schema(["token"], token={"type": "string"}, token_type_hint={"type": "string"})
 _PUSHED = forms.form_schema(
     ["response_type", "redirect_uri", "code_challenge", "code_challenge_method"],
-    **{name: {"type": "string"} for name in requests.PUSHED if name not in ("client_id", "resource")},
-    resource=forms.RESOURCE,
+    **forms.ASKED,
 )
 
 
@@ -74,7 +72,7 @@ async def push(request: Request) -> Response:
     presented, desk = forms.required(request, form), forms.desk(request)
 
     async def work(tx: Transaction, client: Row) -> str:
-        parameters = _pushed(form, client, desk.proof)
+        parameters = _pushed(form, client, await desk.proven(tx, client))
         asking.checked(client, parameters, asking.redirect_of(client, parameters), desk.issuer, pushed=True)
         return await requests.push(tx, client["id"], parameters.values)
 
@@ -83,19 +81,23 @@ async def push(request: Request) -> Response:
     return answer({"request_uri": reference, "expires_in": seconds}, 201, NO_STORE)
 
 
-def _pushed(form: dict[str, str], client: Row, proof: Proof | None) -> Parameters:
+def _pushed(form: dict[str, str], client: Row, jkt: str | None) -> Parameters:
     """Return the parameters in a form, without the client's credentials; a proof's key is that of the code."""
     values = {name: value for name, value in form.items() if name in (*requests.PUSHED, "request")}
     if "request_uri" in form or any("\x00" in value for value in values.values()):
         raise OAuthError("invalid_request", "a pushed request holds its parameters plainly")
-    if proof is not None and values.setdefault("dpop_jkt", proof.jkt) != proof.jkt:
+    if jkt is not None and values.setdefault("dpop_jkt", jkt) != jkt:
         raise OAuthError("invalid_dpop_proof", "the proof is of another key than dpop_jkt")
     return Parameters({**values, "client_id": str(client["id"])})
 
 
 async def _userinfo(tx: Tx, principal: Caller) -> Response:
     if not {"openid"} <= principal.permissions:
-        raise Forbidden("The token was not given for this: its scope lacks openid.", type="insufficient-scope")
+        raise Forbidden(
+            "The token was not given for this: its scope lacks openid.",
+            type="insufficient-scope",
+            extra={"permission": "openid"},
+        )
     member = await accounts.find_member(tx, UUID(principal.subject.removeprefix("user:")))
     content: dict[str, Any] = {"sub": principal.subject, "tenant_id": principal.tenant_id}
     if "profile" in principal.permissions:

@@ -20,7 +20,7 @@ async def lock_keys(tx: Transaction) -> None:
 
 async def all_keys(tx: Transaction) -> Sequence[Row]:
     """Return every signing key, without private parts."""
-    columns = (_K.kid, _K.jwk, _K.state, _K.created_at, _K.published_at, _K.activated_at, _K.retired_at)
+    columns = (_K.kid, _K.jwk, _K.algorithm, _K.state, _K.created_at, _K.published_at, _K.activated_at, _K.retired_at)
     return await tx.rows(select(*columns).order_by(_K.created_at))
 
 
