@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from bench import data_path_case as case
 from libs.common.jail import MIB, JobServer
+from libs.common.outbound import OutboundPolicy
 from libs.common.vocabulary.connections import PostgresConnector
 from libs.common.vocabulary.reports import Output
 from libs.expressions import MappingTable, Moment
@@ -20,7 +21,6 @@ from services.runner.engines.requests import MappingFile, Transformed, Transform
 from services.runner.engines.sealing import Extract
 from services.runner.engines.steps import render_artifact, transform_records
 from services.runner.engines.workshop import workshop
-from services.runner.outbound import OutboundPolicy
 from services.runner.records.calls import lay_out_mapping
 from services.runner.records.requests import MappingRequest
 from services.runner.settings import RunnerSettings

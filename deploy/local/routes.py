@@ -38,6 +38,7 @@ ROUTES = (
             "/v1/email",
             "/v1/invitations",
             "/v1/clients",
+            "/v1/identity-providers",
             "/v1/keys",
             "/oauth2",
             "/.well-known",

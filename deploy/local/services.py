@@ -40,7 +40,7 @@ class Surroundings:
             **self._databases(service),
             **self._keys(service),
             **(self._reach() if service == "runner" else {}),
-            **(self._mail() if service == "auth" else {}),
+            **(self._mail() | self._outbound() if service == "auth" else {}),
         }
 
     def _common(self, service: str, port: int) -> dict[str, str]:
@@ -83,8 +83,11 @@ class Surroundings:
         return {
             "REGENT_SOURCE_ROOTS": str(self._roots("source-roots", chosen.source_roots)),
             "REGENT_DESTINATION_ROOTS": str(self._roots("destination-roots", chosen.destination_roots)),
-            "REGENT_OUTBOUND_ALLOW": ",".join(chosen.outbound_allow),
+            **self._outbound(),
         }
+
+    def _outbound(self) -> dict[str, str]:
+        return {"REGENT_OUTBOUND_ALLOW": ",".join(self.configuration.outbound_allow)}
 
     def _mail(self) -> dict[str, str]:
         """Return the mail server: the configured one, or this machine's mailbox."""

@@ -4,15 +4,18 @@ from collections.abc import Sequence
 from typing import Any
 
 PASSWORD, CODE, KEY, SEVERAL = "pwd", "otp", "pop", "mfa"
+FEDERATED = "fed"
+"""A login by an identity provider, whatever it asked for there; no value of RFC 8176 says it."""
+
 ONE_FACTOR, TWO_FACTORS = "urn:regent:acr:1fa", "urn:regent:acr:2fa"
 """What `acr` says: a login by one factor, or by two."""
 
 _BY_FACTOR = {"totp": CODE, "recovery_code": CODE, "passkey": KEY}
 
 
-def methods(factor: str | None = None) -> tuple[str, ...]:
-    """Return the methods of a login by password, and a second factor of this kind if there was one."""
-    return (PASSWORD,) if factor is None else (PASSWORD, _BY_FACTOR[factor], SEVERAL)
+def methods(factor: str | None = None, first: str = PASSWORD) -> tuple[str, ...]:
+    """Return the methods of a login: the first step's, and a second factor's of this kind if there was one."""
+    return (first,) if factor is None else (first, _BY_FACTOR[factor], SEVERAL)
 
 
 def is_strong(amr: Sequence[str]) -> bool:

@@ -23,7 +23,9 @@ from services.auth.second_step import Passed, SecondStep
 from services.auth.signing import Access
 from services.auth.store import accounts
 
-Method = Literal["password", "setup", "refresh_token", "client_credentials", "authorization_code", "device_code"]
+Method = Literal[
+    "password", "setup", "refresh_token", "client_credentials", "authorization_code", "device_code", "upstream"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Doorway:
             Unauthenticated, TooManyRequests: as `SecondStep.complete`.
         """
         passed = await self.second_step.complete(token, code)
-        return passed, await self._open(passed.tenant, passed.user, "password", passed.amr)
+        return passed, await self._open(passed.tenant, passed.user, "password", passed.amr, passed.upstream_id)
 
     async def complete_by_passkey(self, token: str, credential: dict[str, Any]) -> tuple[Passed, Tokens]:
         """The same by a passkey's signature.
@@ -82,16 +84,23 @@ class Doorway:
             Unauthenticated, TooManyRequests: as `SecondStep.complete`.
         """
         passed = await self.second_step.complete_by_passkey(token, credential)
-        return passed, await self._open(passed.tenant, passed.user, "password", passed.amr)
+        return passed, await self._open(passed.tenant, passed.user, "password", passed.amr, passed.upstream_id)
 
     @property
     def second_step(self) -> SecondStep:
         """The second step of logins: what completes `prove` where it raised SecondFactorRequired."""
         return SecondStep(self.database, self.authority, self.context)
 
-    async def _open(self, tenant: UUID, user: UUID, method: Literal["password", "setup"], amr: Sequence[str]) -> Tokens:
+    async def _open(
+        self,
+        tenant: UUID,
+        user: UUID,
+        method: Literal["password", "setup"],
+        amr: Sequence[str],
+        upstream_id: UUID | None = None,
+    ) -> Tokens:
         async with self.acting(tenant, f"user:{user}") as tx:
-            entry = await grants.open_login(tx, user, method, self.authority.lifetimes.login, amr)
+            entry = await grants.open_login(tx, user, method, self.authority.lifetimes.login, amr, upstream_id)
         return await self.issue(tenant, entry, method)
 
     async def set_up(self, token: str, tenant_name: str, email: str, name: str, password: str) -> tuple[UUID, Tokens]:

@@ -146,15 +146,20 @@ class Front:
         """
         if passed.tenant != opened.client["tenant_id"]:
             raise OAuthError("access_denied", "the login was for somebody else", 403)
-        return await self.enter(passed.tenant, passed.user, before, passed.amr)
+        return await self.enter(passed.tenant, passed.user, before, passed.amr, passed.upstream_id)
 
     async def enter(
-        self, tenant: UUID, user: UUID, before: str | None, amr: Sequence[str] = ()
+        self,
+        tenant: UUID,
+        user: UUID,
+        before: str | None,
+        amr: Sequence[str] = (),
+        upstream_id: UUID | None = None,
     ) -> tuple[Handle, Session]:
         """Open a session for who has proven who they are, by methods; the one from before means nothing any more."""
         await self.log_out(before)
         async with self.way.acting(tenant, f"user:{user}") as tx:
-            cookie = await browser.open_session(tx, user, amr)
+            cookie = await browser.open_session(tx, user, amr, upstream_id)
         session = await self.session_of(cookie)
         if session is None:
             raise OAuthError("access_denied", "the login has ended", 403)

@@ -11,6 +11,7 @@ from libs.common.crypto.resealing import Resealer
 from libs.common.crypto.rings import RingWatch
 from libs.common.crypto.vault import Vault
 from libs.common.database.pool import Database
+from libs.common.outbound import OutboundPolicy
 from services.auth.api import ROUTERS
 from services.auth.authority import Authority
 from services.auth.handlers import SUBSCRIPTIONS
@@ -19,6 +20,8 @@ from services.auth.mail.running import mailing, require_mail_settings
 from services.auth.publisher import Publisher
 from services.auth.sealed import SEALED
 from services.auth.settings import Settings
+from services.auth.upstream.directory import Directory
+from services.auth.upstream.web import Web
 
 
 @asynccontextmanager
@@ -32,6 +35,8 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         ring_keeper = await RingKeeper.start(keeper, watch, DATA_KEYS, Resealer(runtime.database, keeper, SEALED))
         async with Authority.open(settings, runtime.database, Vault(watch)) as authority:
             runtime.extras["auth"] = authority
+            policy = OutboundPolicy.read(settings.outbound_allow)
+            runtime.extras["upstream"] = Directory(Web(policy, settings.identity_provider_seconds))
             runtime.spawn("keyring", ring_keeper.run())
             await _start(runtime, keeper, authority)
             async with mailing(runtime, Vault(watch), authority.throttle):

@@ -41,7 +41,7 @@ class Passwords:
     async def verify(self, password_hash: str | None, password: str) -> bool:
         """Say whether the password is right; without a hash it is not, after the same time."""
         right = await self._run(_verify, password_hash or self._nobody, password)
-        return right == "right" and password_hash is not None
+        return right == "right" and bool(password_hash)
 
     def outdated(self, password_hash: str) -> bool:
         """Say whether a hash was made with other parameters than today's."""

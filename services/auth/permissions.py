@@ -26,6 +26,7 @@ CATALOGUE: Mapping[str, tuple[str, ...]] = {
     "role": ("read", "write"),
     "client": ("read", "write"),
     "grant": ("read", "revoke"),
+    "identity_provider": ("read", "write"),
     "tenant": ("read", "write"),
     "platform": ("tenants", "keys"),
 }
@@ -33,7 +34,7 @@ CATALOGUE: Mapping[str, tuple[str, ...]] = {
 
 _DEFINITIONS = ("connector", "schema", "mapping", "xsd_set", "report", "destination", "rule", "schedule", "calendar")
 _WORK = ("run", "artifact", "exception")
-_PEOPLE = ("user", "role", "client", "grant")
+_PEOPLE = ("user", "role", "client", "grant", "identity_provider")
 PLATFORM = "platform"
 
 

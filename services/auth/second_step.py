@@ -49,6 +49,8 @@ class Passed:
     email: str
     recovery_codes: list[str]
     amr: Sequence[str] = ()
+    upstream_id: UUID | None = None
+    """The link of a first step that was an identity provider's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +63,15 @@ class Offer:
     options: dict[str, Any]
 
 
-async def left_pending(tx: Transaction, user: UUID, chosen: Row) -> SecondFactorRequired | None:
-    """Return what to refuse a proven password with, or None where it is enough. The tenant is the system tenant."""
+async def left_pending(
+    tx: Transaction, user: UUID, chosen: Row, upstream_id: UUID | None = None
+) -> SecondFactorRequired | None:
+    """Return what to refuse a proven first step with, or None where it is enough. The tenant is the system tenant."""
     methods = await _methods(tx, user)
     if not methods and chosen["second_factor"] != "required":
         return None
     token = new_secret("lg_")
-    await stored.add_pending(tx, digest(token), user, chosen["tenant_id"], tx.context.now + LIFE)
+    await stored.add_pending(tx, digest(token), user, chosen["tenant_id"], tx.context.now + LIFE, upstream_id)
     return SecondFactorRequired(token, methods)
 
 
@@ -86,7 +90,7 @@ class SecondStep:
 
         Raises:
             Unauthenticated: the token is unknown, used or expired.
-            Conflict: the person has a factor.
+            Conflict: the person has a factor, or has a password and came without it.
         """
         async with self._system() as tx:
             pending = await stored.find_pending(tx, digest(token))
@@ -200,7 +204,8 @@ class SecondStep:
         if passed is None:
             what = "passkey did not answer as it should." if kind == "passkey" else "code is wrong, or was used."
             raise Unauthenticated(f"The {what}", type="wrong-code")
-        return replace(passed, amr=authentication.methods(kind))
+        first = authentication.PASSWORD if passed.upstream_id is None else authentication.FEDERATED
+        return replace(passed, amr=authentication.methods(kind, first))
 
     async def _passed(self, tx: Transaction, pending: Row, token: str, proof: _Proof) -> Passed | None:
         person = factors.Person(pending["identity_id"], pending["chosen"])
@@ -209,7 +214,7 @@ class SecondStep:
         codes = await proof(tx, pending, person)
         if codes is None or not await stored.use_pending(tx, digest(token)):
             return None
-        return Passed(person.tenant, person.id, pending["email"], codes)
+        return Passed(person.tenant, person.id, pending["email"], codes, upstream_id=pending["upstream_id"])
 
     async def _first_use(self, tx: Transaction, person: factors.Person, code: str) -> list[str] | None:
         """Confirm an app that was enrolled on the way in; None where there is none to confirm or the code is wrong."""
@@ -245,6 +250,9 @@ async def _without_factor(tx: Transaction, pending: Row) -> factors.Person:
     person = factors.Person(pending["identity_id"], pending["chosen"])
     if factors.confirmed_ones(await stored.of_person(tx, person.id, lock=True)):
         raise Conflict("There is a factor; use it.", type="factor-exists")
+    if pending["upstream_id"] is not None and pending["has_password"]:
+        # a factor counts in all of a person's tenants: one tenant's provider must not plant it
+        raise Conflict("Log in with your password once, to set a second factor up.", type="password-needed")
     return person
 
 

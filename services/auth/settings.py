@@ -21,6 +21,12 @@ class Settings(KeyringSettings):
     open_signup: bool = Field(
         default=True, description="false: nobody makes an account and a tenant by themselves, people are invited"
     )
+    outbound_allow: str = Field(
+        default="", description="host:port entries, separated by commas, that may be reached whatever their address"
+    )
+    identity_provider_seconds: float = Field(
+        default=5, gt=0, le=30, description="longest wait for one answer of a tenant's identity provider"
+    )
     access_token_seconds: int = Field(default=300, ge=30, le=300, description="life of an access token")
     refresh_token_days: float = Field(default=30, gt=0, le=365, description="life of a login, however often refreshed")
     key_rotation_days: float = Field(default=30, gt=0, le=365, description="age at which a signing key is replaced")

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from pydantic import Field, SecretStr
 
+from libs.common.outbound import OutboundPolicy
 from libs.common.settings import Settings, SettingsError
-from services.runner.outbound import OutboundPolicy
 
 
 class RunnerSettings(Settings):
@@ -56,8 +56,7 @@ class RunnerSettings(Settings):
 
     def outbound_policy(self) -> OutboundPolicy:
         """Return where connections may go."""
-        entries = (part.strip().lower() for part in self.outbound_allow.split(","))
-        return OutboundPolicy(allowed=frozenset(entry for entry in entries if entry))
+        return OutboundPolicy.read(self.outbound_allow)
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,8 @@ PUBLIC = {
     "POST /oauth2/login": "address and password in our own form are the proof",
     "POST /oauth2/consent": "the browser's session and our own form's token are the proof",
     "POST /oauth2/continue": "the browser's session and our own form's token are the proof",
+    "GET /oauth2/upstream/{id}": "sends the browser to a provider of the tenant whose client asks",
+    "GET /oauth2/upstream/{id}/callback": "state, cookie, code and the provider's signature are the proof",
     "GET /oauth2/logout": "a page for whoever has a session",
     "POST /oauth2/logout": "the browser's session and our own form's token are the proof",
     "POST /v1/login": "a token is what the caller comes for",
@@ -86,6 +88,9 @@ OWN = {
     "POST /v1/me/factors/totp": "adds one, with the caller's password",
     "POST /v1/me/factors/{id}/confirm": "lets it count, with a code of it",
     "POST /v1/me/factors/{id}/remove": "removes one, with the caller's password",
+    "GET /v1/me/identities": "the caller's own links",
+    "POST /v1/me/identities": "begins to make one, with the caller's password or second factor",
+    "POST /v1/me/identities/{id}/unlink": "removes one of the caller's own",
     "POST /v1/me/recovery-codes": "replaces the caller's own, with their password",
 }
 

@@ -10,6 +10,7 @@ from deploy.local import nats, postgres
 from deploy.local.nats import Nats
 from deploy.local.supervisor import Supervisor
 from libs.common.migrations import migrate, provision
+from tests.auth.idp import Providers, provider_server
 from tests.auth.mailbox import Mailbox, mail_server
 from tests.auth.world import NUMBERS, Fresh, Tenant, World, hosted
 from tests.conftest import start_nats
@@ -23,12 +24,24 @@ async def mailbox() -> AsyncIterator[Mailbox]:
 
 
 @pytest.fixture(scope="session")
+async def idps() -> AsyncIterator[Providers]:
+    """Yield identity providers that the service under test may reach."""
+    async with provider_server() as providers:
+        yield providers
+
+
+@pytest.fixture(scope="session")
 async def world(
-    databases: dict[str, str], nats_server: nats.Nats, mailbox: Mailbox, tmp_path_factory: pytest.TempPathFactory
+    databases: dict[str, str],
+    nats_server: nats.Nats,
+    mailbox: Mailbox,
+    idps: Providers,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[World]:
     """Yield a running auth service."""
     folder: Path = tmp_path_factory.mktemp("auth")
-    async with hosted(databases, nats_server, folder, smtp_url=mailbox.url, mail_retry_seconds=0.3) as opened:
+    reach = {"smtp_url": mailbox.url, "outbound_allow": idps.allowed, "identity_provider_seconds": 2}
+    async with hosted(databases, nats_server, folder, mail_retry_seconds=0.3, **reach) as opened:
         yield opened
 
 

@@ -13,11 +13,11 @@ import pytest
 
 from deploy.local.postgres import Postgres
 from libs.common.jail import JobServer
+from libs.common.outbound import OutboundPolicy
 from libs.common.vocabulary.connections import PostgresConnector
 from services.runner.engines.errors import SourceError
 from services.runner.engines.sealing import Extract
 from services.runner.engines.workshop import workshop
-from services.runner.outbound import OutboundPolicy
 from services.runner.sources.extract import extract_query
 from tests.runner.datapath import rows_of, schema
 

@@ -42,6 +42,24 @@ class ClientChanged(Data):
     after: dict[str, Any] | None = None
 
 
+class ProviderChanged(Data):
+    """An identity provider of the tenant came to be, changed or went; never its secret."""
+
+    provider_id: UUID
+    name: str
+    before: dict[str, Any] | None = None
+    after: dict[str, Any] | None = None
+
+
+class IdentityLinked(Data):
+    """Somebody at an identity provider is, or is no longer, a user here; `how` says on what ground the link came."""
+
+    identity_id: UUID
+    provider_id: UUID
+    user_id: UUID
+    how: Literal["confirmed", "invited", "provisioned"] | None = None
+
+
 class ClientAuthorized(Data):
     """A user let a client act for them within a scope, or did not."""
 
@@ -56,15 +74,17 @@ class SessionOpened(Data):
 
     grant_id: UUID
     subject: str
-    method: Literal["password", "client_credentials", "refresh_token", "setup", "authorization_code", "device_code"]
+    method: Literal[
+        "password", "client_credentials", "refresh_token", "setup", "authorization_code", "device_code", "upstream"
+    ]
     address: str | None = None
 
 
 class LoginFailed(Data):
     """A login or a client authentication failed."""
 
-    method: Literal["password", "client_credentials", "refresh_token", "client"]
-    reason: Literal["unknown", "wrong-secret", "locked", "disabled", "reused", "expired", "too-weak"]
+    method: Literal["password", "client_credentials", "refresh_token", "client", "upstream"]
+    reason: Literal["unknown", "wrong-secret", "locked", "disabled", "reused", "expired", "too-weak", "rejected"]
     subject: str | None = None
     address: str | None = None
 
@@ -156,6 +176,11 @@ EVENTS: dict[str, type[Data]] = {
     "factor.codes_replaced": FactorChanged,
     "policy.changed": PolicyChanged,
     "client.authorized": ClientAuthorized,
+    "provider.created": ProviderChanged,
+    "provider.updated": ProviderChanged,
+    "provider.deleted": ProviderChanged,
+    "identity.linked": IdentityLinked,
+    "identity.unlinked": IdentityLinked,
     "session.opened": SessionOpened,
     "session.failed": LoginFailed,
     "grant.revoked": GrantRevoked,

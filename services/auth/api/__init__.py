@@ -9,6 +9,7 @@ from services.auth.api import (
     device,
     factors,
     grants,
+    identities,
     invitations,
     keys,
     leaving,
@@ -18,16 +19,19 @@ from services.auth.api import (
     own_sessions,
     passkeys,
     people,
+    providers,
     roles,
     sessions,
     tenants,
     tokens,
+    upstream,
 )
 
 ROUTERS = (
     oauth.ROUTER,
     authorize.ROUTER,
     leaving.ROUTER,
+    upstream.ROUTER,
     tokens.ROUTER,
     device.ROUTER,
     tokens.OWN,
@@ -57,5 +61,9 @@ ROUTERS = (
     clients.SECRETS,
     clients.ROUTER,
     grants.ROUTER,
+    identities.BEGINNING,
+    identities.ROUTER,
+    providers.LOOKING,
+    providers.ROUTER,
     keys.ROUTER,
 )

@@ -1,6 +1,7 @@
 """The authorization endpoint: a login and a consent page, and the answer to the client."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import wraps
 from typing import Any
 
@@ -13,6 +14,7 @@ from services.auth.admission import Shown
 from services.auth.api import browsers, entrance, forms, pages
 from services.auth.api.entrance import Entrance
 from services.auth.api.factor_forms import codes_form
+from services.auth.api.ways import buttons
 from services.auth.commands.browser import SESSION_PREFIX, Session
 from services.auth.front import Opened, ToldError, after_login
 from services.auth.opaque import Handle
@@ -54,7 +56,7 @@ async def authorize(request: Request) -> Response:
     if front.must_log_in(opened.ask, session) or session is None:
         if "none" in opened.ask.prompt:
             raise ToldError(front.told(opened, OAuthError("login_required", "somebody has to log in")))
-        return entrance.login_page(request, _entrance(opened))
+        return entrance.login_page(request, await _first(request, opened))
     return await _consent(request, opened, session)
 
 
@@ -86,8 +88,8 @@ async def login(request: Request) -> Response:
     except SecondFactorRequired as required:
         return await entrance.required_page(request, _entrance(opened), required)
     except Refusal as refusal:
-        return entrance.login_page(request, _entrance(opened), refusal, email)
-    return await _entered(request, opened, cookie, session, address)
+        return entrance.login_page(request, await _first(request, opened), refusal, email)
+    return await entered(request, opened, cookie, session, address)
 
 
 @ROUTER.post("/second-factor", name="browser_second_factor", responses=HTML, response_class=Response)
@@ -103,7 +105,7 @@ async def second_factor(request: Request) -> Response:
         cookie, session = await front.complete(opened, passed, browsers.session_cookie(request))
     except Refusal as refusal:
         return await entrance.again(request, _entrance(opened), form, refusal)
-    return await _entered(request, opened, cookie, session, passed.email, passed.recovery_codes)
+    return await entered(request, opened, cookie, session, passed.email, passed.recovery_codes)
 
 
 @ROUTER.post("/continue", name="browser_continue", responses=HTML, response_class=Response)
@@ -117,9 +119,15 @@ async def go_on(request: Request) -> Response:
     return await _consent(request, after_login(opened), browsers.require_session_token(request, found, form))
 
 
-async def _entered(
-    request: Request, opened: Opened, cookie: Handle, session: Session, address: str, codes: Sequence[str] = ()
+async def entered(
+    request: Request,
+    opened: Opened,
+    cookie: Handle,
+    session: Session,
+    address: str | None = None,
+    codes: Sequence[str] = (),
 ) -> Response:
+    """Go on with a client's request after a login; `address` is whose browser this is known to be from now on."""
     way = browsers.front(request).way
     if codes:
         form = codes_form(codes, "/oauth2/continue", browsers.session_token(request, session, opened.query))
@@ -128,6 +136,8 @@ async def _entered(
     else:
         response = await _consent(request, after_login(opened), session)
     browsers.set_session(response, cookie)
+    if address is None:
+        return response
     return devices.remember(response, way.authority.throttle, address, way.context.now)
 
 
@@ -185,6 +195,15 @@ async def _consent(request: Request, opened: Opened, session: Session) -> Respon
     hidden = browsers.session_token(request, session, opened.query)
     form = pages.consent_form("/oauth2/consent", hidden, client=name, account=session.email, scope=opened.ask.scope)
     return pages.page(f"Allow {name}?", form, leads_to=form_target(opened.ask.redirect_uri))
+
+
+async def required_page(request: Request, opened: Opened, required: SecondFactorRequired) -> Response:
+    """Ask for the second factor that a login to a client's tenant needs."""
+    return await entrance.required_page(request, _entrance(opened), required)
+
+
+async def _first(request: Request, opened: Opened) -> Entrance:
+    return replace(_entrance(opened), more=await buttons(request, opened.client["tenant_id"], opened.query))
 
 
 def _entrance(opened: Opened) -> Entrance:

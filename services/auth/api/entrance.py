@@ -28,6 +28,8 @@ class Entrance:
     query: str
     leads_to: str = ""
     client: str = ""
+    more: str = ""
+    """Other ways in than a password, as they stand on the page."""
 
 
 def login_page(request: Request, entrance: Entrance, refusal: Refusal | None = None, email: str = "") -> Response:
@@ -43,7 +45,7 @@ def login_page(request: Request, entrance: Entrance, refusal: Refusal | None = N
         tenants={str(one["id"]): one["name"] for one in tenants},
         challenge=browsers.challenge_for(request, refusal),
     )
-    return _page(entrance, "Log in", form, refusal, cookie)
+    return _page(entrance, "Log in", form + entrance.more, refusal, cookie)
 
 
 async def required_page(request: Request, entrance: Entrance, required: SecondFactorRequired) -> Response:
@@ -82,7 +84,7 @@ async def log_in(request: Request, entrance: Entrance, form: dict[str, str]) -> 
 async def admit(request: Request, who: Passed, onward: str) -> Response:
     """Open a browser's session for who passed; recovery codes are shown before they go onward."""
     front = browsers.front(request)
-    cookie, _ = await front.enter(who.tenant, who.user, browsers.session_cookie(request), who.amr)
+    cookie, _ = await front.enter(who.tenant, who.user, browsers.session_cookie(request), who.amr, who.upstream_id)
     if who.recovery_codes:
         response: Response = pages.page("Your recovery codes", codes_link(who.recovery_codes, onward))
     else:

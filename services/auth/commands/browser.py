@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Transaction
 from libs.common.errors import Unauthenticated
-from libs.common.events.auth import ClientAuthorized, SessionOpened
+from libs.common.events.auth import ClientAuthorized
 from services.auth.commands import assurance, standing
 from services.auth.commands import grants as grant_commands
 from services.auth.opaque import Handle
@@ -30,22 +30,24 @@ class Session:
     name: str
     email: str
     amr: Sequence[str] = ()
+    upstream_id: UUID | None = None
 
 
-async def open_session(tx: Transaction, user_id: UUID, amr: Sequence[str] = ()) -> Handle:
+async def open_session(
+    tx: Transaction, user_id: UUID, amr: Sequence[str] = (), upstream_id: UUID | None = None
+) -> Handle:
     """Open a session for a member who has just proven who they are; returns the cookie's secret.
 
     Raises:
         Unauthenticated: they were shut out a moment ago.
+        Forbidden: the link to an identity provider that they came by has ended.
     """
     if await standing.of_user(tx, user_id, keep=True) is None:
         raise Unauthenticated("The e-mail address or the password is wrong.", type="login-failed")
     subject, grant_id, expires = f"user:{user_id}", uuid4(), tx.context.now + SESSION_LIFE
-    await grants.add_grant(tx, grant_id, subject, "password", expires, amr=list(amr))
+    await grant_commands.open_own(tx, grant_id, subject, expires, amr, upstream_id)
     cookie = Handle.make(SESSION_PREFIX, tx.tenant_id)
     await flows.add_session(tx, cookie.digest, grant_id, user_id, expires)
-    opened = SessionOpened(grant_id=grant_id, subject=subject, method="password", address=tx.context.address)
-    await tx.emit("session.opened", opened, entity=grant_id)
     return cookie
 
 
@@ -57,8 +59,8 @@ async def find(tx: Transaction, cookie: Handle) -> Session | None:
     member = await accounts.find_member(tx, row["user_id"])
     if await assurance.lacking(tx, row["amr"]):
         return None
-    since, name, email = row["created_at"], member["name"], member["email"]
-    return Session(tx.tenant_id, row["user_id"], row["grant_id"], since, row["sha256"], name, email, row["amr"])
+    login, how = (row["user_id"], row["grant_id"], row["created_at"], row["sha256"]), (row["amr"], row["upstream_id"])
+    return Session(tx.tenant_id, *login, member["name"], member["email"], *how)
 
 
 async def end(tx: Transaction, cookie: Handle) -> None:

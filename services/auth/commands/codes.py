@@ -47,6 +47,7 @@ async def give(tx: Transaction, asked: Asked, session: Session) -> str:
         resource=asked.resource,
         auth_time=session.since,
         amr=list(session.amr),
+        upstream_id=session.upstream_id,
     )
     return code.text
 

@@ -55,7 +55,7 @@ async def decide(tx: Transaction, waiting: Row, session: Session, decision: Lite
     """Note what a person decided on a device that waits."""
     status = "approved" if decision == "allowed" else "denied"
     known = {"user_id": session.user_id, "auth_time": session.since, "amr": list(session.amr)}
-    await devices.change(tx, waiting["sha256"], status=status, **known)
+    await devices.change(tx, waiting["sha256"], status=status, upstream_id=session.upstream_id, **known)
     await browser.say_authorized(tx, waiting["client_id"], session.user_id, frozenset(waiting["scope"]), decision)
 
 

@@ -7,14 +7,14 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
-from libs.common.errors import Conflict, NotFound, Unauthenticated
+from libs.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from libs.common.events.auth import GrantRevoked, LoginFailed, SessionOpened
 from services.auth import domain, protocol
 from services.auth.commands import assurance, standing
 from services.auth.opaque import RefreshToken
 from services.auth.protocol import REFRESHING, OAuthError
 from services.auth.resources import Target
-from services.auth.store import grants
+from services.auth.store import grants, upstream
 
 Reason = Literal["logout", "reuse", "disabled", "secret-rotated", "deleted", "suspended", "revoked"]
 
@@ -66,23 +66,51 @@ async def open_login(
     method: Literal["password", "setup"],
     lifetime: timedelta,
     amr: Sequence[str],
+    upstream_id: UUID | None = None,
 ) -> Entry:
     """Open a grant for a member who has just proven who they are.
 
     Raises:
         Unauthenticated: they were shut out a moment ago.
+        Forbidden: the link to an identity provider that they came by has ended.
     """
     held = await standing.of_user(tx, user_id, keep=True)
     if held is None:
         raise Unauthenticated("The e-mail address or the password is wrong.", type="login-failed")
     subject, grant_id = f"user:{user_id}", uuid4()
     expires = tx.context.now + lifetime
-    await grants.add_grant(tx, grant_id, subject, method, expires, amr=list(amr))
+    await open_own(tx, grant_id, subject, expires, amr, upstream_id, method=method)
     refresh = RefreshToken.make(tx.tenant_id, grant_id)
     await grants.add_refresh_token(tx, grant_id, refresh.digest, expires)
-    opened = SessionOpened(grant_id=grant_id, subject=subject, method=method, address=tx.context.address)
-    await tx.emit("session.opened", opened, entity=grant_id)
     return Entry(subject, grant_id, held, refresh, amr=amr)
+
+
+async def open_own(
+    tx: Transaction,
+    grant_id: UUID,
+    subject: str,
+    expires: datetime,
+    amr: Sequence[str],
+    upstream_id: UUID | None,
+    *,
+    method: Literal["password", "setup"] = "password",
+) -> None:
+    """Open the grant of a person's own login; one by an identity provider rests on its link.
+
+    Raises:
+        Forbidden: the link has ended.
+    """
+    if not await _holds(tx, upstream_id):
+        raise Forbidden("The link to the identity provider has ended.", type="upstream-login")
+    how: Literal["password", "setup", "upstream"] = method if upstream_id is None else "upstream"
+    await grants.add_grant(tx, grant_id, subject, how, expires, amr=list(amr), upstream_id=upstream_id)
+    opened = SessionOpened(grant_id=grant_id, subject=subject, method=how, address=tx.context.address)
+    await tx.emit("session.opened", opened, entity=grant_id)
+
+
+async def _holds(tx: Transaction, upstream_id: UUID | None) -> bool:
+    """Say whether the link that a login came by still stands, if it came by one, and keep it until the end."""
+    return upstream_id is None or await upstream.hold(tx, upstream_id)
 
 
 async def open_given(
@@ -105,10 +133,10 @@ async def open_given(
     resource, scope, user_id = target.within(given["resource"]), given["scope"], given["user_id"]
     subject, grant_id, expires = f"user:{user_id}", uuid4(), tx.context.now + lifetime
     allowed = await standing.of_user(tx, user_id, keep=True)
-    if allowed is None or await assurance.lacking(tx, given["amr"]):
+    if allowed is None or await assurance.lacking(tx, given["amr"]) or not await _holds(tx, given["upstream_id"]):
         return None
     held = protocol.permitted(allowed, scope)
-    kept = {name: given[name] for name in ("scope", "resource", "auth_time", "amr")}
+    kept = {name: given[name] for name in ("scope", "resource", "auth_time", "amr", "upstream_id")}
     await grants.add_grant(tx, grant_id, subject, method, expires, client_id=client["id"], jkt=jkt, **kept)
     token = None
     if "offline_access" in scope and REFRESHING in client["grant_types"]:

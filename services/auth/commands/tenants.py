@@ -23,7 +23,7 @@ class Person:
 
     email: str
     name: str
-    password_hash: str
+    password_hash: str | None
 
 
 async def create(tx: Transaction, name: str, owner: Person) -> UUID:
@@ -84,10 +84,19 @@ async def add_user(tx: Transaction, person: Person, names: Sequence[str]) -> UUI
         Conflict: the tenant has a user of that address.
     """
     id = await accounts.ensure_identity(tx, uuid4(), person.email, person.password_hash)  # noqa: A001
-    await accounts.add_member(tx, id, person.name, names)
+    await add_member(tx, id, person.name, names)
+    return id
+
+
+async def add_member(tx: Transaction, id: UUID, name: str, names: Sequence[str]) -> None:  # noqa: A002
+    """Make somebody who exists a user of the tenant.
+
+    Raises:
+        Conflict: they are one already.
+    """
+    await accounts.add_member(tx, id, name, names)
     after = {"roles": list(names), "status": "active"}
     await tx.emit("user.created", UserChanged(user_id=id, after=after), entity=id)
-    return id
 
 
 async def change_user(

@@ -27,17 +27,19 @@ async def has_room(tx: Transaction, throttle: Throttle, purpose: str, email: str
     return True
 
 
-async def count_network(tx: Transaction, throttle: Throttle) -> None:
-    """Count a request for mail from the transaction's network.
+async def count_network(
+    tx: Transaction, throttle: Throttle, purpose: str = "mail-network", most: int = NETWORK
+) -> None:
+    """Count a request, for mail if nothing else is said, from the transaction's network.
 
     Raises:
         TooManyRequests: there were too many.
     """
     now = tx.context.now
-    bucket = throttle.mark("mail-network", domain.address_block(tx.context.address))
+    bucket = throttle.mark(purpose, domain.address_block(tx.context.address))
     await attempts.lock_bucket(tx, bucket)
-    recent = await attempts.recent(tx, bucket, now - domain.WINDOW, NETWORK)
-    if len(recent) >= NETWORK:
+    recent = await attempts.recent(tx, bucket, now - domain.WINDOW, most)
+    if len(recent) >= most:
         wait = recent[-1]["at"] + domain.WINDOW - now
         raise TooManyRequests(
             "Too many requests from your network; wait.", retry_after=max(1, int(wait.total_seconds()))

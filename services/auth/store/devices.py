@@ -28,6 +28,7 @@ device_authorization = Table(
     Column("wait", Integer),
     Column("created_at", _MOMENT),
     Column("expires_at", _MOMENT),
+    Column("upstream_id", Uuid),
 )
 _D = device_authorization.c
 

@@ -28,9 +28,11 @@ _USE_CODE = """
 UPDATE recovery_code SET used_at = $3 WHERE identity_id = $1 AND mark = $2 AND used_at IS NULL RETURNING true
 """
 _CODES_LEFT = "SELECT count(*) FROM recovery_code WHERE identity_id = $1 AND used_at IS NULL"
-_ADD_PENDING = "INSERT INTO pending_login (sha256, identity_id, chosen, expires_at) VALUES ($1, $2, $3, $4)"
+_ADD_PENDING = (
+    "INSERT INTO pending_login (sha256, identity_id, chosen, expires_at, upstream_id) VALUES ($1, $2, $3, $4, $5)"
+)
 _FIND_PENDING = """
-SELECT p.identity_id, p.chosen, p.challenge, i.email FROM pending_login p JOIN identity i ON i.id = p.identity_id
+SELECT p.identity_id, p.chosen, p.challenge, p.upstream_id, i.email, i.password_hash IS NOT NULL AS has_password FROM pending_login p JOIN identity i ON i.id = p.identity_id
 WHERE p.sha256 = $1 AND p.expires_at > $2 AND p.used_at IS NULL
 """
 _USE_PENDING = "UPDATE pending_login SET used_at = $2 WHERE sha256 = $1 AND used_at IS NULL RETURNING true"
@@ -100,9 +102,11 @@ async def codes_left(tx: Transaction, identity: UUID) -> int:
     return left
 
 
-async def add_pending(tx: Transaction, sha256: bytes, identity: UUID, tenant: UUID, expires: datetime) -> None:
-    """Keep a login between its two steps."""
-    await tx.connection.execute(_ADD_PENDING, sha256, identity, tenant, expires)
+async def add_pending(
+    tx: Transaction, sha256: bytes, identity: UUID, tenant: UUID, expires: datetime, upstream_id: UUID | None = None
+) -> None:
+    """Keep a login between its two steps; `upstream_id` is by which link its first step came."""
+    await tx.connection.execute(_ADD_PENDING, sha256, identity, tenant, expires, upstream_id)
 
 
 async def find_pending(tx: Transaction, sha256: bytes) -> Row | None:

@@ -44,6 +44,7 @@ authorization_code = Table(
     Column("expires_at", _MOMENT),
     Column("used_at", _MOMENT),
     Column("grant_id", Uuid),
+    Column("upstream_id", Uuid),
 )
 pushed_request = Table(
     "pushed_request",
@@ -78,7 +79,8 @@ async def add_session(tx: Transaction, digest: bytes, grant_id: UUID, user_id: U
 async def find_session(tx: Transaction, digest: bytes) -> Row | None:
     """Return a session whose login has neither ended nor been revoked."""
     joined = browser_session.join(grant, (grant.c.tenant_id == _S.tenant_id) & (grant.c.id == _S.grant_id))
-    statement = select(_S.user_id, _S.grant_id, _S.created_at, _S.sha256, grant.c.amr).select_from(joined)
+    statement = select(_S.user_id, _S.grant_id, _S.created_at, _S.sha256, grant.c.amr, grant.c.upstream_id)
+    statement = statement.select_from(joined)
     alive = (_S.expires_at > tx.context.now) & grant.c.revoked_at.is_(None)
     return await tx.row(statement.where(_S.sha256 == digest, alive))
 

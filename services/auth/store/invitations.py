@@ -51,6 +51,12 @@ async def find_open(tx: Transaction, id: UUID, digest: bytes) -> Row | None:  # 
     return await tx.row(INVITATIONS.where(_V.id == id, _V.sha256 == digest, live).with_for_update())
 
 
+async def lock_open(tx: Transaction, id: UUID) -> Row | None:  # noqa: A002
+    """Return an open invitation by id, locked; for who has shown its token before."""
+    live = (_V.state == "open") & (_V.expires_at > tx.context.now)
+    return await tx.row(INVITATIONS.where(_V.id == id, live).with_for_update())
+
+
 async def settle(tx: Transaction, id: UUID, state: Literal["accepted", "revoked"]) -> None:  # noqa: A002
     """End a locked invitation."""
     statement = update(invitation).where(_V.tenant_id == tx.tenant_id, _V.id == id)

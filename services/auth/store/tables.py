@@ -62,6 +62,7 @@ grant = Table(
     Column("resource", ARRAY(Text)),
     Column("auth_time", _MOMENT),
     Column("amr", ARRAY(Text)),
+    Column("upstream_id", Uuid),
 )
 refresh_token = Table(
     "refresh_token",

@@ -8,12 +8,12 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from libs.common.jail import JobServer
+from libs.common.outbound import Destination, OutboundPolicy, OutboundRefused, Resolver, resolve
 from libs.common.vocabulary.connections import PostgresConnector
 from libs.common.vocabulary.schemas import SchemaSpec
 from services.runner.engines.errors import DataPathError, SourceError
 from services.runner.engines.sealing import Extract
 from services.runner.engines.workshop import run_in_child
-from services.runner.outbound import Destination, OutboundPolicy, OutboundRefused, Resolver, resolve
 from services.runner.sources.files import open_below
 from services.runner.sources.requests import CsvRequest, QueryRequest
 

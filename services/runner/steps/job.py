@@ -13,10 +13,10 @@ from libs.common.database.transaction import Row
 from libs.common.identity.grants import GrantSigner
 from libs.common.jail import JobServer
 from libs.common.objects import Sealed, tenant_key
+from libs.common.outbound import OutboundPolicy
 from services.runner.commands.claims import Claim
 from services.runner.engines.errors import DataPathError
 from services.runner.library import Library
-from services.runner.outbound import OutboundPolicy
 from services.runner.settings import Roots, RunnerSettings
 from services.runner.steps.leases import Leases
 from services.runner.steps.plan import Plan

@@ -26,6 +26,12 @@ class OutboundPolicy:
     own_ports: frozenset[int] = frozenset()
     own_addresses: frozenset[str] = frozenset()
 
+    @classmethod
+    def read(cls, text: str) -> "OutboundPolicy":
+        """Return the policy of an operator who allows these `host:port` entries, separated by commas."""
+        entries = (part.strip().lower() for part in text.split(","))
+        return cls(allowed=frozenset(entry for entry in entries if entry))
+
     def permits(self, host: str, port: int) -> bool:
         """Return whether the operator named this very host and port."""
         return f"{host.lower().rstrip('.')}:{port}" in self.allowed

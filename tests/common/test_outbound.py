@@ -1,6 +1,6 @@
 import pytest
 
-from services.runner.outbound import OutboundPolicy, OutboundRefused, choose, resolve, system_resolver
+from libs.common.outbound import OutboundPolicy, OutboundRefused, choose, resolve, system_resolver
 
 PUBLIC = "93.184.216.34"
 

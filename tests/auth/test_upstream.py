@@ -1,0 +1,75 @@
+"""Login by a tenant's own identity provider: there, back, and what is kept of it."""
+
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from libs.common.context import Context
+from tests.auth.browsing import App, browser, register, told
+from tests.auth.idp import Provider, Providers, linked, registered, sent
+from tests.auth.world import PUBLIC_URL, Tenant
+
+VERIFIER = "v" * 50
+
+
+@pytest.fixture
+async def app(tenant: Tenant) -> App:
+    """Return a confidential client."""
+    return await register(tenant)
+
+
+@pytest.fixture
+def provider(idps: Providers) -> Provider:
+    """Return a provider that nobody knows yet."""
+    return idps.new()
+
+
+@pytest.fixture
+async def id_(app: App, provider: Provider) -> str:
+    """Return the id of a provider whose `alice` is linked to the tenant's owner."""
+    found = await registered(app.tenant, provider)
+    page = await linked(app.tenant, provider, found, "alice")
+    assert (page.status_code, "Linked" in page.text) == (200, True), page.text
+    return found
+
+
+async def test_who_is_linked_logs_in(app: App, provider: Provider, id_: str) -> None:
+    """The login page has the provider's button; the login goes on with the client's request, to a code and a token."""
+    async with browser(app.world) as person:
+        opened = await person.open(app.request(VERIFIER))
+        assert f'href="/oauth2/upstream/{id_}?request=' in opened.text
+        assert "Log in with Acme" in opened.text
+        consent = await person.http.get(provider.log_in(await sent(person, app, id_), "alice"))
+        assert consent.status_code == 200, consent.text
+        code = told(await person.submit(consent, decision="allow"))["code"]
+    answer = await app.redeem(code, VERIFIER)
+    async with app.world.client() as http:
+        http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+        assert (await http.get("/v1/me")).json()["id"] == str(app.tenant.owner)
+
+
+async def test_the_request_is_bound_to_the_browser(app: App, provider: Provider, id_: str) -> None:
+    """State, nonce and an S256 challenge, each its own; the cookie is of this host alone, and no script reads it."""
+    async with browser(app.world) as person:
+        query = {"request": "&".join(f"{name}={value}" for name, value in app.request(VERIFIER, state="x").items())}
+        answer = await person.http.get(f"/oauth2/upstream/{id_}", params=query)
+        asked = dict(parse_qsl(urlsplit(answer.headers["location"]).query))
+        again = dict(parse_qsl(urlsplit(await sent(person, app, id_)).query))
+    assert (asked["response_type"], asked["code_challenge_method"]) == ("code", "S256")
+    assert asked["redirect_uri"] == f"{PUBLIC_URL}/oauth2/upstream/{id_}/callback"
+    assert all(asked[name] != again[name] for name in ("state", "nonce", "code_challenge"))
+    header = answer.headers["set-cookie"].lower()
+    assert header.startswith("__host-regent_upstream=")
+    assert all(flag in header for flag in ("secure", "httponly", "samesite=lax", "path=/"))
+
+
+async def test_what_is_stored_opens_nothing(app: App, provider: Provider, id_: str) -> None:
+    """S10: neither state nor cookie nor the client's secret can be read in the database; verifier and nonce are not there."""
+    async with browser(app.world) as person:
+        asked = dict(parse_qsl(urlsplit(await sent(person, app, id_)).query))
+        cookie = person.http.cookies["__Host-regent_upstream"]
+    async with app.world.runtime.database.transaction(Context(app.tenant.id, "user:test")) as tx:
+        rows = [str(dict(row)) for row in await tx.connection.fetch("SELECT * FROM upstream_trip")]
+        rows += [str(dict(row)) for row in await tx.connection.fetch("SELECT * FROM identity_provider")]
+    for secret in (asked["state"], asked["nonce"], cookie, provider.secret):
+        assert secret not in "".join(rows)
