@@ -55,6 +55,9 @@ async def owned(world: World) -> Owned:
         "mappings": str(await publish(api, "/v1/mappings", "codes", codes)),
         "xsd-sets": str(await publish(api, "/v1/xsd-sets", "messages", xsd_set())),
     }
+    regent = (await api.get("/.well-known/openid-configuration"))["issuer"]  # is an OpenID provider as well
+    provider = {"name": "Acme", "issuer": regent, "client_id": "x", "client_secret": "x"}
+    made["identity-providers"] = (await api.post("/v1/identity-providers", provider))["id"]
     lists = {
         kind: (await api.get(f"/v1/{kind}"))["items"][0]["id"] for kind in ("exceptions", "clients", "grants", "users")
     }

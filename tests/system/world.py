@@ -173,13 +173,13 @@ async def open_world(home: Path) -> AsyncIterator[World]:
     """Start everything below `home` and stop it at the end."""
     for place in ("inbox", "outbox"):
         (home / place).mkdir()
-    closed_port = free_port()
+    closed_port, gateway = free_port(), free_port()
     configuration = Configuration(
         data=home / "data",
-        port=free_port(),
+        port=gateway,
         source_roots={"*": {"inbox": str(home / "inbox")}},
         destination_roots={"*": {"outbox": str(home / "outbox")}},
-        outbound_allow=(f"127.0.0.1:{closed_port}",),
+        outbound_allow=(f"127.0.0.1:{closed_port}", f"127.0.0.1:{gateway}", f"localhost:{gateway}"),
         common=_BRISK,
     )
     printer = Printer(configuration.data / "logs", quiet=True)

@@ -9,7 +9,7 @@ from fastapi import Request, Response
 
 from libs.common.http.door import OpenDoor
 from services.auth.api import authorize, browsers, pages
-from services.auth.api.authorize import HTML, for_people
+from services.auth.api.authorize import for_people
 from services.auth.api.ways import bind, cookie_of, trips
 from services.auth.asking import Ask
 from services.auth.front import Opened
@@ -37,7 +37,7 @@ def _at(endpoint: _Endpoint) -> _Endpoint:
     return answered
 
 
-@ROUTER.get("/{id}", name="begin_upstream_login", responses=HTML, response_class=Response)
+@ROUTER.get("/{id}", name="begin_upstream_login", include_in_schema=False)
 @_at
 async def begin(request: Request, id: UUID) -> Response:  # noqa: A002
     """Send the browser from our login page to a provider of the tenant whose client asks."""
@@ -55,7 +55,7 @@ async def begin(request: Request, id: UUID) -> Response:  # noqa: A002
     return bind(pages.see(way.location), way)
 
 
-@ROUTER.get("/{id}/callback", name="end_upstream_login", responses=HTML, response_class=Response)
+@ROUTER.get("/{id}/callback", name="end_upstream_login", include_in_schema=False)
 @_at
 async def end(request: Request, id: UUID) -> Response:  # noqa: A002
     """Take the browser back from a provider: log in, link or join, as it was begun."""
