@@ -76,10 +76,13 @@ class Admission:
     async def confirm(self, email: str, password: str) -> UUID:
         """Return the person that an address and its password prove, for what a token alone must not do.
 
+        Whoever asks is logged in already: tries are counted like logins, but no challenge has to be solved.
+
         Raises:
             Unauthenticated, TooManyRequests: as `prove`.
         """
-        knock, person = await self._proven(email, password, NOTHING_SHOWN)
+        knock = await self._count(email, None)
+        person = await self._require_right(knock, password)
         async with self._system() as tx:
             await self.authority.throttle.settle(tx, knock.counted)
         proven: UUID = person["id"]
@@ -89,9 +92,12 @@ class Admission:
         knock = await self._count(email, shown.device)
         if knock.counted.failures >= domain.CHALLENGE_AFTER and not await self._solved(email, shown.solution):
             await self._failed(knock, "locked")
+        return knock, await self._require_right(knock, password)
+
+    async def _require_right(self, knock: Knock, password: str) -> Row:
         if not await self._verified(knock, password) or knock.person is None:
             await self._failed(knock, "wrong-secret" if knock.person else "unknown")
-        return knock, knock.person
+        return knock.person
 
     async def _count(self, email: str, cookie: str | None) -> Knock:
         """Count a try before it is made, and find who it is for; wait a little while others are being made."""

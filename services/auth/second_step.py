@@ -99,8 +99,11 @@ class SecondStep:
                 return await factors.enrol_totp(tx, self.authority, person, name), pending["email"]
         return await self._refuse_token()
 
-    async def offer(self, token: str, name: str) -> Offer:
-        """Return what somebody without a factor may set up on the way in: an app, the same one each time, or a passkey.
+    async def offer(self, token: str, name: str, shown: UUID | None) -> Offer:
+        """Return what somebody without a factor may set up on the way in: an app or a passkey.
+
+        The app is a new one, unless its id says that this browser was `shown` it: what somebody else with the password
+        has seen before is worth nothing.
 
         Raises:
             Unauthenticated: the token is unknown, used or expired.
@@ -110,7 +113,7 @@ class SecondStep:
             pending = await stored.find_pending(tx, digest(token))
             if pending is not None:
                 person = await _without_factor(tx, pending)
-                app = await factors.waiting_totp(tx, self.authority, person)
+                app = await factors.waiting_totp(tx, self.authority, person, shown)
                 app = app or await factors.enrol_totp(tx, self.authority, person, name)
                 ask = self.authority.passkeys.ask_to_register
                 return Offer(pending["email"], app, *ask(person.id, pending["email"], [], self.context.now))

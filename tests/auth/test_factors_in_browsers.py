@@ -117,6 +117,17 @@ async def test_an_app_is_set_up_before_anything_is_opened(app: App) -> None:
         assert "code" in told(await person.submit(await person.submit(shown), decision="allow"))
 
 
+async def test_who_saw_a_key_before_does_not_know_the_next_one(app: App) -> None:
+    """Somebody with the password who looked at the page earlier, or looks again later, sees another key."""
+    await require(app.tenant)
+    async with browser(app.world) as stranger, browser(app.world) as owner:
+        seen = await begun(stranger, app)
+        shown = await begun(owner, app)
+        assert secret_of(shown) != secret_of(seen)
+        again = await stranger.submit(seen, code="000000")
+        assert secret_of(again) not in (secret_of(shown), secret_of(seen))
+
+
 async def test_a_passkey_is_set_up_before_anything_is_opened(app: App) -> None:
     """The same by a passkey: with the script no code has to be typed."""
     await require(app.tenant)

@@ -64,8 +64,11 @@ async def test_a_passkey_is_added_and_used(tenant: Tenant) -> None:
     key = Authenticator()
     async with visitor(tenant) as (person, home):
         page = await sent(person, home, "/account/passkey", password=PASSWORD)
-        shown = await person.submit(page, credential=json.dumps(key.make(options_of(page))))
+        made = json.dumps(key.make(options_of(page)))
+        shown = await person.submit(page, credential=made, name=" Ann's <key>\n" + "x" * 70)
         assert "Your recovery codes" in shown.text
+        later = await person.http.get("/account")
+        assert f"“Ann&#x27;s &lt;key&gt;{'x' * 49}”" in later.text
     async with browser(tenant.world) as person:
         page = await person.log_in(await person.http.get("/account"), tenant.email)
         done = await person.submit(page, 1, credential=json.dumps(key.sign(options_of(page))))

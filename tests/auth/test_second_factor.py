@@ -113,6 +113,14 @@ async def test_enrolling_and_removing_ask_for_the_password(tenant: Tenant) -> No
     assert "access_token" in await tenant.login()
 
 
+async def test_a_slip_in_the_password_asks_for_no_challenge(tenant: Tenant) -> None:
+    """Whoever is logged in may err three times and is still heard; there is no page to solve anything on."""
+    async with tenant.caller() as http:
+        for _ in range(3):
+            await http.post("/v1/me/factors/totp", json={"password": "not the password of it"})
+        assert (await http.post("/v1/me/factors/totp", json={"password": PASSWORD})).status_code == 201
+
+
 async def test_a_code_works_once(tenant: Tenant, world: World) -> None:
     """A code that somebody watched is of no use to them, in its time step or an earlier one."""
     app = await owner_with_app(tenant)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import orjson
 from fastapi import Request, Response
@@ -13,7 +14,7 @@ from services.auth.api import browsers, pages
 from services.auth.api.factor_forms import app_form, codes_link, factor_form, passkey_form
 from services.auth.api.shapes import doorway
 from services.auth.desk import as_uuid
-from services.auth.second_step import Passed, SecondFactorRequired
+from services.auth.second_step import Offer, Passed, SecondFactorRequired
 
 _APP = "Authenticator"
 _WHY = "Your organisation asks for a second factor at every login. Set one up now; until then nothing is opened."
@@ -59,7 +60,8 @@ async def again(request: Request, entrance: Entrance, form: dict[str, str], refu
     methods = await doorway(request).second_step.methods(pending)
     if methods is None:
         return login_page(request, entrance, refusal)
-    return await _factor_page(request, entrance, pending, methods, refusal)
+    shown = as_uuid(form["app"]) if "app" in form else None
+    return await _factor_page(request, entrance, pending, methods, refusal, shown)
 
 
 async def log_in(request: Request, entrance: Entrance, form: dict[str, str]) -> Passed | Response:
@@ -117,12 +119,18 @@ def answered(form: dict[str, str]) -> dict[str, Any]:
 
 
 async def _factor_page(
-    request: Request, entrance: Entrance, pending: str, methods: list[str], refusal: Refusal | None
+    request: Request,
+    entrance: Entrance,
+    pending: str,
+    methods: list[str],
+    refusal: Refusal | None,
+    shown: UUID | None = None,
 ) -> Response:
     token, cookie = browsers.login_token(request, entrance.query)
     hidden = {**token, "pending": pending}
     if not methods:
-        return await _enrolment_page(request, entrance, hidden, refusal, cookie)
+        offer = await doorway(request).second_step.offer(pending, _APP, shown)
+        return _enrolment_page(entrance, offer, hidden, refusal, cookie)
     step = doorway(request).second_step
     options = await step.ask_to_sign(pending) if "passkey" in methods else None
     problem = refusal.detail if refusal else None
@@ -130,12 +138,11 @@ async def _factor_page(
     return _page(entrance, "Second factor", form, refusal, cookie)
 
 
-async def _enrolment_page(
-    request: Request, entrance: Entrance, hidden: dict[str, str], refusal: Refusal | None, cookie: str
+def _enrolment_page(
+    entrance: Entrance, offer: Offer, hidden: dict[str, str], refusal: Refusal | None, cookie: str
 ) -> Response:
-    offer = await doorway(request).second_step.offer(hidden["pending"], _APP)
     problem = refusal.detail if refusal else None
-    app = app_form(entrance.second, hidden, offer.app, offer.email, problem)
+    app = app_form(entrance.second, {**hidden, "app": str(offer.app.id)}, offer.app, offer.email, problem)
     bound = {**hidden, "registration": offer.registration}
     key = passkey_form(entrance.second, bound, "create", offer.options, "Set up a passkey instead")
     return _page(entrance, "Set up a second factor", f"{pages.paragraph(_WHY)}{app}{key}", refusal, cookie)

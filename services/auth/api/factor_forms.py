@@ -36,16 +36,30 @@ def factor_form(
     return f"{form}{passkey_form(action, hidden, 'get', options, 'Use a passkey')}"
 
 
-def passkey_form(
-    action: str, hidden: dict[str, str], kind: str, options: dict[str, Any], button: str, *, alone: bool = False
-) -> str:
-    """Return a form that a script fills with what a passkey answers; hidden where no script runs."""
-    style, other = ("", "") if alone else (' class="other"', '<p class="or">or</p>')
+def passkey_form(action: str, hidden: dict[str, str], kind: str, options: dict[str, Any], button: str) -> str:
+    """Return a form, beside another, that a script fills with what a passkey answers; hidden where no script runs."""
+    inside = f'<button type="submit" class="other">{escape(button)}</button>'
+    return _scripted(f'<p class="or">or</p>{_passkey(action, hidden, kind, options, inside)}')
+
+
+def new_passkey_form(action: str, hidden: dict[str, str], options: dict[str, Any]) -> str:
+    """Return a form for a passkey that somebody names."""
+    inside = (
+        '<label for="name">A name for it, such as the device</label>'
+        '<input id="name" name="name" maxlength="60" value="Passkey"><button type="submit">Make a passkey</button>'
+    )
+    return _scripted(_passkey(action, hidden, "create", options, inside))
+
+
+def _scripted(part: str) -> str:
+    return f"<div data-scripted hidden>{part}</div>{SCRIPT}"
+
+
+def _passkey(action: str, hidden: dict[str, str], kind: str, options: dict[str, Any], inside: str) -> str:
     return (
-        f'<div data-scripted hidden>{other}<form method="post" action="{escape(action)}" '
-        f'data-passkey="{kind}" data-options="{escape(json.dumps(options))}">{hidden_fields(hidden)}'
-        '<input type="hidden" name="credential" value=""><p class="problem" role="alert" hidden></p>'
-        f'<button type="submit"{style}>{escape(button)}</button></form></div>{SCRIPT}'
+        f'<form method="post" action="{escape(action)}" data-passkey="{kind}" '
+        f'data-options="{escape(json.dumps(options))}">{hidden_fields(hidden)}'
+        f'<input type="hidden" name="credential" value=""><p class="problem" role="alert" hidden></p>{inside}</form>'
     )
 
 

@@ -11,7 +11,7 @@ from libs.common.http.door import OpenDoor
 from services.auth.api import account_forms, browsers, entrance, pages
 from services.auth.api.authorize import anywhere, for_people
 from services.auth.api.entrance import Entrance, answered
-from services.auth.api.factor_forms import app_form, codes_link, passkey_form
+from services.auth.api.factor_forms import app_form, codes_link, new_passkey_form
 from services.auth.api.shapes import doorway, office
 from services.auth.commands import factors
 from services.auth.commands.browser import Session
@@ -23,7 +23,7 @@ from services.auth.store import accounts
 from services.auth.store import factors as stored
 
 ROUTER = OpenDoor("/account", tag="pages")
-_HOME, _BOUND = "/account", "account"
+_HOME, _BOUND, _LONGEST_NAME = "/account", "account", 60
 _ENTRANCE = Entrance("/account/login", "/account/login", _BOUND)
 
 
@@ -133,7 +133,7 @@ async def confirm(visit: Visit) -> Response:
             codes = await factors.confirm_totp(tx, way.authority, visit.person, id_, code)
     except Invalid as wrong:
         async with way.system() as tx:
-            made = await factors.waiting_totp(tx, way.authority, visit.person)
+            made = await factors.waiting_totp(tx, way.authority, visit.person, id_)
         if made is None:
             raise
         return _app_page(visit, made, wrong)
@@ -150,7 +150,7 @@ async def passkey(visit: Visit) -> Response:
     keys, session = visit.way.authority.passkeys, visit.session
     token, options = keys.ask_to_register(session.user_id, session.email, held, visit.way.context.now)
     hidden = visit.hidden(registration=token)
-    form = passkey_form("/account/passkey/finish", hidden, "create", options, "Make a passkey", alone=True)
+    form = new_passkey_form("/account/passkey/finish", hidden, options)
     text = pages.paragraph("Your browser asks for your fingerprint, your face, a PIN or a security key.")
     return pages.page("Add a passkey", f"{text}{form}{account_forms.BACK}")
 
@@ -162,7 +162,7 @@ async def passkey_finish(visit: Visit) -> Response:
     way, token = visit.way, visit.form.get("registration", "")
     made = way.authority.passkeys.registered(visit.person.id, token, answered(visit.form), way.context.now)
     async with way.system() as tx:
-        _, codes = await factors.add_passkey(tx, way.authority, visit.person, "Passkey", made)
+        _, codes = await factors.add_passkey(tx, way.authority, visit.person, _name(visit.form.get("name", "")), made)
     return await _added(visit, codes, "The passkey is added.")
 
 
@@ -206,6 +206,12 @@ async def password(visit: Visit) -> Response:
     except Refusal as refusal:
         return _password_page(visit, refusal)
     return await _home(visit, done="The password is changed, and your other logins have ended.")
+
+
+def _name(text: str) -> str:
+    """Return a name as it can be kept: printable and not too long."""
+    plain = "".join(letter for letter in text if letter.isprintable()).strip()
+    return plain[:_LONGEST_NAME].strip() or "Passkey"
 
 
 async def _added(visit: Visit, made: list[str], done: str) -> Response:

@@ -54,10 +54,17 @@ async def enrol_totp(tx: Transaction, auth: Authority, person: Person, name: str
     return made
 
 
-async def waiting_totp(tx: Transaction, auth: Authority, person: Person) -> Enrolment | None:
-    """Return the app that waits for its first code, or None where there is none."""
+async def waiting_totp(
+    tx: Transaction,
+    auth: Authority,
+    person: Person,
+    id: UUID | None,  # noqa: A002
+) -> Enrolment | None:
+    """Return the app of this id that waits for its first code; None where there is none, or another one by now."""
     held = await factors.of_person(tx, person.id, lock=True)
-    waiting = next((one for one in held if one["kind"] == "totp" and one["confirmed_at"] is None), None)
+    waiting = next(
+        (one for one in held if one["id"] == id and one["kind"] == "totp" and one["confirmed_at"] is None), None
+    )
     if waiting is None:
         return None
     return Enrolment(
