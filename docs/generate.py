@@ -9,6 +9,7 @@ from docs.asyncapi import event_document
 from docs.configuration import configuration_page
 from docs.openapi import http_document
 from docs.reference import reference_page
+from libs.expressions.reference import with_functions
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,6 +21,7 @@ def documents() -> Iterator[tuple[str, str]]:
     yield "docs/api/index.html", reference_page(described)
     yield "docs/api/asyncapi.json", _json(event_document())
     yield "docs/configuration.md", configuration_page()
+    yield "docs/expressions.md", with_functions((ROOT / "docs/expressions.md").read_text(encoding="utf-8"))
 
 
 def _json(content: dict[str, Any]) -> str:

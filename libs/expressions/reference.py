@@ -4,8 +4,6 @@ Run from the repository's root: python -m libs.expressions.reference docs/expres
 """
 
 import re
-import sys
-from pathlib import Path
 
 from libs.expressions.functions import FUNCTIONS
 
@@ -26,8 +24,3 @@ def with_functions(page: str) -> str:
 def _group(name: str) -> str:
     rows = [f"| `{found.signature}` | {found.summary} |" for found in FUNCTIONS.values() if found.group == name]
     return "\n".join([f"### {name}", "", "| function | gives |", "| --- | --- |", *rows, ""])
-
-
-if __name__ == "__main__":
-    target = Path(sys.argv[1])
-    target.write_text(with_functions(target.read_text(encoding="utf-8")), encoding="utf-8")

@@ -1,7 +1,9 @@
 """Identifier checks against python-stdnum, on generated values and their mutations."""
 
+import re
 import string
 from collections.abc import Callable
+from importlib.resources import files
 
 import duckdb
 import pytest
@@ -14,6 +16,7 @@ from stdnum.iso7064 import mod_97_10
 
 from libs.expressions import compile_expression
 from libs.expressions.codes import codes
+from libs.expressions.functions.identifiers import _IBAN_LENGTHS
 from tests.expressions.conftest import MOMENT, SCOPE
 from tests.expressions.test_fuzz import FUZZ
 
@@ -80,6 +83,35 @@ def test_uti(engine: duckdb.DuckDBPyConnection, texts: list[str], tail: str) -> 
     assert not any(verdicts(engine, "uti", [*texts, *[text + "A" * 33 for text in texts]]))
 
 
+IBANS = [
+    "GB82WEST12345698765432",
+    "DE89370400440532013000",
+    "FR1420041010050500013M02606",
+    "NO9386011117947",
+    "MT84MALT011000012345MTLCAST001S",
+]
+
+
+@pytest.mark.parametrize("text", IBANS)
+def test_iban(engine: duckdb.DuckDBPyConnection, text: str) -> None:
+    """The registry's examples pass; with a character changed, gone, added or of the other case they do not."""
+    changed = [text[:place] + ("1" if text[place] != "1" else "2") + text[place + 1 :] for place in range(len(text))]
+    wrong = [*changed, text[:-1], text + "0", text.lower(), f"{text[:4]} {text[4:]}", "ZZ" + text[2:]]
+    assert verdicts(engine, "iban", [text, *wrong]) == [True] + [False] * len(wrong)
+
+
+def test_iban_lengths_are_the_registrys() -> None:
+    """Each country's length is the one that python-stdnum has from the registry."""
+    ours = {country: length for length, group in _IBAN_LENGTHS.items() for country in group.split()}
+    entries = [line for line in files("stdnum").joinpath("iban.dat").read_text().splitlines() if line[:2].isalpha()]
+    bodies = {line[:2]: re.findall(r"(\d+)!", line.partition('bban="')[2]) for line in entries}
+    theirs = {country: 4 + sum(map(int, parts)) for country, parts in bodies.items()}
+    assert {country: length for country, length in ours.items() if country in theirs} == {
+        country: length for country, length in theirs.items() if country in ours
+    }
+    assert theirs.keys() <= ours.keys()
+
+
 @pytest.mark.parametrize("digits", ["00", "01", "99"])
 def test_lei_check_digits_out_of_range(evaluate: Evaluate, digits: str) -> None:
     """Check digits that the calculation never gives are refused even where the remainder is right."""
@@ -122,7 +154,7 @@ def test_code(evaluate: Evaluate, check: str, value: str, expected: str) -> None
     assert evaluate(f"{check}(code)", code=value) == expected
 
 
-@pytest.mark.parametrize("check", ["lei", "isin", "uti", "mic", "currency", "country", "cfi", "bic"])
+@pytest.mark.parametrize("check", ["lei", "isin", "uti", "mic", "currency", "country", "cfi", "bic", "iban"])
 def test_null_is_unknown(evaluate: Evaluate, check: str) -> None:
     """A check of null is neither true nor false."""
     assert evaluate(f"{check}(code)", code=None) is None

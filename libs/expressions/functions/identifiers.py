@@ -4,6 +4,13 @@ from libs.expressions.values import Value, boolean, shared
 
 _GROUP = "Identifiers"
 _LEI = "[0-9A-Z]{18}(0[2-9]|[1-8][0-9]|9[0-8])"
+_IBAN_LENGTHS = {
+    15: "NO", 16: "BE", 18: "DK FI FK FO GL NL SD", 19: "MK SI", 20: "AT BA EE KZ LT LU MN XK",
+    21: "CH HR LI LV", 22: "BG BH CR DE GB GE IE ME RS VA", 23: "AE GI IL IQ OM SO TL",
+    24: "AD CZ DZ ES MD PK RO SA SE SK TN VG", 25: "LY PT ST", 26: "IS TR",
+    27: "BI DJ FR GR IT MC MR SM", 28: "AL AZ BY CY DO GT HN HU LB NI PL SV", 29: "BR EG PS QA UA",
+    30: "JO KW MU YE", 31: "MT SC", 32: "LC", 33: "RU",
+}  # fmt: skip
 _BASE = 1024
 _RING = _BASE**2 - 1
 
@@ -30,6 +37,22 @@ def _uti(value: Value) -> Value:
 )
 def _isin(value: Value) -> Value:
     return shared(value, lambda raw: _checked(raw, "[A-Z]{2}[0-9A-Z]{9}[0-9]", f"{_luhn(raw.sql)} = 0"))
+
+
+@function(
+    "iban(value: text)",
+    "boolean",
+    "Whether it has the length for its country and the check digits of an account number (ISO 13616), without spaces.",
+    group=_GROUP,
+)
+def _iban(value: Value) -> Value:
+    forms = "|".join(
+        f"({'|'.join(countries.split())})(0[2-9]|[1-8][0-9]|9[0-8])[0-9A-Z]{{{length - 4}}}"
+        for length, countries in _IBAN_LENGTHS.items()
+    )
+    return shared(
+        value, lambda raw: _checked(raw, forms, f"{_mod_97(f'(substring({raw.sql}, 5) || left({raw.sql}, 4))')} = 1")
+    )
 
 
 def _checked(raw: Value, pattern: str, check: str) -> Value:
