@@ -1,7 +1,4 @@
-"""Write the table of functions into the language's reference page.
-
-Run from the repository's root: python -m libs.expressions.reference docs/expressions.md
-"""
+"""The table of functions in the language's reference page; `docs.generate` writes it."""
 
 import re
 
