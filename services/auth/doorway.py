@@ -10,6 +10,7 @@ from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.errors import Forbidden
+from libs.common.identity.verifier import ALGORITHM
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import authentication
 from services.auth.admission import NOTHING_SHOWN, Admission, Shown
@@ -20,7 +21,7 @@ from services.auth.metrics import LOGINS
 from services.auth.opaque import RefreshToken, digest
 from services.auth.protocol import OAuthError
 from services.auth.second_step import Passed, SecondStep
-from services.auth.signing import Access
+from services.auth.signing import Access, Signer
 from services.auth.store import accounts
 
 Method = Literal[
@@ -155,10 +156,7 @@ class Doorway:
 
     async def issue(self, tenant: UUID, entry: grants.Entry, method: Method, nonce: str | None = None) -> Tokens:
         """Sign what an entry may have, and an ID token with the client's nonce, if the scope asks for one."""
-        signer = self.authority.signers.latest(self.context.now)
-        if signer is None:
-            async with self.system() as tx:
-                signer = await self.authority.signers.active(tx)
+        signer = await self._signer()
         access = Access(
             subject=entry.subject,
             tenant_id=tenant,
@@ -172,13 +170,18 @@ class Doorway:
         )
         LOGINS.labels(method, "in").inc()
         signed, refresh = signer.sign(access), entry.refresh.text if entry.refresh else None
-        wanted = entry.client_id is not None and "openid" in entry.permissions
-        said = {
-            **authentication.claims(entry.amr),
-            **entry.since(),
-            **({"nonce": nonce} if nonce else {}),
-        }
-        return Tokens(access, signed, refresh, signer.identify(access, signed, said) if wanted else None)
+        if entry.client_id is None or "openid" not in entry.permissions:
+            return Tokens(access, signed, refresh)
+        said = {**authentication.claims(entry.amr), **entry.since(), **({"nonce": nonce} if nonce else {})}
+        identity = (await self._signer(entry.id_token_alg)).identify(access, signed, said)
+        return Tokens(access, signed, refresh, identity)
+
+    async def _signer(self, algorithm: str = ALGORITHM) -> Signer:
+        signer = self.authority.signers.latest(self.context.now, algorithm)
+        if signer is not None:
+            return signer
+        async with self.system() as tx:
+            return await self.authority.signers.active(tx, algorithm)
 
     def system(self) -> AbstractAsyncContextManager[Transaction]:
         """Open a transaction of the system tenant."""

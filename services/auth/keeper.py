@@ -12,7 +12,7 @@ from libs.common.errors import Unavailable
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import domain
 from services.auth.commands import keys
-from services.auth.signing import Signers
+from services.auth.signing import ID_TOKEN_ALGORITHMS, Signers
 from services.auth.store import attempts, factors, links
 
 _LOG = structlog.get_logger(__name__)
@@ -54,11 +54,15 @@ class Keeper:
             await asyncio.sleep(_SECONDS)
 
     async def turn_keys(self, now: datetime) -> str | None:
-        """Do what the signing keys' ages call for; returns the step taken."""
+        """Do what the signing keys' ages call for; returns the step taken with those of access tokens."""
+        steps = [await self._turn(algorithm, now) for algorithm in ID_TOKEN_ALGORITHMS]
         async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth", now)) as tx:
-            step = await keys.turn(tx, self._signers, self._rotation, self._lead)
             await keys.forget_retired(tx, domain.dead_before(now))
-        return step
+        return steps[0]
+
+    async def _turn(self, algorithm: str, now: datetime) -> str | None:
+        async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth", now)) as tx:
+            return await keys.turn(tx, self._signers, algorithm, self._rotation, self._lead)
 
     async def tidy(self, now: datetime) -> None:
         """Forget revocations whose tokens are dead, grants that ended long ago, and tries that no longer count."""

@@ -20,6 +20,7 @@ from libs.common.context import Context, utc_now
 from libs.common.database.pool import Database
 from libs.common.errors import Unavailable
 from libs.common.identity.state import SnapshotError, read_snapshot
+from libs.common.identity.verifier import ALGORITHM
 from libs.common.ids import SYSTEM_TENANT
 from services.auth.store import keys
 
@@ -76,14 +77,17 @@ class Publisher:
             await self._note(unknown)
 
     async def _wanted(self) -> tuple[dict[str, Any], list[str]]:
-        """Return what the bucket should hold, and the ids of keys that were not yet noted as published."""
+        """Return what the bucket should hold, and the ids of keys that were not yet noted as published.
+
+        Services verify access tokens: the keys of ID tokens are in JWKS alone.
+        """
         async with self._database.transaction(Context(SYSTEM_TENANT, "service:auth")) as tx:
             rows = await keys.all_keys(tx)
         async with self._keeper.connection() as connection:
             void = await connection.fetch(_VOID, utc_now())
             suspended = await connection.fetch(_SUSPENDED)
         wanted = {
-            **{f"key.{row['kid']}": {"jwk": row["jwk"]} for row in rows},
+            **{f"key.{row['kid']}": {"jwk": row["jwk"]} for row in rows if row["algorithm"] == ALGORITHM},
             **{f"revoked.{row['grant_id']}": {"until": row["until"].isoformat()} for row in void},
             **{f"tenant.{row['tenant_id']}": {"status": "suspended"} for row in suspended},
         }

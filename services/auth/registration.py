@@ -8,6 +8,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, RSAKey
 
 from libs.common.errors import FieldProblem, Invalid
+from libs.common.identity.verifier import ALGORITHM
 from services.auth import protocol
 from services.auth.protocol import DEVICE, GRANT_TYPES, REDIRECTING, REFRESHING
 
@@ -29,6 +30,7 @@ class Registration:
     dpop: bool = False
     dpop_nonce: bool = False
     post_logout_redirect_uris: Sequence[str] = ()
+    id_token_signed_response_alg: str = ALGORITHM
 
     @property
     def has_secret(self) -> bool:
@@ -47,6 +49,7 @@ class Registration:
             "dpop": self.dpop,
             "dpop_nonce": self.dpop_nonce,
             "post_logout_redirect_uris": list(self.post_logout_redirect_uris),
+            "id_token_signed_response_alg": self.id_token_signed_response_alg,
         }
 
     def require_sound(self) -> None:

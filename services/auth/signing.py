@@ -1,5 +1,10 @@
-"""Signs access tokens with the active key; private parts are sealed at rest and open in memory only."""
+"""Signs tokens with the active keys; private parts are sealed at rest and open in memory only.
 
+Access tokens are ES256 alone. ID tokens are what their client reads: ES256, or RS256, which every OpenID provider has to
+offer (OpenID Connect Discovery, 3).
+"""
+
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -8,7 +13,7 @@ from uuid import UUID, uuid4
 
 import orjson
 from joserfc import jws
-from joserfc.jwk import ECKey, KeyParameters
+from joserfc.jwk import ECKey, KeyParameters, RSAKey
 
 from libs.common.crypto.vault import Vault
 from libs.common.database.transaction import Transaction
@@ -18,6 +23,9 @@ from libs.common.identity.verifier import ALGORITHM, TOKEN_TYPE
 from services.auth.protocol import half_url
 from services.auth.store import keys
 
+RSA = "RS256"
+ID_TOKEN_ALGORITHMS = (ALGORITHM, RSA)
+_RSA_BITS = 2048
 _REREAD = timedelta(seconds=5)
 """How long a key goes on signing unasked; retired keys verify for longer than this and a token's life together."""
 
@@ -30,7 +38,8 @@ class Signer:
 
     issuer: str
     kid: str
-    key: ECKey
+    key: ECKey | RSAKey
+    algorithm: str = ALGORITHM
 
     def sign(self, access: "Access") -> str:
         """Return an access token as RFC 9068 describes it."""
@@ -45,8 +54,8 @@ class Signer:
 
     def _signed(self, said: dict[str, Any], kind: str) -> str:
         claims = {"iss": self.issuer, **said}
-        header = {"alg": ALGORITHM, "kid": self.kid, "typ": kind}
-        return jws.serialize_compact(header, orjson.dumps(claims), self.key, algorithms=[ALGORITHM])
+        header = {"alg": self.algorithm, "kid": self.kid, "typ": kind}
+        return jws.serialize_compact(header, orjson.dumps(claims), self.key, algorithms=[self.algorithm])
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,38 +101,51 @@ class Access:
 
 
 class Signers:
-    """Gives the signer of the active key; the opened key stays in memory."""
+    """Gives the signers of the active keys; the opened keys stay in memory."""
 
     def __init__(self, vault: Vault, issuer: str) -> None:
         self._vault = vault
         self._issuer = issuer
-        self._latest: Signer | None = None
-        self._read_at: datetime | None = None
+        self._latest: dict[str, tuple[Signer, datetime]] = {}
 
-    def latest(self, now: datetime) -> Signer | None:
+    def latest(self, now: datetime, algorithm: str = ALGORITHM) -> Signer | None:
         """Return the signer that was active a moment ago, if any."""
-        fresh = self._read_at is not None and timedelta(0) <= now - self._read_at < _REREAD
-        return self._latest if fresh else None
+        signer, read_at = self._latest.get(algorithm, (None, now))
+        return signer if timedelta(0) <= now - read_at < _REREAD else None
 
-    async def make(self, tx: Transaction) -> tuple[str, dict[str, Any], bytes]:
+    def forget(self) -> None:
+        """Read the active keys anew when they are asked for next."""
+        self._latest.clear()
+
+    async def make(self, tx: Transaction, algorithm: str = ALGORITHM) -> tuple[str, dict[str, Any], bytes]:
         """Make a key; returns its id, its public JWK and its sealed private part. The tenant is the system tenant."""
         kid = uuid4().hex
-        use: KeyParameters = {"kid": kid, "use": "sig", "alg": ALGORITHM}
-        key = ECKey.generate_key("P-256", use, private=True)
+        key = await asyncio.to_thread(_generate, {"kid": kid, "use": "sig", "alg": algorithm}, algorithm)
         private = orjson.dumps(key.as_dict(private=True))
         return kid, key.as_dict(private=False), await self._vault.seal(tx, row=kid, secret=private, **_PLACE)
 
-    async def active(self, tx: Transaction) -> Signer:
+    async def active(self, tx: Transaction, algorithm: str = ALGORITHM) -> Signer:
         """Return the active key's signer. The tenant is the system tenant.
 
         Raises:
             Unavailable: there is no key yet.
         """
-        row = await keys.active_key(tx)
+        row = await keys.active_key(tx, algorithm)
         if row is None:
             raise Unavailable("No signing key is ready yet; try again.", retry_after=1)
-        if self._latest is None or self._latest.kid != row["kid"]:
+        signer, _ = self._latest.get(algorithm, (None, None))
+        if signer is None or signer.kid != row["kid"]:
             private = await self._vault.open(tx, row=row["kid"], sealed=row["sealed"], **_PLACE)
-            self._latest = Signer(self._issuer, row["kid"], ECKey.import_key(orjson.loads(private)))
-        self._read_at = tx.context.now
-        return self._latest
+            key = _KINDS[algorithm].import_key(orjson.loads(private))
+            signer = Signer(self._issuer, row["kid"], key, algorithm)
+        self._latest[algorithm] = signer, tx.context.now
+        return signer
+
+
+_KINDS: dict[str, type[ECKey | RSAKey]] = {ALGORITHM: ECKey, RSA: RSAKey}
+
+
+def _generate(use: KeyParameters, algorithm: str) -> ECKey | RSAKey:
+    if algorithm == RSA:
+        return RSAKey.generate_key(_RSA_BITS, use, private=True)
+    return ECKey.generate_key("P-256", use, private=True)

@@ -5,6 +5,8 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
+from joserfc import jwt
+from joserfc.jwk import KeySet
 
 from tests.auth.browsing import App, Browser, browser, register, told
 from tests.auth.test_code import claims_of
@@ -98,6 +100,27 @@ async def test_an_id_token_says_who_when_and_how(app: App, world: World) -> None
             await http.post("/oauth2/userinfo", headers=header),
         ]
     assert [answer.json()["sub"] for answer in shown] == [before["sub"]] * 2
+
+
+async def test_an_id_token_is_signed_as_its_client_reads(app: App, world: World) -> None:
+    """RS256 for who registers it, ES256 for others; access tokens stay ES256, and the key set verifies both."""
+    old = await register(app.tenant, id_token_signed_response_alg="RS256")
+    for client, algorithm in ((app, "ES256"), (old, "RS256")):
+        tokens = await client.granted("openid")
+        async with world.client() as http:
+            known = KeySet.import_key_set((await http.get("/.well-known/jwks.json")).json())
+        signed = jwt.decode(tokens["id_token"], known, algorithms=[algorithm])
+        assert (signed.header["alg"], signed.claims["aud"]) == (algorithm, client.id)
+        assert jwt.decode(tokens["access_token"], known, algorithms=["ES256"]).header["typ"] == "at+jwt"
+
+
+async def test_an_id_token_is_no_access_token(app: App, world: World) -> None:
+    """Whatever signs it, no service takes it (S11)."""
+    old = await register(app.tenant, id_token_signed_response_alg="RS256")
+    async with world.client() as http:
+        for client in (app, old):
+            header = {"Authorization": f"Bearer {(await client.granted('openid'))['id_token']}"}
+            assert (await http.get("/v1/me", headers=header)).status_code == 401
 
 
 async def test_a_hint_names_who_is_meant(app: App) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+from authlib.oidc.discovery import OpenIDProviderMetadata
 
 from tests.conformance.server import CLIENT, App, Person, Server, new_verifier
 
@@ -31,6 +32,16 @@ async def test_metadata_is_valid(server: Server) -> None:
         for name, value in shown.items()
     }
     AuthorizationServerMetadata(secure).validate()
+
+
+async def test_the_provider_is_valid(server: Server) -> None:
+    """What it says as an OpenID provider passes the rules of OpenID Connect Discovery, RS256 among them."""
+    shown = (await (await server.http()).get("/.well-known/openid-configuration")).json()
+    secure = {
+        name: value.replace("http://", "https://", 1) if isinstance(value, str) else value
+        for name, value in shown.items()
+    }
+    OpenIDProviderMetadata(secure).validate()
 
 
 @pytest.mark.parametrize("method", ["client_secret_basic", "client_secret_post"])

@@ -44,6 +44,9 @@ class Client(Body):
     post_logout_redirect_uris: list[RedirectUri] | None = Field(
         default=None, max_length=20, description="where a browser may be led after logging out"
     )
+    id_token_signed_response_alg: Literal["ES256", "RS256"] | None = Field(
+        default=None, description="how its ID tokens are signed; ES256 unless it says otherwise"
+    )
 
     def registration(self, before: Registration | None = None) -> Registration:
         """Return the registration asked for."""

@@ -12,7 +12,7 @@ from services.auth.store.keys import all_keys
 
 ROUTER = Door("/v1/keys", tag="keys")
 _OPERATES = [permission("platform:keys")]
-_SHOWN = ("kid", "state", "created_at", "published_at", "activated_at", "retired_at")
+_SHOWN = ("kid", "algorithm", "state", "created_at", "published_at", "activated_at", "retired_at")
 
 
 @ROUTER.get("", name="list_keys", dependencies=_OPERATES)

@@ -9,7 +9,6 @@ from libs.common.errors import NotFound
 from libs.common.http.door import OpenDoor
 from libs.common.identity.audience import COLLECTIONS
 from libs.common.identity.dpop import ALGORITHMS as DPOP_ALGORITHMS
-from libs.common.identity.verifier import ALGORITHM
 from libs.common.ids import SYSTEM_TENANT
 from services.auth.api.oauth import GRANT_TYPES
 from services.auth.api.shapes import answer
@@ -17,6 +16,7 @@ from services.auth.authentication import ONE_FACTOR, TWO_FACTORS
 from services.auth.permissions import CATALOGUE
 from services.auth.protocol import IDENTITY_SCOPES
 from services.auth.registration import ASSERTION_ALGORITHMS
+from services.auth.signing import ID_TOKEN_ALGORITHMS
 from services.auth.store import keys
 
 ROUTER = OpenDoor("/.well-known", tag="metadata")
@@ -48,7 +48,7 @@ async def openid_configuration(request: Request) -> Response:
         "subject_types_supported": ["public"],
         "claim_types_supported": ["normal"],
         "acr_values_supported": [ONE_FACTOR, TWO_FACTORS],
-        "id_token_signing_alg_values_supported": [ALGORITHM],
+        "id_token_signing_alg_values_supported": list(ID_TOKEN_ALGORITHMS),
         "claims_supported": [
             "sub",
             "iss",

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from libs.common.events.auth import GrantRevoked, LoginFailed, SessionOpened
+from libs.common.identity.verifier import ALGORITHM
 from services.auth import domain, protocol
 from services.auth.commands import assurance, standing
 from services.auth.opaque import RefreshToken
@@ -33,6 +34,7 @@ class Entry:
     """How the person has shown who they are; `authentication.claims` says it in an ID token."""
     auth_time: datetime | None = None
     resource: tuple[str, ...] = ()
+    id_token_alg: str = ALGORITHM
 
     def since(self) -> dict[str, Any]:
         """Return when the person showed who they are, as an ID token says it, where that is known."""
@@ -145,7 +147,8 @@ async def open_given(
     opened = SessionOpened(grant_id=grant_id, subject=subject, method=method, address=tx.context.address)
     await tx.emit("session.opened", opened, entity=grant_id)
     amr, auth_time = given["amr"], given["auth_time"]
-    return Entry(subject, grant_id, held, token, client["id"], jkt, amr, auth_time, resource)
+    alg = client["id_token_signed_response_alg"]
+    return Entry(subject, grant_id, held, token, client["id"], jkt, amr, auth_time, resource, alg)
 
 
 async def refresh(tx: Transaction, presented: RefreshToken, asked: Renewal) -> Entry | OAuthError | None:
@@ -197,9 +200,17 @@ async def _exchange(
         grant_id=grant["id"], subject=grant["subject"], method="refresh_token", address=tx.context.address
     )
     await tx.emit("session.opened", opened, entity=grant["id"])
-    amr, auth_time = grant["amr"], grant["auth_time"]
     return Entry(
-        grant["subject"], grant["id"], permissions, following, grant["client_id"], asked.jkt, amr, auth_time, resource
+        subject=grant["subject"],
+        grant_id=grant["id"],
+        permissions=permissions,
+        refresh=following,
+        client_id=grant["client_id"],
+        jkt=asked.jkt,
+        amr=grant["amr"],
+        auth_time=grant["auth_time"],
+        resource=resource,
+        id_token_alg=asked.client["id_token_signed_response_alg"] if asked.client else ALGORITHM,
     )
 
 

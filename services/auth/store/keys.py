@@ -24,15 +24,15 @@ async def all_keys(tx: Transaction) -> Sequence[Row]:
     return await tx.rows(select(*columns).order_by(_K.created_at))
 
 
-async def active_key(tx: Transaction) -> Row | None:
-    """Return the key that signs, its private part sealed."""
-    return await tx.row(select(_K.kid, _K.sealed).where(_K.state == "active"))
+async def active_key(tx: Transaction, algorithm: str) -> Row | None:
+    """Return the key that signs by an algorithm, its private part sealed."""
+    return await tx.row(select(_K.kid, _K.sealed).where(_K.state == "active", _K.algorithm == algorithm))
 
 
 async def add_key(tx: Transaction, kid: str, jwk: dict[str, Any], sealed: bytes, state: str) -> None:
-    """Add a key as `next` or, where it is the first, as `active`."""
+    """Add a key as `next` or, where it is the first of its algorithm, as `active`."""
     now = tx.context.now
-    values = {"kid": kid, "jwk": jwk, "sealed": sealed, "state": state, "created_at": now}
+    values = {"kid": kid, "jwk": jwk, "algorithm": jwk["alg"], "sealed": sealed, "state": state, "created_at": now}
     await tx.execute(insert(signing_key).values(**values, activated_at=now if state == "active" else None))
 
 
@@ -43,23 +43,23 @@ async def note_published(tx: Transaction, kids: Sequence[str]) -> None:
     await tx.execute(statement.values(published_at=tx.context.now))
 
 
-async def retire_active(tx: Transaction) -> None:
-    """Let the active key retire; its private part is destroyed."""
-    statement = update(signing_key).where(_K.state == "active")
+async def retire_active(tx: Transaction, algorithm: str) -> None:
+    """Let the active key of an algorithm retire; its private part is destroyed."""
+    statement = update(signing_key).where(_K.state == "active", _K.algorithm == algorithm)
     await tx.execute(statement.values(state="retiring", sealed=None, retired_at=tx.context.now))
 
 
-async def activate_next(tx: Transaction) -> str:
-    """Let the next key sign; returns its id."""
-    statement = update(signing_key).where(_K.state == "next").returning(_K.kid)
+async def activate_next(tx: Transaction, algorithm: str) -> str:
+    """Let the next key of an algorithm sign; returns its id."""
+    statement = update(signing_key).where(_K.state == "next", _K.algorithm == algorithm).returning(_K.kid)
     kid: str = await tx.value(statement.values(state="active", activated_at=tx.context.now))
     return kid
 
 
-async def remove_retired(tx: Transaction, before: datetime) -> Sequence[str]:
-    """Forget keys that retired before an instant; returns their ids."""
+async def remove_retired(tx: Transaction, before: datetime) -> Sequence[Row]:
+    """Forget keys that retired before an instant; returns their ids and algorithms."""
     gone = (_K.state == "retiring") & (_K.retired_at < before)
-    return [row["kid"] for row in await tx.rows(delete(signing_key).where(gone).returning(_K.kid))]
+    return await tx.rows(delete(signing_key).where(gone).returning(_K.kid, _K.algorithm))
 
 
 async def find_own_secret(tx: Transaction, name: str) -> bytes | None:
