@@ -14,6 +14,7 @@ from deploy.local.processes import free_port
 from deploy.local.supervisor import Supervisor
 
 _WALKS = ("tests/system/test_bad_input.py", "tests/system/test_tenancy.py")
+_LONGEST = ("tests/system/", "tests/conformance/")
 
 
 class _FewStacksForSystemTests(LoadFileScheduling):  # type: ignore[misc]
@@ -31,9 +32,15 @@ class _FewStacksForSystemTests(LoadFileScheduling):  # type: ignore[misc]
         return "tests/system" if scope.startswith("tests/system/test_") else scope
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _FewStacksForSystemTests | None:
     """Choose how tests are dealt out to workers: `--dist loadfile`, with the system tests as two."""
+    config.option.loadscopereorder = False  # it would put many short tests before few long ones
     return _FewStacksForSystemTests(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
