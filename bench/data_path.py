@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from bench import data_path_case as case
+from bench.bars import Bars
 from bench.blotter_rows import fill
 from bench.pss import run_watched
 from deploy.local import postgres
@@ -70,24 +71,6 @@ def _content(path: Path) -> tuple[object, ...]:
     with duckdb.connect() as engine:
         row = engine.execute(query).fetchone()
     return tuple(row or ())
-
-
-@dataclass(slots=True)
-class Bars:
-    """The ratios and whether each is met."""
-
-    missed: int = 0
-
-    def check(self, name: str, value: float, bar: float) -> None:
-        """Print one ratio against its bar."""
-        met = value <= bar
-        self.missed += not met
-        print(f"{'ok  ' if met else 'MISS'} {name}: {value:.2f} (at most {bar})", flush=True)
-
-    def require(self, name: str, *, holds: bool) -> None:
-        """Print one condition."""
-        self.missed += not holds
-        print(f"{'ok  ' if holds else 'MISS'} {name}", flush=True)
 
 
 def compare(url: str, rows: int, scale: int, work: Path) -> int:
