@@ -114,8 +114,8 @@ def redirect_fault(uri: str, *, public: bool) -> str | None:
         odd = parts.username is not None or parts.port == 0
     except ValueError:
         odd = True
-    if odd:
-        return "cannot be read, or names a user or no port"
+    if odd or "*" in parts.netloc:
+        return "cannot be read, or names a user, no port or any host"
     if (parts.scheme == "https" and parts.hostname) or is_loopback(parts):
         return None
     if public and _PRIVATE_SCHEME.fullmatch(parts.scheme) and not parts.netloc:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.conformance.server import App, Person, Server, open_server
@@ -38,3 +39,9 @@ async def app(person: Person) -> App:
 async def native(person: Person) -> App:
     """Return a public client."""
     return await person.register(kind="public", redirect_uris=["http://127.0.0.1/cb"])
+
+
+@pytest.fixture(scope="session")
+async def caller(server: Server) -> httpx.AsyncClient:
+    """Return one caller whose tokens are refused; that is not counted."""
+    return await server.http()

@@ -54,6 +54,7 @@ async def _given(person: Person) -> dict[str, Any]:
         "native": {"kind": "public", "redirect_uris": ["http://127.0.0.1/cb"]},
         "pushing": {"require_par": True},
         "bound": {"dpop": True},
+        "boundNative": {"dpop": True, "kind": "public"},
         "machine": {"grant_types": [CLIENT], "redirect_uris": [], "scopes": None, "roles": ["viewer"]},
         "device": {"kind": "public", "grant_types": [DEVICE, REFRESH], "redirect_uris": []},
         **{name: {"jwks": {"keys": [key.as_dict(private=False)]}} for name, key in keys.items()},

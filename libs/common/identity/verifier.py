@@ -59,7 +59,7 @@ class Verifier:
         claims = self._signed_claims(token)
         try:
             principal = _principal(claims, self._issuer, now)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise _refusal() from error
         if principal.grant_id in self._state.revoked or principal.tenant_id in self._state.suspended:
             raise Unauthenticated("The access was revoked.", type="token-revoked")

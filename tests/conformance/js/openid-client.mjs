@@ -146,8 +146,8 @@ check("DPoP: a pushed request binds the code to the key", async () => {
   await refused(client.authorizationCodeGrant(config, location, checks, undefined, { DPoP: other }), "invalid_grant");
 });
 
-check("DPoP: a refresh token is bound to the key", async () => {
-  const config = await configured("bound");
+check("DPoP: a public client's refresh token is bound to the key", async () => {
+  const config = await configured("boundNative", client.None());
   const DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
   const other = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
   const tokens = await signedIn(config, { DPoP });

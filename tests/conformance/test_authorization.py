@@ -1,0 +1,110 @@
+"""Authorization requests and what comes of them (OAuth 2.1, 4.1; RFC 7636; RFC 9207; OpenID Connect Core, 3.1.2)."""
+
+from urllib.parse import urlencode
+
+import pytest
+
+from tests.conformance.server import App, Person, new_verifier, told
+
+FAULTS: dict[str, tuple[dict[str, str], str]] = {
+    "no response_type": ({"response_type": ""}, "invalid_request"),
+    "response_type=token": ({"response_type": "token"}, "unsupported_response_type"),
+    "response_type=id_token": ({"response_type": "id_token"}, "unsupported_response_type"),
+    "response_type=id_token token": ({"response_type": "id_token token"}, "unsupported_response_type"),
+    "response_type=code token": ({"response_type": "code token"}, "unsupported_response_type"),
+    "response_type=code id_token": ({"response_type": "code id_token"}, "unsupported_response_type"),
+    "response_type=none": ({"response_type": "none"}, "unsupported_response_type"),
+    "response_type=CODE": ({"response_type": "CODE"}, "unsupported_response_type"),
+    "response_type with a tab": ({"response_type": "co\tde"}, "unsupported_response_type"),
+    "response_type with a backslash": ({"response_type": "code\\"}, "unsupported_response_type"),
+    "no challenge": ({"code_challenge": ""}, "invalid_request"),
+    "no challenge and no method": ({"code_challenge": "", "code_challenge_method": ""}, "invalid_request"),
+    "no method, which means plain": ({"code_challenge_method": ""}, "invalid_request"),
+    "method plain": ({"code_challenge_method": "plain"}, "invalid_request"),
+    "method s256": ({"code_challenge_method": "s256"}, "invalid_request"),
+    "method S512": ({"code_challenge_method": "S512"}, "invalid_request"),
+    "a challenge that is too short": ({"code_challenge": "a" * 42}, "invalid_request"),
+    "a challenge that is too long": ({"code_challenge": "a" * 44}, "invalid_request"),
+    "a challenge with padding": ({"code_challenge": "a" * 43 + "="}, "invalid_request"),
+    "a challenge of another alphabet": ({"code_challenge": "a" * 42 + "+"}, "invalid_request"),
+    "an unknown scope": ({"scope": "nonsense"}, "invalid_scope"),
+    "a scope that the client may not ask for": ({"scope": "report:write"}, "invalid_scope"),
+    "a scope of everything": ({"scope": "report:*"}, "invalid_scope"),
+    "a malformed scope": ({"scope": 'report:read "x"'}, "invalid_scope"),
+    "response_mode=fragment": ({"response_mode": "fragment"}, "invalid_request"),
+    "a request object": ({"request": "eyJhbGciOiJub25lIn0.e30."}, "request_not_supported"),
+    "prompt=none login": ({"prompt": "none login"}, "invalid_request"),
+    "prompt=nonsense": ({"prompt": "nonsense"}, "invalid_request"),
+    "max_age=-1": ({"max_age": "-1"}, "invalid_request"),
+    "max_age=x": ({"max_age": "x"}, "invalid_request"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_the_client_is_told_what_is_wrong(person: Person, app: App, name: str) -> None:
+    """By its name, with `state` as it was sent and `iss`, and without a code."""
+    changed, error = FAULTS[name]
+    said = told(await person.browser.open(app.ask(new_verifier(), **changed)))
+    assert said["error"] == error, said
+    assert said["state"] == "s&=1"
+    assert said["iss"] == person.server.url
+    assert "code" not in said
+    assert "access_token" not in said
+
+
+REPEATED = ["response_type", "scope", "state", "code_challenge", "code_challenge_method", "nonce", "prompt", "display"]
+
+
+@pytest.mark.parametrize("name", REPEATED)
+async def test_a_repeated_parameter_is_refused(person: Person, app: App, name: str) -> None:
+    """RFC 6749, 3.1: equal values too, and those that we do not know."""
+    asked = {**app.ask(new_verifier()), name: app.ask(new_verifier()).get(name, "x")}
+    said = told(await person.browser.open(urlencode(asked) + f"&{urlencode({name: asked[name]})}"))
+    assert said["error"] == "invalid_request"
+    assert said["iss"] == person.server.url
+
+
+@pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
+async def test_a_repeated_client_or_uri_leads_nowhere(person: Person, app: App, name: str) -> None:
+    """Nobody knows then where to."""
+    asked = app.ask(new_verifier())
+    answer = await person.browser.open(urlencode(asked) + f"&{urlencode({name: asked[name]})}")
+    assert (answer.status_code, "location" in answer.headers) == (400, False)
+
+
+@pytest.mark.parametrize("state", ["", "x", "a b+c&d=e%", "ü€😀", "<script>", "x" * 500, '"quoted"'])
+async def test_state_comes_back_as_it_was(person: Person, app: App, state: str) -> None:
+    """With a code; no state, none back."""
+    given = await person.browser.allow(app.ask(new_verifier(), state=state))
+    assert given.get("state", "") == state
+    assert ("state" in given) == bool(state)
+    assert given["iss"] == person.server.url
+    assert "code" in given
+
+
+async def test_unknown_parameters_are_ignored(person: Person, app: App) -> None:
+    """RFC 6749, 3.1."""
+    assert "code" in await person.browser.allow(app.ask(new_verifier(), nonsense="1", claims_locales="de"))
+
+
+async def test_a_denial_is_told(person: Person, native: App) -> None:
+    """`access_denied`, with state and iss."""
+    page = await person.browser.open(native.ask(new_verifier()))
+    said = told(await person.browser.submit(page, decision="deny"))
+    assert (said["error"], said["state"], said["iss"]) == ("access_denied", "s&=1", person.server.url)
+
+
+async def test_a_redirect_is_not_kept(person: Person, app: App) -> None:
+    """303, never 307, which would send the form on (RFC 9700, 4.12); not cached, no referrer."""
+    page = await person.browser.open(app.ask(new_verifier(), prompt="consent"))
+    answer = await person.browser.submit(page, decision="allow")
+    assert answer.status_code == 303
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["referrer-policy"] == "no-referrer"
+
+
+async def test_the_endpoint_is_no_api(person: Person, app: App) -> None:
+    """It answers no other origin's scripts."""
+    query = urlencode(app.ask(new_verifier()))
+    answer = await person.browser.send("GET", f"/oauth2/authorize?{query}", headers={"Origin": "https://evil.example"})
+    assert "access-control-allow-origin" not in answer.headers
