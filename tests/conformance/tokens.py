@@ -28,6 +28,13 @@ def part(value: Any) -> str:
     return base64.urlsafe_b64encode(content).rstrip(b"=").decode()
 
 
+def signed(header: dict[str, Any], claims: Any, key: ECKey) -> str:
+    """Return a JWT signed by a key of P-256, whatever its header says."""
+    text = f"{part(header)}.{part(claims)}"
+    r, s = decode_dss_signature(key.private_key.sign(text.encode(), ECDSA(SHA256())))
+    return f"{text}.{part(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+
+
 @dataclass(frozen=True, slots=True)
 class Forge:
     """A published key, and what a sound token of the issuer says."""
@@ -67,9 +74,7 @@ class Forge:
 
     def signed(self, header: dict[str, Any], claims: Any, key: ECKey) -> str:
         """Return a token signed by any key of the curve, whatever its header says."""
-        text = f"{part(header)}.{part(claims)}"
-        r, s = decode_dss_signature(key.private_key.sign(text.encode(), ECDSA(SHA256())))
-        return f"{text}.{part(r.to_bytes(32, 'big') + s.to_bytes(32, 'big'))}"
+        return signed(header, claims, key)
 
     def hashed(self, secret: bytes, algorithm: str = "HS256", **header: Any) -> str:
         """Return a token whose signature is an HMAC."""
