@@ -1,0 +1,231 @@
+"""Tokens bound to a key (RFC 9449): bad proofs, and no way between bound and unbound."""
+
+import hashlib
+import time
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import orjson
+import pytest
+from joserfc.jwk import ECKey, OctKey
+
+from tests.conformance.answers import bad
+from tests.conformance.server import API, CALLBACK, CODE, REFRESH, App, Person, challenge, new_verifier
+from tests.conformance.tokens import part, signed
+
+KEY, OTHER = (ECKey.generate_key("P-256", private=True) for _ in range(2))
+TOKEN = "/oauth2/token"
+Proving = dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+async def bound(person: Person) -> App:
+    """Return a public client whose tokens are bound."""
+    return await person.register(kind="public", dpop=True, redirect_uris=[CALLBACK])
+
+
+@pytest.fixture(scope="module")
+async def held(person: Person, bound: App) -> dict[str, Any]:
+    """Return tokens that are bound to the key."""
+    return await given(person, bound)
+
+
+def proof(app: App, method: str = "POST", path: str = TOKEN, **changed: Any) -> str:
+    """Return a proof; `header`, `key` and claims can be changed, None leaves one out."""
+    key, header = changed.pop("key", KEY), changed.pop("header", {})
+    claims = {"jti": str(uuid4()), "htm": method, "htu": app.server.url + path, "iat": int(time.time()), **changed}
+    said = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False), **header}
+    left = [{name: value for name, value in one.items() if value is not None} for one in (said, claims)]
+    return signed(left[0], left[1], key)
+
+
+def ath(token: str) -> str:
+    """Return a token's hash as a proof holds it."""
+    return part(hashlib.sha256(token.encode()).digest())
+
+
+async def given(person: Person, app: App) -> dict[str, Any]:
+    """Go the whole way with the key."""
+    code, verifier = await person.code(app)
+    form = {"grant_type": CODE, "code": code, "redirect_uri": app.uri, "code_verifier": verifier}
+    answer = await app.token(headers={"DPoP": proof(app)}, **form)
+    assert answer.status_code == 200, answer.text
+    tokens: dict[str, Any] = answer.json()
+    return tokens
+
+
+async def call(app: App, token: str, *proofs: str, scheme: str = "DPoP") -> httpx.Response:
+    """Call another service with a token and proofs."""
+    headers = [("Authorization", f"{scheme} {token}"), *(("DPoP", text) for text in proofs)]
+    return await app.http.get(API, headers=headers)
+
+
+async def test_a_sound_proof_is_taken(bound: App, held: dict[str, Any]) -> None:
+    """Without this, the refusals would prove nothing."""
+    assert held["token_type"] == "DPoP"
+    token = held["access_token"]
+    assert (await call(bound, token, proof(bound, "GET", API, ath=ath(token)))).status_code == 200
+
+
+def _hashed(app: App) -> str:
+    key = OctKey.generate_key(256)
+    said = {"typ": "dpop+jwt", "alg": "HS256", "jwk": key.as_dict()}
+    return f"{part(said)}.{part({'jti': 'x', 'htm': 'POST', 'htu': app.server.url + TOKEN})}.{part(b'x' * 32)}"
+
+
+PROOFS: dict[str, Callable[[App, Proving], str]] = {
+    "another method": lambda app, more: proof(app, **{**more, "htm": "PUT"}),
+    "a method in small letters": lambda app, more: proof(app, **{**more, "htm": more["method"].lower()}),
+    "no method": lambda app, more: proof(app, **{**more, "htm": None}),
+    "another path": lambda app, more: proof(app, **{**more, "htu": f"{app.server.url}/other"}),
+    "another host": lambda app, more: proof(app, **{**more, "htu": f"https://evil.example{more['path']}"}),
+    "a path alone": lambda app, more: proof(app, **{**more, "htu": more["path"]}),
+    "no URL": lambda app, more: proof(app, **{**more, "htu": None}),
+    "no jti": lambda app, more: proof(app, **{**more, "jti": None}),
+    "an empty jti": lambda app, more: proof(app, **{**more, "jti": ""}),
+    "a jti that is a number": lambda app, more: proof(app, **{**more, "jti": 1}),
+    "a huge jti": lambda app, more: proof(app, **{**more, "jti": "x" * 5000}),
+    "no iat": lambda app, more: proof(app, **{**more, "iat": None}),
+    "an old iat": lambda app, more: proof(app, **{**more, "iat": int(time.time()) - 600}),
+    "an iat to come": lambda app, more: proof(app, **{**more, "iat": int(time.time()) + 600}),
+    "an iat that is a text": lambda app, more: proof(app, **{**more, "iat": str(int(time.time()))}),
+    "no typ": lambda app, more: proof(app, **{**more, "header": {"typ": None}}),
+    "typ JWT": lambda app, more: proof(app, **{**more, "header": {"typ": "JWT"}}),
+    "typ of an access token": lambda app, more: proof(app, **{**more, "header": {"typ": "at+jwt"}}),
+    "no key": lambda app, more: proof(app, **{**more, "header": {"jwk": None}}),
+    "a private key": lambda app, more: proof(app, **{**more, "header": {"jwk": KEY.as_dict(private=True)}}),
+    "another key than signed": lambda app, more: proof(
+        app, **{**more, "header": {"jwk": OTHER.as_dict(private=False)}}
+    ),
+    "a key that is a text": lambda app, more: proof(app, **{**more, "header": {"jwk": "x"}}),
+    "a key off the curve": lambda app, more: proof(
+        app, **{**more, "header": {"jwk": {**KEY.as_dict(private=False), "x": part(bytes(32))}}}
+    ),
+    "alg none": lambda app, more: proof(app, **{**more, "header": {"alg": "none"}}),
+    "alg of another key": lambda app, more: proof(app, **{**more, "header": {"alg": "RS256"}}),
+    "a MAC": lambda app, _: _hashed(app),
+    "crit": lambda app, more: proof(app, **{**more, "header": {"crit": ["x"], "x": 1}}),
+    "a broken signature": lambda app, more: proof(app, **more)[:-6] + "AAAAAA",
+    "no signature": lambda app, more: proof(app, **more).rpartition(".")[0] + ".",
+    "nonsense": lambda *_: "a.b.c",
+    "empty": lambda *_: "..",
+    "claims that are a list": lambda *_: signed(
+        {"typ": "dpop+jwt", "alg": "ES256", "jwk": KEY.as_dict(private=False)}, orjson.dumps([]), KEY
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROOFS)
+async def test_a_bad_proof_at_the_token_endpoint(bound: App, held: dict[str, Any], name: str) -> None:
+    """RFC 9449, 4.3 and 5: `invalid_dpop_proof`, before anything is used up."""
+    text = PROOFS[name](bound, {"method": "POST", "path": TOKEN})
+    answer = await bound.token(headers={"DPoP": text}, grant_type=REFRESH, refresh_token=held["refresh_token"])
+    await bad(answer, "invalid_dpop_proof")
+
+
+@pytest.mark.parametrize("name", PROOFS)
+async def test_a_bad_proof_at_a_service(bound: App, held: dict[str, Any], name: str) -> None:
+    """RFC 9449, 7.1: 401, with a challenge that says DPoP."""
+    token = held["access_token"]
+    answer = await call(bound, token, PROOFS[name](bound, {"method": "GET", "path": API, "ath": ath(token)}))
+    assert answer.status_code == 401
+    assert "DPoP" in answer.headers["www-authenticate"]
+
+
+async def test_the_refused_burnt_nothing(bound: App, person: Person) -> None:
+    """A refresh token goes on after bad proofs, and one without a proof."""
+    tokens = await given(person, bound)
+    form = {"grant_type": REFRESH, "refresh_token": tokens["refresh_token"]}
+    await bad(await bound.token(headers={"DPoP": "a.b.c"}, **form), "invalid_dpop_proof")
+    await bad(await bound.token(**form), "invalid_dpop_proof")
+    assert (await bound.token(headers={"DPoP": proof(bound)}, **form)).status_code == 200
+
+
+@pytest.mark.parametrize("wrong", ["", "x", "A" * 43])
+async def test_a_proof_is_for_one_token(bound: App, held: dict[str, Any], wrong: str) -> None:
+    """`ath` (RFC 9449, 4.3)."""
+    token = held["access_token"]
+    assert (await call(bound, token, proof(bound, "GET", API, ath=wrong or None))).status_code == 401
+
+
+async def test_a_proof_of_another_key(bound: App, held: dict[str, Any]) -> None:
+    """A thief's own proof is worth nothing."""
+    token = held["access_token"]
+    assert (await call(bound, token, proof(bound, "GET", API, ath=ath(token), key=OTHER))).status_code == 401
+
+
+async def test_a_proof_is_good_once(bound: App, held: dict[str, Any]) -> None:
+    """At a service and at the token endpoint."""
+    token = held["access_token"]
+    text = proof(bound, "GET", API, ath=ath(token))
+    assert [(await call(bound, token, text)).status_code for _ in range(2)] == [200, 401]
+    text = proof(bound)
+    form = {"grant_type": REFRESH, "refresh_token": "rt_x"}
+    await bad(await bound.token(headers={"DPoP": text}, **form))
+    again = await bound.token(headers={"DPoP": text}, **form)
+    assert again.status_code == 400
+
+
+async def test_two_proofs(bound: App, held: dict[str, Any]) -> None:
+    """RFC 9449, 4.3: there is one."""
+    token = held["access_token"]
+    two = [proof(bound, "GET", API, ath=ath(token)) for _ in range(2)]
+    assert (await call(bound, token, *two)).status_code == 401
+
+
+async def test_no_downgrade(bound: App, held: dict[str, Any]) -> None:
+    """A bound token as Bearer is refused, with its proof too (RFC 9449, 7.2)."""
+    token = held["access_token"]
+    assert (await call(bound, token, scheme="Bearer")).status_code == 401
+    assert (await call(bound, token, proof(bound, "GET", API, ath=ath(token)), scheme="Bearer")).status_code == 401
+    assert (await call(bound, token)).status_code == 401
+
+
+async def test_no_upgrade(person: Person, app: App) -> None:
+    """An unbound token with a proof is no DPoP token (RFC 9449, 7.1)."""
+    token = (await person.tokens(app))["access_token"]
+    assert (await call(app, token, proof(app, "GET", API, ath=ath(token)))).status_code == 401
+
+
+async def test_a_client_that_has_to_cannot_leave_it_out(person: Person, bound: App) -> None:
+    """And the code stays good."""
+    code, verifier = await person.code(bound)
+    form = {"grant_type": CODE, "code": code, "redirect_uri": bound.uri, "code_verifier": verifier}
+    await bad(await bound.token(**form), "invalid_dpop_proof")
+    assert (await bound.token(headers={"DPoP": proof(bound)}, **form)).status_code == 200
+
+
+async def test_a_code_is_bound_where_it_was_asked(person: Person, bound: App) -> None:
+    """`dpop_jkt` (RFC 9449, 10): another key's proof gets nothing."""
+    verifier = new_verifier()
+    code = (await person.browser.allow(bound.ask(verifier, dpop_jkt=KEY.thumbprint())))["code"]
+    form = {"grant_type": CODE, "code": code, "redirect_uri": bound.uri, "code_verifier": verifier}
+    await bad(await bound.token(headers={"DPoP": proof(bound, key=OTHER)}, **form))
+    assert (await bound.token(headers={"DPoP": proof(bound)}, **form)).status_code == 200
+
+
+async def test_a_public_clients_refresh_token_is_bound(person: Person, bound: App) -> None:
+    """RFC 9449, 5."""
+    tokens = await given(person, bound)
+    form = {"grant_type": REFRESH, "refresh_token": tokens["refresh_token"]}
+    await bad(await bound.token(headers={"DPoP": proof(bound, key=OTHER)}, **form))
+    assert (await bound.token(headers={"DPoP": proof(bound)}, **form)).status_code == 200
+
+
+async def test_introspection_says_the_key(person: Person) -> None:
+    """RFC 9449, 6.2: `cnf` and the token's type."""
+    app = await person.register(dpop=True)
+    token = (await given(person, app))["access_token"]
+    shown = (await app.post("/oauth2/introspect", token=token)).json()
+    assert shown["cnf"] == {"jkt": KEY.thumbprint()}
+    assert shown["token_type"] == "DPoP"
+
+
+async def test_a_pushed_request_and_another_key(bound: App) -> None:
+    """RFC 9449, 10.1: a proof and `dpop_jkt` have to agree."""
+    asked = {**bound.ask(new_verifier()), "dpop_jkt": OTHER.thumbprint(), "code_challenge": challenge("v" * 43)}
+    asked.pop("client_id")
+    answer = await bound.post("/oauth2/par", headers={"DPoP": proof(bound, path="/oauth2/par")}, **asked)
+    assert answer.status_code == 400
