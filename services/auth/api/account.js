@@ -48,6 +48,41 @@
     form.hidden = true;
     say("Open the link from the mail; this address lacks its last part.", true);
   }
+  // an invitation can be accepted by the organisation's own login as well
+  async function ask(path, values) {
+    const answer = await fetch(path, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      credentials: "same-origin",
+      body: JSON.stringify(Object.assign({ token: token }, values)),
+    });
+    const body = await answer.json();
+    if (!answer.ok) {
+      throw new Error(problem(body));
+    }
+    return body;
+  }
+  function offer(provider) {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "other";
+    button.textContent = "Join with " + provider.name;
+    button.addEventListener("click", function () {
+      const name = form.elements.namedItem("name");
+      if (!name.reportValidity()) {
+        return;
+      }
+      ask("/v1/invitations/accept/upstream", { provider: provider.id, name: name.value })
+        .then(function (way) { window.location.assign(way.location); })
+        .catch(function (error) { say(error.message, true); });
+    });
+    form.appendChild(button);
+  }
+  if (token && form.getAttribute("action") === "/v1/invitations/accept") {
+    ask("/v1/invitations/providers", {})
+      .then(function (found) { found.items.forEach(offer); })
+      .catch(function () { /* the form itself says what is wrong with the link */ });
+  }
   form.addEventListener("submit", function (event) {
     event.preventDefault();
     const button = form.querySelector("button");

@@ -27,6 +27,7 @@ def overview(
         f"{problem_text(problem)}{said}<p>{escape(email)}, at {escape(tenant)}</p>"
         f"{_factors(hidden, held)}{_codes(hidden, held, codes_left)}"
         '<h2>Password</h2><p><a href="/account/password">Change your password</a></p>'
+        '<h2>Identity providers</h2><p><a href="/account/identities">Log in by your organisation\'s own login</a></p>'
         f"{_logins(hidden)}{SCRIPT}"
     )
 

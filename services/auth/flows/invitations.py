@@ -76,25 +76,47 @@ async def accept(office: Office, text: str, name: str, password: str | None) -> 
         Forbidden: the invitation is unknown, used, revoked or expired, or the tenant is suspended.
         Invalid: there is no account yet, and no password that can be used; the invitation stays open.
     """
+    token, row = await presented(office, text)
+    async with office.acting(token.tenant_id) as tx:
+        known = await accounts.find_identity(tx, row["email"]) is not None
+    hashed = "" if known else await _hashed(office, row["email"], password)
+    async with office.acting(token.tenant_id) as tx:
+        if await _open(tx, token) is None:
+            raise _refused()
+        user = await join(tx, row, name, hashed)
+    return token.tenant_id, user
+
+
+async def presented(office: Office, text: str) -> tuple[InvitationToken, Row]:
+    """Return the open invitation of a token, without using it.
+
+    Raises:
+        Forbidden: it is unknown, used, revoked or expired, or the tenant is suspended.
+        TooManyRequests: too many invented tokens from this address.
+    """
     token = InvitationToken.read(text)
     row = None
     if token is not None:
         async with office.acting(token.tenant_id) as tx:
             row = await _open(tx, token)
-            known = row is not None and await accounts.find_identity(tx, row["email"]) is not None
     if token is None or row is None:
         async with office.system() as tx:
             await office.authority.throttle.note_failure(tx)
         raise _refused()
-    hashed = "" if known else await _hashed(office, row["email"], password)
-    async with office.acting(token.tenant_id) as tx:
-        if await _open(tx, token) is None:
-            raise _refused()
-        await _require_standing(tx, row)
-        user = await tenants.add_user(tx, tenants.Person(row["email"], name, hashed), row["roles"])
-        await invitations.settle(tx, token.id, "accepted")
-        await _say(tx, "invitation.accepted", token.id, row["roles"], user)
-    return token.tenant_id, user
+    return token, row
+
+
+async def join(tx: Transaction, row: Row, name: str, password_hash: str | None) -> UUID:
+    """Use a locked open invitation up; returns the user's id. Who has an account keeps their password, or its absence.
+
+    Raises:
+        Forbidden: the inviter could no longer give these roles. Conflict: the tenant has a user of that address.
+    """
+    await _require_standing(tx, row)
+    user = await tenants.add_user(tx, tenants.Person(row["email"], name, password_hash), row["roles"])
+    await invitations.settle(tx, row["id"], "accepted")
+    await _say(tx, "invitation.accepted", row["id"], row["roles"], user)
+    return user
 
 
 async def _open(tx: Transaction, token: InvitationToken) -> Row | None:

@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, Uuid, delete, insert, select, update
+from sqlalchemy import Column, DateTime, LargeBinary, Table, Text, Uuid, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from libs.common.database.transaction import Row, Transaction
@@ -107,7 +108,9 @@ async def end_unredeemed(tx: Transaction, ids: Sequence[UUID]) -> None:
 
 async def live_grants(tx: Transaction, ids: Sequence[UUID]) -> Sequence[Row]:
     """Return the grants that came of logins by links and are not revoked, locked."""
-    statement = GRANTS.where(_G.upstream_id.in_(list(ids)), _G.revoked_at.is_(None))
+    statement = GRANTS.where(
+        _G.upstream_id == func.any(bindparam(None, list(ids), type_=ARRAY(Uuid))), _G.revoked_at.is_(None)
+    )
     return await tx.rows(statement.order_by(_G.id).with_for_update())
 
 

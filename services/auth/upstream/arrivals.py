@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
-from libs.common.events.auth import InvitationChanged
 from services.auth.authentication import FEDERATED, SEVERAL
 from services.auth.commands import identities, roles, tenants
 from services.auth.doorway import Doorway
+from services.auth.flows import invitations as flows
 from services.auth.metrics import LOGINS
 from services.auth.second_step import left_pending
 from services.auth.store import accounts, grants, invitations
@@ -130,12 +130,7 @@ class Arrivals:
         return name
 
     async def _join(self, tx: Transaction, back: Back, invitation: Row) -> None:
-        await roles.require_roles(tx, invitation["roles"])
-        person = tenants.Person(invitation["email"], back.trip["name"], None)
-        user = await tenants.add_user(tx, person, invitation["roles"])
-        await invitations.settle(tx, invitation["id"], "accepted")
-        said = InvitationChanged(invitation_id=invitation["id"], roles=list(invitation["roles"]), user_id=user)
-        await tx.emit("invitation.accepted", said, entity=invitation["id"])
+        user = await flows.join(tx, invitation, back.trip["name"], None)
         await identities.link(tx, back.provider["id"], back.arrived.subject, user, "invited")
 
 
