@@ -15,6 +15,7 @@ from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.ids import SYSTEM_TENANT
 from services.auth.challenges import Challenges
+from services.auth.mail.outbox import Outbox
 from services.auth.passkeys import Passkeys
 from services.auth.passwords import Passwords
 from services.auth.settings import Settings
@@ -47,6 +48,7 @@ class Authority:
     """Tries of one address are counted one after the other: those that wait must not take every connection."""
     signers: Signers
     lifetimes: Lifetimes
+    outbox: Outbox
 
     @classmethod
     @asynccontextmanager
@@ -56,18 +58,20 @@ class Authority:
             await accounts.ensure_tenant(tx, "system")
             pepper = await _pepper(tx, vault)
         passwords = Passwords(settings.password_workers)
+        throttle = Throttle(pepper)
         lifetimes = Lifetimes(settings.access_token_seconds, timedelta(days=settings.refresh_token_days))
         try:
             signers = Signers(vault, settings.public_url)
             yield cls(
                 passwords,
-                Throttle(pepper),
+                throttle,
                 Challenges(pepper),
                 Passkeys(pepper, settings.public_url),
                 vault,
                 asyncio.Semaphore(_COUNTING),
                 signers,
                 lifetimes,
+                Outbox(vault, throttle, settings.public_url),
             )
         finally:
             passwords.close()

@@ -39,7 +39,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
             runtime.extras["upstream"] = Directory(Web(policy, settings.identity_provider_seconds))
             runtime.spawn("keyring", ring_keeper.run())
             await _start(runtime, keeper, authority)
-            async with mailing(runtime, Vault(watch), authority.throttle):
+            async with mailing(runtime, authority.outbox):
                 yield
 
 

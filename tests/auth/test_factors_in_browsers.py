@@ -12,8 +12,9 @@ import pytest
 from libs.common.context import utc_now
 from services.auth import totp
 from tests.auth.browsing import App, Browser, Forms, browser, register, told
-from tests.auth.test_passkeys import Authenticator, registered
-from tests.auth.test_second_factor import owner_with_app
+from tests.auth.test_passkeys import Authenticator, finished, registered
+from tests.auth.test_passkeys import begun as asked_to_register
+from tests.auth.test_second_factor import enrolled, owner_with_app
 from tests.auth.world import Tenant
 
 VERIFIER = "v" * 50
@@ -47,7 +48,12 @@ async def begun(person: Browser, app: App) -> httpx.Response:
 
 async def answered(person: Browser, page: httpx.Response, credential: dict[str, Any]) -> httpx.Response:
     """Send the form of a passkey as the script does."""
-    return await person.submit(page, 1, credential=json.dumps(credential))
+    return await person.submit(page, passkey_form(page), credential=json.dumps(credential))
+
+
+def passkey_form(page: httpx.Response) -> int:
+    """Return which of a page's forms is the passkey's."""
+    return next(number for number, form in enumerate(Forms(page.text).found) if "credential" in form.fields)
 
 
 async def test_a_passkey_opens_in_a_browser(app: App) -> None:
@@ -58,6 +64,20 @@ async def test_a_passkey_opens_in_a_browser(app: App) -> None:
         assert [form.action for form in Forms(page.text).found] == ["/oauth2/second-factor"] * 2
         consent = await answered(person, page, key.sign(options_of(page)))
         assert "code" in told(await person.submit(consent, decision="allow"))
+
+
+async def test_codes_stay_the_first_form_beside_an_app(app: App) -> None:
+    """With an app the code's form comes first, with a passkey alone the passkey's."""
+    async with app.tenant.caller() as http:
+        await enrolled(http)
+        asked = await asked_to_register(http)
+        assert (await finished(http, asked["token"], Authenticator().make(asked["options"]))).status_code == 201
+    async with browser(app.world) as person:
+        assert passkey_form(await begun(person, app)) == 1
+    other = await register(await app.world.tenant())
+    await registered(other.tenant)
+    async with browser(app.world) as person:
+        assert passkey_form(await begun(person, other)) == 0
 
 
 async def test_the_page_of_a_passkey_runs_our_script_alone(app: App) -> None:
@@ -88,7 +108,7 @@ async def test_what_is_no_signature_is_refused(app: App, credential: str) -> Non
     key = await registered(app.tenant)
     async with browser(app.world) as person:
         page = await begun(person, app)
-        refused = await person.submit(page, 1, credential=credential)
+        refused = await person.submit(page, passkey_form(page), credential=credential)
         assert (refused.status_code, 'role="alert"' in refused.text) == (401, True)
         assert "Allow Ledger" in (await answered(person, refused, key.sign(options_of(refused)))).text
 

@@ -11,7 +11,7 @@ from libs.common.context import utc_now
 from services.auth import totp
 from tests.auth.browsing import Browser, Forms, browser
 from tests.auth.mailbox import Mailbox
-from tests.auth.test_factors_in_browsers import options_of, require, secret_of
+from tests.auth.test_factors_in_browsers import options_of, passkey_form, require, secret_of
 from tests.auth.test_passkeys import Authenticator
 from tests.auth.test_second_factor import owner_with_app
 from tests.auth.world import PASSWORD, Tenant, World
@@ -71,7 +71,7 @@ async def test_a_passkey_is_added_and_used(tenant: Tenant) -> None:
         assert f"“Ann&#x27;s &lt;key&gt;{'x' * 49}”" in later.text
     async with browser(tenant.world) as person:
         page = await person.log_in(await person.http.get("/account"), tenant.email)
-        done = await person.submit(page, 1, credential=json.dumps(key.sign(options_of(page))))
+        done = await person.submit(page, passkey_form(page), credential=json.dumps(key.sign(options_of(page))))
         assert (done.status_code, done.headers["location"]) == (303, "/account")
 
 

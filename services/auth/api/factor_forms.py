@@ -13,6 +13,8 @@ from services.auth.commands.factors import Enrolment
 
 SCRIPT = '<script src="/account/passkeys.js" defer></script>'
 _SPELLED = 4
+_OR, _OTHER = '<p class="or">or</p>', ' class="other"'
+_APP_OR_CODE = "Code of your authenticator app, or a recovery code"
 
 
 def factor_form(
@@ -24,22 +26,26 @@ def factor_form(
     problem: str | None = None,
 ) -> str:
     """Return forms for a second factor: a code, and where there are `options` a passkey's signature as well."""
-    label = "Code of your authenticator app, or a recovery code" if "totp" in methods else "A recovery code"
+    app = "totp" in methods
     form = (
-        f'{problem_text(problem)}<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
-        f'<label for="code">{label}</label>'
+        f'<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
+        f'<label for="code">{_APP_OR_CODE if app else "A recovery code"}</label>'
         '<input id="code" name="code" autocomplete="one-time-code" autocapitalize="none" spellcheck="false" required>'
-        '<button type="submit">Go on</button></form>'
+        f'<button type="submit"{"" if app else _OTHER}>Go on</button></form>'
     )
+    said = problem_text(problem)
     if options is None:
-        return form
-    return f"{form}{passkey_form(action, hidden, 'get', options, 'Use a passkey')}"
+        return f"{said}{form}"
+    if app:
+        return f"{said}{form}{passkey_form(action, hidden, 'get', options, 'Use a passkey')}"
+    key = _passkey(action, hidden, "get", options, '<button type="submit">Use your passkey</button>')
+    return f"{said}{_scripted(key + _OR)}{form}"
 
 
 def passkey_form(action: str, hidden: dict[str, str], kind: str, options: dict[str, Any], button: str) -> str:
     """Return a form, beside another, that a script fills with what a passkey answers; hidden where no script runs."""
-    inside = f'<button type="submit" class="other">{escape(button)}</button>'
-    return _scripted(f'<p class="or">or</p>{_passkey(action, hidden, kind, options, inside)}')
+    inside = f'<button type="submit"{_OTHER}>{escape(button)}</button>'
+    return _scripted(f"{_OR}{_passkey(action, hidden, kind, options, inside)}")
 
 
 def new_passkey_form(action: str, hidden: dict[str, str], options: dict[str, Any]) -> str:

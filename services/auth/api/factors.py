@@ -85,7 +85,7 @@ async def remove(request: Request, principal: Caller, id: UUID, body: Again) -> 
     way = own_way(request, principal)
     await proven(way, principal, body.password)
     async with way.system() as tx:
-        await factors.remove(tx, person_of(principal), id)
+        await factors.remove(tx, way.authority, person_of(principal), id)
     return Response(status_code=204)
 
 

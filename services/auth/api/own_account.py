@@ -172,7 +172,7 @@ async def remove(visit: Visit) -> Response:
     """Remove a second factor."""
     await visit.prove()
     async with visit.way.system() as tx:
-        await factors.remove(tx, visit.person, as_uuid(visit.form.get("id", "")))
+        await factors.remove(tx, visit.way.authority, visit.person, as_uuid(visit.form.get("id", "")))
     return await _home(visit, done="The second factor is removed.")
 
 

@@ -12,6 +12,7 @@ from libs.common.events.auth import FactorChanged
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import totp
 from services.auth.authority import Authority
+from services.auth.mail.outbox import Letter, shown_moment
 from services.auth.passkeys import Registered, named
 from services.auth.store import accounts, factors
 
@@ -20,6 +21,7 @@ _CODES, _GROUP = 10, 5
 _ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
 _PLACE = {"table": "second_factor", "column": "sealed"}
 _TOO_SHORT = "Without a second factor your password is too short: change it to one of at least 15 characters, then remove the factor."
+_SAID = {"totp": "An authenticator app", "passkey": "A passkey"}
 Event = Literal["factor.enrolled", "factor.removed", "factor.used", "factor.refused", "factor.codes_replaced"]
 Kind = Literal["totp", "passkey", "recovery_code"]
 
@@ -92,6 +94,7 @@ async def confirmed(tx: Transaction, auth: Authority, person: Person, factor: Ro
     """Let a factor count that was shown to work; returns recovery codes where it is the first."""
     await factors.confirm(tx, factor["id"])
     codes = await _new_codes(tx, auth, person) if first else []
+    await _tell(tx, auth, person, f"{_SAID[factor['kind']]} was added")
     await say(tx, person, "factor.enrolled", factor["kind"], factor["id"])
     return codes
 
@@ -130,7 +133,7 @@ async def use_passkey(
     return False
 
 
-async def remove(tx: Transaction, person: Person, id: UUID) -> None:  # noqa: A002
+async def remove(tx: Transaction, auth: Authority, person: Person, id: UUID) -> None:  # noqa: A002
     """Remove a factor; with the last one the recovery codes go.
 
     Raises:
@@ -145,6 +148,8 @@ async def remove(tx: Transaction, person: Person, id: UUID) -> None:  # noqa: A0
         if not await accounts.password_stands_alone(tx, person.id):
             raise Conflict(_TOO_SHORT, type="password-too-short")
         await factors.replace_codes(tx, person.id, [])
+    if gone["confirmed_at"] is not None:
+        await _tell(tx, auth, person, f"{_SAID[gone['kind']]} was removed")
     await say(tx, person, "factor.removed", gone["kind"], id)
 
 
@@ -157,6 +162,7 @@ async def replace_codes(tx: Transaction, auth: Authority, person: Person) -> lis
     if not confirmed_ones(await factors.of_person(tx, person.id, lock=True)):
         raise Conflict("Recovery codes stand in for a second factor, and there is none.", type="no-factor")
     codes = await _new_codes(tx, auth, person)
+    await _tell(tx, auth, person, "New recovery codes were made")
     await say(tx, person, "factor.codes_replaced", "recovery_code", None)
     return codes
 
@@ -168,6 +174,7 @@ async def use_code(tx: Transaction, auth: Authority, person: Person, code: str) 
             await say(tx, person, "factor.used", "totp", factor["id"])
             return True
     if await factors.use_code(tx, person.id, _mark(auth, person, code)):
+        await _tell(tx, auth, person, "A recovery code was used")
         await say(tx, person, "factor.used", "recovery_code", None)
         return True
     return False
@@ -184,6 +191,12 @@ async def say(tx: Transaction, person: Person, event: Event, kind: Kind, id: UUI
     await tx.become(replace(context, tenant_id=person.tenant))
     await tx.emit(event, FactorChanged(user_id=person.id, factor_id=id, kind=kind), entity=person.id)
     await tx.become(replace(context, tenant_id=SYSTEM_TENANT))
+
+
+async def _tell(tx: Transaction, auth: Authority, person: Person, what: str) -> None:
+    """Let a mail tell the person, who may not be the one who did it."""
+    values = {"what": what, "when": shown_moment(tx.context.now), "link": auth.outbox.page("/account/forgot")}
+    await auth.outbox.queue(tx, Letter("factor-changed", await accounts.email_of(tx, person.id), values))
 
 
 async def _uses_totp(tx: Transaction, auth: Authority, factor: Row, code: str) -> bool:

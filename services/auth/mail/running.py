@@ -5,23 +5,20 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from libs.common.app import Runtime
-from libs.common.crypto.vault import Vault
 from libs.common.database.pool import Database
 from services.auth.mail.message import Sender
 from services.auth.mail.outbox import Outbox
 from services.auth.mail.sender import MailSender
 from services.auth.mail.transport import MailServer
 from services.auth.settings import Settings
-from services.auth.throttle import Throttle
 
 
 @asynccontextmanager
-async def mailing(runtime: Runtime, vault: Vault, throttle: Throttle) -> AsyncIterator[None]:
+async def mailing(runtime: Runtime, outbox: Outbox) -> AsyncIterator[None]:
     """Offer the outbox to the routes and send what it holds."""
     settings: Settings = runtime.settings
     server = MailServer.parse(settings.smtp_url.get_secret_value())
     sender = Sender.parse(settings.mail_from)
-    outbox = Outbox(vault, throttle, settings.public_url)
     url = settings.mailer_database_url.get_secret_value()
     async with Database.open(url, service="auth", role="mailer", size=2) as mailer:
         worker = MailSender(

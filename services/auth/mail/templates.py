@@ -14,6 +14,7 @@ TEMPLATES: Mapping[str, frozenset[str]] = {
     "signup-known": frozenset({"link", "valid"}),
     "reset": frozenset({"link", "valid"}),
     "password-changed": frozenset({"when", "link"}),
+    "factor-changed": frozenset({"what", "when", "link"}),
     "email-change": frozenset({"link", "valid"}),
     "email-changed": frozenset({"when"}),
     "invitation": frozenset({"link", "valid", "tenant", "inviter"}),

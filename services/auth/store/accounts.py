@@ -74,6 +74,12 @@ async def set_password_hash(tx: Transaction, user_id: UUID, password_hash: str, 
     await tx.execute(update(identity).where(_I.id == user_id).values(password_hash=password_hash, **more))
 
 
+async def email_of(tx: Transaction, user_id: UUID) -> str:
+    """Return a person's address."""
+    found: str = await tx.value(select(_I.email).where(_I.id == user_id))
+    return found
+
+
 async def password_stands_alone(tx: Transaction, user_id: UUID) -> bool:
     """Say whether a person's password may be the only factor."""
     return bool(await tx.value(select(_I.password_alone).where(_I.id == user_id)))
