@@ -167,7 +167,7 @@ async def test_a_passkey_is_made_and_opens(site: Site, tenant: Tenant, tab: Tab)
     await tab.arrives("You are logged out")
     await tab.open(site.ask(app))
     await log_in(tab, tenant.email)
-    await tab.shows("Use a passkey")
+    await tab.shows("Use your passkey")
     assert await faults(tab) == []
     await tab.keep("factor")
     await tab.click("form[data-passkey] button")
