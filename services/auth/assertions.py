@@ -28,6 +28,15 @@ def claimed_client(assertion: str) -> str:
     return subject if isinstance(subject, str) else ""
 
 
+def claimed_key(assertion: str) -> str | None:
+    """Return the id of the key that an assertion names, before anything of it is checked."""
+    try:
+        kid = jws.extract_compact(assertion.encode()).headers().get("kid")
+    except (JoseError, ValueError, TypeError):
+        return None
+    return kid if isinstance(kid, str) else None
+
+
 def verified_identifier(
     assertion: str, jwks: dict[str, Any], client_id: str, issuer: str, now: datetime
 ) -> tuple[str, datetime] | None:

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
@@ -11,6 +11,7 @@ from libs.common.errors import Refusal
 from libs.common.events.auth import LoginFailed
 from libs.common.identity.dpop import Proof
 from services.auth import assertions, nonces, opaque
+from services.auth.client_keys import ClientKeys
 from services.auth.commands import clients, codes, device, grants
 from services.auth.commands.grants import Entry, Renewal
 from services.auth.doorway import Doorway, Method, Tokens
@@ -39,6 +40,7 @@ class Desk:
 
     way: Doorway
     issuer: str
+    keys: ClientKeys
     proof: Proof | None = None
 
     async def serve(
@@ -55,8 +57,9 @@ class Desk:
         async with self.way.system() as tx:
             client = await stored.find_presented_client(tx, as_uuid(presented.client_id))
         refused: OAuthError | Refusal | None = None
+        jwks = await self._keys_of(client, presented)
         async with self._of(client) as tx:
-            if client is None or not await self._authentic(tx, client, presented):
+            if client is None or not await self._authentic(tx, client, presented, jwks):
                 await self._failed(tx, client)
                 client = None
             else:
@@ -172,19 +175,29 @@ class Desk:
             raise OAuthError("invalid_dpop_proof", "the proof was used before")
         return self.proof.jkt
 
-    async def _authentic(self, tx: Transaction, client: Row, presented: Credentials) -> bool:
+    async def _keys_of(self, client: Row | None, presented: Credentials) -> dict[str, Any] | None:
+        """Return the keys that a client signs by, fetched where it publishes them; outside of any transaction."""
+        if client is None or client["jwks_uri"] is None or presented.assertion is None:
+            return client["jwks"] if client else None
+        kid = assertions.claimed_key(presented.assertion)
+        return await self.keys.of(client["jwks_uri"], kid, self.way.context.now)
+
+    async def _authentic(
+        self, tx: Transaction, client: Row, presented: Credentials, jwks: dict[str, Any] | None
+    ) -> bool:
         """Say whether a client proves who it is by the one method that is registered, in a tenant that is active."""
         if (await accounts.find_tenant(tx))["status"] != "active":
             return False
         if client["kind"] == "public":
             return not presented.secret and presented.assertion is None
-        if client["jwks"] is None:
+        if client["jwks"] is None and client["jwks_uri"] is None:
             return presented.secret is not None and await clients.authenticate(tx, client, presented.secret)
-        return presented.assertion is not None and await self._asserted(tx, client, presented.assertion)
+        if presented.assertion is None or jwks is None:
+            return False
+        return await self._asserted(tx, str(client["id"]), presented.assertion, jwks)
 
-    async def _asserted(self, tx: Transaction, client: Row, assertion: str) -> bool:
-        id_ = str(client["id"])
-        proven = assertions.verified_identifier(assertion, client["jwks"], id_, self.issuer, tx.context.now)
+    async def _asserted(self, tx: Transaction, id_: str, assertion: str, jwks: dict[str, Any]) -> bool:
+        proven = assertions.verified_identifier(assertion, jwks, id_, self.issuer, tx.context.now)
         if proven is None:
             return False
         identifier, until = proven

@@ -14,6 +14,7 @@ from libs.common.database.pool import Database
 from libs.common.outbound import OutboundPolicy
 from services.auth.api import ROUTERS
 from services.auth.authority import Authority
+from services.auth.client_keys import ClientKeys, published
 from services.auth.handlers import SUBSCRIPTIONS
 from services.auth.keeper import Keeper
 from services.auth.mail.running import mailing, require_mail_settings
@@ -36,7 +37,9 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         async with Authority.open(settings, runtime.database, Vault(watch)) as authority:
             runtime.extras["auth"] = authority
             policy = OutboundPolicy.read(settings.outbound_allow)
-            runtime.extras["upstream"] = Directory(Web(policy, settings.identity_provider_seconds))
+            web = Web(policy, settings.identity_provider_seconds)
+            runtime.extras["upstream"] = Directory(web)
+            runtime.extras["client_keys"] = ClientKeys(published(web))
             runtime.spawn("keyring", ring_keeper.run())
             await _start(runtime, keeper, authority)
             async with mailing(runtime, authority.outbox):

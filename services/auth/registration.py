@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet, RSAKey
@@ -26,6 +27,7 @@ class Registration:
     redirect_uris: Sequence[str] = ()
     scopes: Sequence[str] | None = None
     jwks: dict[str, Any] | None = None
+    jwks_uri: str | None = None
     require_par: bool = False
     dpop: bool = False
     dpop_nonce: bool = False
@@ -35,7 +37,7 @@ class Registration:
     @property
     def has_secret(self) -> bool:
         """Whether the client authenticates by a secret."""
-        return self.kind == "confidential" and self.jwks is None
+        return self.kind == "confidential" and self.jwks is None and self.jwks_uri is None
 
     def values(self) -> dict[str, Any]:
         """Return the columns."""
@@ -45,6 +47,7 @@ class Registration:
             "redirect_uris": list(self.redirect_uris),
             "scopes": None if self.scopes is None else list(self.scopes),
             "jwks": self.jwks,
+            "jwks_uri": self.jwks_uri,
             "require_par": self.require_par,
             "dpop": self.dpop,
             "dpop_nonce": self.dpop_nonce,
@@ -63,7 +66,7 @@ class Registration:
             for position, uri in enumerate(getattr(self, field)):
                 fault = protocol.redirect_fault(uri, public=self.kind == "public")
                 faults += [FieldProblem(f"/{field}/{position}", fault)] if fault else []
-        faults += [FieldProblem("/jwks", fault)] if self.jwks and (fault := _keys_fault(self.jwks)) else []
+        faults += [FieldProblem("/jwks", fault)] if self.jwks and (fault := keys_fault(self.jwks)) else []
         if faults:
             raise Invalid("The client cannot be registered like this.", fields=faults)
 
@@ -79,10 +82,23 @@ class Registration:
             ("/scopes", "is needed where users give grants", people and not self.scopes),
             ("/scopes", "holds what nothing asks for", bool(unknown)),
             ("/jwks", "a public client does not authenticate", public and self.jwks is not None),
+            ("/jwks_uri", "a public client does not authenticate", public and self.jwks_uri is not None),
+            ("/jwks_uri", "stands beside keys; give one of both", None not in (self.jwks, self.jwks_uri)),
+            ("/jwks_uri", "is no https URL", self.jwks_uri is not None and not _is_web_address(self.jwks_uri)),
         ]
 
 
-def _keys_fault(jwks: dict[str, Any]) -> str | None:
+def _is_web_address(uri: str) -> bool:
+    """Say whether a URL can be fetched over https; where it leads is judged each time that it is."""
+    try:
+        parts = urlsplit(uri)
+        plain = parts.username is None and not parts.fragment and parts.port != 0
+    except ValueError:
+        return False
+    return bool(plain and parts.scheme == "https" and parts.hostname and uri.isascii() and uri.isprintable())
+
+
+def keys_fault(jwks: dict[str, Any]) -> str | None:
     """Say why a key set cannot authenticate a client, or None where it can."""
     members = jwks.get("keys")
     if not isinstance(members, list) or any(

@@ -38,6 +38,9 @@ class Client(Body):
     redirect_uris: list[RedirectUri] | None = Field(default=None, max_length=20)
     scopes: list[ScopeName] | None = Field(default=None, max_length=200)
     jwks: dict[str, Any] | None = Field(default=None, description="public keys: authenticates by private_key_jwt")
+    jwks_uri: Annotated[str, Field(max_length=2000)] | None = Field(
+        default=None, description="https URL of its public keys, instead of the keys themselves"
+    )
     require_par: bool | None = Field(default=None, description="takes pushed authorization requests only")
     dpop: bool | None = Field(default=None, description="its tokens are bound to a key of its own (RFC 9449)")
     dpop_nonce: bool | None = Field(default=None, description="its proofs carry a nonce of ours (RFC 9449, 8)")
@@ -51,6 +54,9 @@ class Client(Body):
     def registration(self, before: Registration | None = None) -> Registration:
         """Return the registration asked for."""
         given = self.model_dump(exclude={"name", "roles"}, exclude_none=True)
+        for one, other in (("jwks", "jwks_uri"), ("jwks_uri", "jwks")):  # who gives one of both means it alone
+            if one in given:
+                given.setdefault(other, None)
         return replace(before or Registration(), **given)
 
 

@@ -32,7 +32,8 @@ ASKED: dict[str, dict[str, Any]] = {
 
 def desk(request: Request) -> Desk:
     """Return the desk for whoever asks."""
-    return Desk(doorway(request), request.app.state.runtime.settings.public_url, proof(request))
+    runtime = request.app.state.runtime
+    return Desk(doorway(request), runtime.settings.public_url, runtime.extras["client_keys"], proof(request))
 
 
 Endpoint = Callable[[Request], Awaitable[Response]]
