@@ -137,6 +137,8 @@ def _require_supported(values: Mapping[str, str]) -> None:
         raise OAuthError("request_not_supported", "send the parameters plainly, or push them (RFC 9126)")
     if "request_uri" in values:
         raise OAuthError("request_uri_not_supported", "a request_uri is one that was pushed (RFC 9126)")
+    if "registration" in values:
+        raise OAuthError("registration_not_supported", "clients are registered before")
     if "response_type" not in values:
         raise OAuthError("invalid_request", "response_type is missing")
     if values["response_type"] != "code":

@@ -227,8 +227,9 @@ def require_grant(client: Row, grant_type: str) -> None:
 
 
 def as_uuid(text: str) -> UUID:
-    """Return the id that a client presents; one that nobody has where it is no id."""
+    """Return the id that a client presents; one that nobody has where it is no id, or written otherwise than given."""
     try:
-        return UUID(text)
+        presented = UUID(text)
     except ValueError:
         return uuid4()
+    return presented if str(presented) == text else uuid4()

@@ -58,6 +58,7 @@ async def test_what_is_no_form_is_refused(world: World) -> None:
 UNSUPPORTED = {
     "request": ({"request": "e30.e30."}, "request_not_supported"),
     "request_uri": ({"request_uri": "https://client.example/request.jwt"}, "request_uri_not_supported"),
+    "registration": ({"registration": "{}"}, "registration_not_supported"),
     "response type": ({"response_type": "id_token"}, "unsupported_response_type"),
     "prompt": ({"prompt": "none login"}, "invalid_request"),
     "hint": ({"id_token_hint": "rubbish"}, "invalid_request"),
