@@ -13,7 +13,7 @@ from deploy.local.configuration import SERVICES
 from deploy.local.processes import free_port
 from deploy.local.supervisor import Supervisor
 
-_WALKS = ("tests/system/test_bad_input.py", "tests/system/test_tenancy.py")
+_WALKS = ("tests/system/test_bad_input.py", "tests/system/test_tenancy.py", "tests/system/test_tenancy_oauth.py")
 _LONGEST = ("tests/system/", "tests/conformance/")
 
 

@@ -4,13 +4,14 @@ The stranger asks for what the owner has and for what nobody has. Whatever diffe
 status, body, headers or time, tells that something exists.
 """
 
+import asyncio
 import base64
 import json
 import random
 import re
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
@@ -24,12 +25,12 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)")
 _BODIES = re.compile(r'"body":"([A-Za-z0-9+/=]+)"')
 _HEAD = re.compile(r'^\{"regent_export".*\n')  # an export's first line names the stranger's own newest checkpoint
 _OWN_HEADERS = ("content-disposition", "x-request-id", "date", "content-length", "traceparent", "etag", "location")
-_PAIRS = 40
-_TIMES = 3
-_LOUD = 5.0
-_SHARE = 0.3
+_SERIES = ((12, 3.0), (60, 5.0), (60, 5.0))  # rounds, and how many times the noise a difference has to be
+_NORMAL = 1.4826 * 1.2533 * 2**0.5  # from a median deviation to the error of a difference of two medians
+_LEAST = 0.05
 
 Body = Mapping[str, Any] | None
+Times = tuple[list[float], list[float], list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +73,19 @@ class Stranger:
 
     async def in_a_list(self, operation: Operation) -> list[str]:
         """Return what a list, search or export shows of the owner, whatever it is filtered by."""
+        plainly = await self.send("GET", operation.path, operation.required)
+        found = await asyncio.gather(*(self._by_a_filter(operation, *each) for each in self._filters(operation)))
+        return [*self._private_in(operation, plainly), *(fault for faults in found for fault in faults)]
+
+    async def _by_a_filter(self, operation: Operation, name: str, values: Sequence[str], nobodys: str) -> list[str]:
+        """The same by one filter: with each value of the owner's, against one value of the same form of nobody's."""
+        blank = await self.send("GET", operation.path, {**operation.required, name: nobodys})
         faults = []
-        for found, blank in self._filters(operation):
-            shown = await self.send("GET", operation.path, found)
-            faults += self._private_in(operation, shown, *found.values())
-            if found == blank:
-                continue
-            other = await self.send("GET", operation.path, blank)
-            if told(shown, *found.values()) != told(other, *blank.values()):
-                faults.append(f"{operation} tells what exists by {sorted(found)}: {told(shown)} and {told(other)}")
+        for value in values:
+            shown = await self.send("GET", operation.path, {**operation.required, name: value})
+            faults += self._private_in(operation, shown, value)
+            if told(shown, value) != told(blank, nobodys):
+                faults.append(f"{operation} tells what exists by {name}: {told(shown)} and {told(blank)}")
         return faults
 
     async def on_a_page(self, operation: Operation, cursor: str) -> list[str]:
@@ -108,38 +113,40 @@ class Stranger:
         return await self.send("POST", f"{operation.path}/{id_}/publish", {}, {"effective_from": "2000-01-01"})
 
     async def in_time(self, operation: Operation) -> list[str]:
-        """Return whether the time to an answer tells the owner's id from nobody's, three times in a row."""
+        """Return whether the time to an answer tells the owner's id from nobody's.
+
+        A second id of nobody's is the control: whatever disturbs the machine disturbs all three, which are asked in turns
+        of random order. A few rounds are enough where they say nothing; what they say has to come again, twice, in more.
+        """
         said = ""
-        for _ in range(_TIMES):
-            theirs, nobodys = await self._measured(operation)
-            if not differ(theirs, nobodys):
+        for rounds, errors in _SERIES:
+            differs, said = compared(await self._measured(operation, rounds), errors)
+            if not differs:
                 return []
-            said = f"{statistics.median(theirs):.2f} and {statistics.median(nobodys):.2f} ms"
         return [f"{operation} tells what exists by its time: {said}"]
 
-    async def _measured(self, operation: Operation) -> tuple[list[float], list[float]]:
-        """Return milliseconds at the owner's id and at nobody's, asked in turns of random order."""
-        measured: tuple[list[float], list[float]] = ([], [])
-        for _ in range(_PAIRS):
-            for which in random.sample((0, 1), 2):
-                id_ = (self.ids[self.kind(operation)], str(uuid4()))[which]
+    async def _measured(self, operation: Operation, rounds: int) -> Times:
+        """Return seconds at the owner's id, at nobody's and at another of nobody's."""
+        measured: Times = ([], [], [])
+        for _ in range(rounds):
+            ids = (self.ids[self.kind(operation)], str(uuid4()), str(uuid4()))
+            for which in random.sample(range(3), 3):
                 began = time.perf_counter()
-                await self.send(operation.method, self.path(operation, id_), operation.required)
-                measured[which].append((time.perf_counter() - began) * 1000)
+                await self.send(operation.method, self.path(operation, ids[which]), operation.required)
+                measured[which].append(time.perf_counter() - began)
         return measured
 
-    def _filters(self, operation: Operation) -> Iterator[tuple[dict[str, str], dict[str, str]]]:
-        """Yield queries that name what is the owner's, each with one that names nobody's."""
-        yield operation.required, operation.required
+    def _filters(self, operation: Operation) -> Iterator[tuple[str, list[str], str]]:
+        """Yield filters with what is the owner's, and with a text of the same form that is nobody's."""
         for name, (schema, _) in operation.queries.items():
             kinds = {one.get("format") or one.get("type") for one in [schema, *schema.get("anyOf", [])]}
             if name in ("cursor", "limit", "offset") or any("enum" in one for one in schema.get("anyOf", [])):
                 continue
             wanted = set(self.ids.values()) if kinds & {"uuid", "string"} else set()
             wanted |= self.private if "string" in kinds and "uuid" not in kinds else set()
-            for value in sorted(wanted):
-                nobodys = str(uuid4()) if _UUID.search(value) else uuid4().hex
-                yield {**operation.required, name: value}, {**operation.required, name: nobodys}
+            ids = sorted(value for value in wanted if _UUID.search(value))
+            yield name, ids, str(uuid4())
+            yield name, sorted(wanted - set(ids)), uuid4().hex
 
     def _private_in(self, operation: Operation, answer: httpx.Response, *echoed: str) -> list[str]:
         text = answer.text + "".join(base64.b64decode(body).decode() for body in _BODIES.findall(answer.text))
@@ -171,14 +178,20 @@ def plain(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, _INSTANT.sub("<time>", _UUID.sub("<id>", text))
 
 
-def differ(one: list[float], other: list[float]) -> bool:
-    """Say whether two series of times are of different origin: Mann and Whitney's test, and a third between medians."""
-    ranks = {value: rank for rank, value in enumerate(sorted([*one, *other]), 1)}
-    first, second = len(one), len(other)
-    statistic = sum(ranks[value] for value in one) - first * (first + 1) / 2
-    spread = (first * second * (first + second + 1) / 12) ** 0.5
-    medians = sorted((statistics.median(one), statistics.median(other)))
-    return abs(statistic - first * second / 2) / spread > _LOUD and medians[1] - medians[0] > _SHARE * medians[0]
+def compared(times: Times, errors: float) -> tuple[bool, str]:
+    """Say whether the first series differs from the second by more than the second does from the third, and how much.
+
+    Rounds are compared one by one and their medians taken, so that neither slow requests nor a drift count. The noise of
+    such a median is known from the control pair; a difference is one of at least `errors` times that, and a twentieth.
+    """
+    theirs, nobodys, others = times
+    shifts = [one - other for one, other in zip(theirs, nobodys, strict=True)]
+    control = [one - other for one, other in zip(others, nobodys, strict=True)]
+    usual = statistics.median(nobodys)
+    noise = statistics.median(abs(shift) for shift in control) * _NORMAL / len(control) ** 0.5
+    shift = statistics.median(shifts) - statistics.median(control)
+    said = f"{shift * 1000:+.2f} ms at {usual * 1000:.2f} ms, noise {noise * 1000:.2f} ms"
+    return abs(shift) > max(errors * noise, _LEAST * usual), said
 
 
 def by_owner(shown: Mapping[str, Any], operation: Operation) -> Body:
