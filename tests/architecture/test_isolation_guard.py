@@ -33,6 +33,8 @@ SPOILED = {
     "GRANT TRUNCATE ON runner.run TO runner_server": "this role may truncate, reference or put triggers on table run",
     "ALTER ROLE runner_reaper BYPASSRLS": "role runner_reaper bypasses row-level security",
     "GRANT USAGE ON SCHEMA auth TO runner_relay": "role runner_relay has USAGE on the foreign schema auth",
+    "ALTER TABLE runner.run ADD UNIQUE (id); ALTER TABLE runner.artifact ADD CONSTRAINT loose FOREIGN KEY (run_id) "
+    "REFERENCES runner.run (id)": "reference loose of table artifact does not hold the tenant",
     "ALTER ROLE runner_server BYPASSRLS": "bypasses row-level security",
     "ALTER ROLE runner_server SUPERUSER": "bypasses row-level security",
     "GRANT CREATE ON SCHEMA runner TO runner_server": "may create objects in schema runner",

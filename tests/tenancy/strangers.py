@@ -25,7 +25,8 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)")
 _BODIES = re.compile(r'"body":"([A-Za-z0-9+/=]+)"')
 _HEAD = re.compile(r'^\{"regent_export".*\n')  # an export's first line names the stranger's own newest checkpoint
 _OWN_HEADERS = ("content-disposition", "x-request-id", "date", "content-length", "traceparent", "etag", "location")
-_SERIES = ((12, 3.0), (60, 5.0), (60, 5.0))  # rounds, and how many times the noise a difference has to be
+SERIES = ((16, 1.5), (80, 3.0), (80, 3.0))
+"""Rounds, and how many times the noise a difference has to be."""
 _NORMAL = 1.4826 * 1.2533 * 2**0.5  # from a median deviation to the error of a difference of two medians
 _LEAST = 0.05
 
@@ -119,7 +120,7 @@ class Stranger:
         of random order. A few rounds are enough where they say nothing; what they say has to come again, twice, in more.
         """
         said = ""
-        for rounds, errors in _SERIES:
+        for rounds, errors in SERIES:
             differs, said = compared(await self._measured(operation, rounds), errors)
             if not differs:
                 return []

@@ -4,11 +4,14 @@ The server is really stopped; the passing of half a minute, and of a token's lif
 """
 
 import asyncio
+import base64
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from uuid import uuid4
+from pathlib import Path
+from uuid import UUID, uuid4
 
+import httpx
 import orjson
 import pytest
 from joserfc import jwt
@@ -20,9 +23,11 @@ from libs.common.bus.connection import connect
 from libs.common.errors import Unauthenticated, Unavailable
 from libs.common.identity.state import LIFETIME_SECONDS, TRUST_SECONDS, IdentityState, keep_fresh
 from libs.common.identity.verifier import Verifier
+from tests.architecture.walk import A
 from tests.conftest import start_nats
+from tests.tenancy.conftest import Scratch
+from tests.tenancy.door import ISSUER, LIST, opened
 
-ISSUER = "https://regent.test"
 KEY = ECKey.generate_key("P-256")
 NOW = datetime.now(UTC)
 GRANT = uuid4()
@@ -70,6 +75,45 @@ async def publish(server: Nats, name: str, value: object) -> None:
     """Write an entry of the identity bucket, as auth does."""
     async with server.connect("auth") as auth:
         await auth.jetstream(prefix="BUS").publish(f"$KV.identity.{name}", orjson.dumps(value))
+
+
+async def test_a_running_service_keeps_to_the_rule(
+    scratch: Scratch, supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory, tmp_path: Path
+) -> None:
+    """The same through a service's door: 503 to writes, then to all; back again, who was revoked is refused (S11)."""
+    server = await start_nats(supervisor, tmp_path_factory, "nats-service-away")
+    async with opened(scratch, server, tmp_path) as door:
+        identity, kept, gone = door.app.state.runtime.identity, door.bearer(A), door.bearer(A)
+        transport = httpx.ASGITransport(door.app)
+        async with httpx.AsyncClient(transport=transport, base_url=ISSUER) as http:
+
+            async def asked(bearer: dict[str, str]) -> tuple[int, int]:
+                """Read a list, and send a body that whoever may write is told is wrong."""
+                read = await http.get(LIST.path, headers=bearer)
+                written = await http.post(LIST.path, headers=bearer, json={})
+                return read.status_code, written.status_code
+
+            assert await asked(kept) == (200, 422)
+            await supervisor.stop("nats-service-away")
+            known = identity.fresh_at
+            assert await asked(kept) == (200, 422)
+            identity.fresh_at = known - TRUST_SECONDS
+            assert await asked(kept) == (200, 503)
+            refused = await http.post(LIST.path, headers=kept, json={})
+            assert int(refused.headers["retry-after"]) > 0
+            identity.fresh_at = known - LIFETIME_SECONDS
+            assert await asked(kept) == (503, 503)
+            await supervisor.start(server.program("nats-service-away"))
+            await publish(server, f"revoked.{grant_of(gone)}", {})
+            await until(lambda: grant_of(gone) in identity.revoked)
+            assert (await asked(gone), await asked(kept)) == ((401, 401), (200, 422))
+    await supervisor.stop("nats-service-away")
+
+
+def grant_of(bearer: dict[str, str]) -> UUID:
+    """Return the grant that a token was given under."""
+    body = bearer["Authorization"].split(".")[1]
+    return UUID(orjson.loads(base64.urlsafe_b64decode(body + "=="))["gid"])
 
 
 async def test_writes_end_first_then_everything_and_all_returns(

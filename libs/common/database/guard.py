@@ -50,6 +50,18 @@ UNION ALL
 SELECT 'function', proname FROM pg_proc WHERE pronamespace = $1::regnamespace AND prosecdef ORDER BY 1, 2
 """
 
+_REFERENCES = """
+SELECT c.conname AS name, t.relname AS table FROM pg_constraint c
+JOIN pg_class t ON t.oid = c.conrelid JOIN pg_class f ON f.oid = c.confrelid
+WHERE c.contype = 'f' AND t.relnamespace = $1::regnamespace AND t.relname <> ALL ($2::text[])
+      AND (f.relnamespace <> t.relnamespace OR f.relname <> ALL ($2::text[]))
+      AND NOT EXISTS (SELECT FROM unnest(c.conkey, c.confkey) AS pair (own, other)
+                      JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = pair.own
+                      JOIN pg_attribute b ON b.attrelid = f.oid AND b.attnum = pair.other
+                      WHERE a.attname = 'tenant_id' AND b.attname = 'tenant_id')
+ORDER BY 2, 1
+"""
+
 
 class UnsafeDatabaseError(SystemExit):
     """Tenants would not be isolated; the service does not start."""
@@ -104,6 +116,7 @@ async def isolation_faults(connection: Any, service: str, exceptions: Exceptions
     policies = await connection.fetch(_POLICIES, service)
     objects = await connection.fetch(_OBJECTS, service)
     ignored = {_LEDGER, *exceptions.global_tables}
+    references = await connection.fetch(_REFERENCES, service, sorted(ignored))
     return [
         *(fault for role in roles for fault in _role_faults(role, service)),
         *(
@@ -112,6 +125,7 @@ async def isolation_faults(connection: Any, service: str, exceptions: Exceptions
             if table["name"] not in ignored and not table["guarded"]
         ),
         *(fault for policy in policies for fault in _policy_faults(policy, exceptions)),
+        *(f"reference {found['name']} of table {found['table']} does not hold the tenant" for found in references),
         *(
             f"{found['kind']} {found['name']} runs with its owner's rights"
             for found in objects
