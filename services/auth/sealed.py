@@ -41,6 +41,16 @@ SELECT encode(sha256, 'hex') AS row, sealed FROM account_link WHERE substring(se
         replace="UPDATE account_link SET sealed = $3 WHERE encode(sha256, 'hex') = $1 AND sealed = $2",
     ),
     SealedColumn(
+        table="identity_provider",
+        column="sealed",
+        earlier="""
+SELECT id::text AS row, sealed FROM identity_provider
+WHERE substring(sealed FROM 1 FOR 8) <> $1 AND id::text > $2 ORDER BY 1 LIMIT $3
+""",
+        count="SELECT count(*) FROM identity_provider WHERE substring(sealed FROM 1 FOR 8) <> $1",
+        replace="UPDATE identity_provider SET sealed = $3 WHERE id::text = $1 AND sealed = $2",
+    ),
+    SealedColumn(
         table="second_factor",
         column="sealed",
         earlier="""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
@@ -239,3 +239,34 @@ async def test_an_invitation_is_worth_what_its_inviter_is(
     async with tenant.caller() as owner:
         assert (await deed(owner, id_)).status_code < 300
     assert (await accept(world, mail.token, password=PASSWORD)).status_code == 403
+
+
+PROVIDER = """
+INSERT INTO identity_provider VALUES
+    ($1, $2, 'Okta', 'https://idp.test', 'c', 'x', '{}', '{}', false, '{starter}', false, '{}', true, 1, now())
+"""
+LINK = "INSERT INTO upstream_identity VALUES ($1, $2, $3, 'subject', $4, now())"
+
+
+async def test_links_to_providers_go_with_the_membership(tenant: Tenant, world: World) -> None:
+    """Who is removed does not come back by an identity provider that knew them."""
+    id_, _ = await tenant.user("viewer")
+    provider, link = uuid4(), uuid4()
+    async with world.runtime.database.transaction(Context(tenant.id, "service:test")) as tx:
+        await tx.connection.execute(PROVIDER, tenant.id, provider)
+        await tx.connection.execute(LINK, tenant.id, link, provider, id_)
+    async with tenant.caller() as owner:
+        assert (await remove(owner, id_)).status_code == 204
+    async with world.runtime.database.transaction(Context(tenant.id, "service:test")) as tx:
+        assert await tx.connection.fetchval("SELECT count(*) FROM upstream_identity") == 0
+    said = [event["type"] for event in await world.outbox(tenant.id) if event["subject"] == str(id_)]
+    assert said[-2:] == ["auth.identity.unlinked.v1", "auth.user.removed.v1"]
+
+
+async def test_a_role_that_a_provider_gives_stays(tenant: Tenant, world: World) -> None:
+    """It could come back as another one otherwise, and be given to whoever arrives."""
+    path = await own_role(tenant, "starter", "run:start")
+    async with world.runtime.database.transaction(Context(tenant.id, "service:test")) as tx:
+        await tx.connection.execute(PROVIDER, tenant.id, uuid4())
+    async with tenant.caller() as owner:
+        assert (await owner.delete(path)).json()["type"] == "urn:regent:problem:role-in-use"

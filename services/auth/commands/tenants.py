@@ -13,8 +13,8 @@ from libs.common.http.door import require_revision
 from libs.common.identity.principal import Principal
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import domain
-from services.auth.commands import lessening, roles
-from services.auth.store import accounts
+from services.auth.commands import identities, lessening, roles
+from services.auth.store import accounts, upstream
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +199,8 @@ async def leave(tx: Transaction, id: UUID) -> None:  # noqa: A002
 
 async def _part(tx: Transaction, owners: Sequence[UUID], row: Row, event: str) -> None:
     _require_owner(owners, row["id"], stays=False)
+    for link in await upstream.of_person(tx, row["id"]):
+        await identities.unlink(tx, link["id"], user_id=row["id"])
     await lessening.shut_out(tx, row["id"])
     await accounts.remove_member(tx, row["id"])
     before = {"roles": list(row["roles"]), "status": row["status"]}

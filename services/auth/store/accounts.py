@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, NotFound
+from services.auth.store.providers import identity_provider
 from services.auth.store.tables import client, identity, membership, role, setup_link, tenant
 
 _I, _M, _R = identity.c, membership.c, role.c
@@ -207,8 +208,8 @@ async def remove_role(tx: Transaction, id: UUID) -> None:  # noqa: A002
 
 
 async def role_is_used(tx: Transaction, name: str) -> bool:
-    """Say whether any user or client of the tenant has the role."""
-    for table in (membership, client):
+    """Say whether any user or client of the tenant has the role, or somebody who comes by a provider would get it."""
+    for table in (membership, client, identity_provider):
         statement = select(table.c.tenant_id).where(table.c.roles.contains([name])).limit(1)
         if await tx.value(statement):
             return True

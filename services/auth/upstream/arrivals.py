@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
 from services.auth.authentication import FEDERATED, SEVERAL
-from services.auth.commands import identities, roles, tenants
+from services.auth.commands import identities, roles, standing, tenants
 from services.auth.doorway import Doorway
 from services.auth.flows import invitations as flows
 from services.auth.metrics import LOGINS
@@ -106,8 +106,7 @@ class Arrivals:
         user = back.trip["user_id"]
         async with self.way.acting(back.tenant, f"user:{user}") as tx:
             grant = await grants.lock_grant(tx, back.trip["grant_id"])
-            member = await accounts.find_member(tx, user)
-            if grant is None or grant["revoked_at"] is not None or member["status"] != "active":
+            if grant is None or grant["revoked_at"] is not None or await standing.of_user(tx, user) is None:
                 raise UpstreamRefused(_LINK_ENDED)
             await identities.link(tx, back.provider["id"], back.arrived.subject, user, "confirmed")
 
