@@ -44,6 +44,7 @@ PUBLIC = {
     "POST /account/login": "address and password, or the second factor, in our own form are the proof",
     "GET /account/password": "a form for whoever has a session, or a login page",
     "POST /account/logout": "the browser's session and our own form's token are the proof",
+    "POST /account/end": "the browser's session and our own form's token are the proof",
     "POST /account/app": "the browser's session and our own form's token are the proof",
     "POST /account/app/confirm": "the browser's session and our own form's token are the proof",
     "POST /account/passkey": "the browser's session and our own form's token are the proof",

@@ -117,6 +117,32 @@ async def test_a_refused_password_is_explained(tenant: Tenant) -> None:
     assert "It must have 15 to 1,024 characters." in page.text
 
 
+async def test_a_login_is_ended_from_elsewhere(tenant: Tenant) -> None:
+    """The page lists where somebody is logged in; another login ends at once, this one has no such button."""
+    async with visitor(tenant) as (elsewhere, _), visitor(tenant) as (person, home):
+        assert "This browser" in home.text
+        assert [form.action for form in Forms(home.text).found].count("/account/end") == 1
+        done = await sent(person, home, "/account/end")
+        assert "The login has ended." in done.text
+        assert "Hello, " not in (await elsewhere.http.get("/account")).text
+
+
+async def test_nobody_ends_anothers_login(tenant: Tenant) -> None:
+    """Neither a colleague's nor an invented one."""
+    _, email = await tenant.user("viewer")
+    theirs = await tenant.login(email)
+    async with tenant.caller(email) as http:
+        other = (await http.get("/v1/me")).json()["grant_id"]
+    async with visitor(tenant) as (person, home):
+        form = next(form for form in Forms(home.text).found if form.action == "/account/logout")
+        for id_ in (other, "nonsense"):
+            refused = await person.http.post("/account/end", data={**form.fields, "id": id_})
+            assert (refused.status_code, "There is no such login." in refused.text) == (404, True)
+    async with tenant.world.client() as http:
+        me = await http.get("/v1/me", headers={"Authorization": f"Bearer {theirs['access_token']}"})
+    assert me.status_code == 200
+
+
 async def test_logging_out_everywhere(tenant: Tenant) -> None:
     """Every browser is out, this one too."""
     async with visitor(tenant) as (person, home), visitor(tenant) as (elsewhere, _):

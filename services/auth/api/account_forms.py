@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from html import escape
+from uuid import UUID
 
 from libs.common.database.transaction import Row
 from services.auth.api.pages import hidden_fields, paragraph, problem_text
 from services.auth.commands.factors import confirmed_ones
 
+_MOST = 20
+_METHODS = {"authorization_code": "An application that you allowed", "device_code": "A device that you allowed"}
 _KINDS = {"totp": "Authenticator app", "passkey": "Passkey"}
 _PASSWORD_HINT = "At least 15 characters; 8 are enough while you have a second factor. Longer is better, and no rules about digits or signs."
 SCRIPT = '<script src="/account/passkeys.js" defer></script>'
@@ -18,17 +21,18 @@ def overview(
     tenant: str,
     held: Sequence[Row],
     codes_left: int,
+    live: str,
     problem: str | None,
     done: str,
 ) -> str:
-    """Return what somebody sees of their account, and the forms that change it."""
+    """Return what somebody sees of their account, and the forms that change it; `live` is what `logins` returned."""
     said = f'<p class="good" role="status">{escape(done)}</p>' if done else ""
     return (
         f"{problem_text(problem)}{said}<p>{escape(email)}, at {escape(tenant)}</p>"
         f"{_factors(hidden, held)}{_codes(hidden, held, codes_left)}"
         '<h2>Password</h2><p><a href="/account/password">Change your password</a></p>'
         '<h2>Identity providers</h2><p><a href="/account/identities">Log in by your organisation\'s own login</a></p>'
-        f"{_logins(hidden)}{SCRIPT}"
+        f"{live}{SCRIPT}"
     )
 
 
@@ -79,12 +83,28 @@ def _codes(hidden: dict[str, str], held: Sequence[Row], left: int) -> str:
     return f"<h2>Recovery codes</h2>{said}{form}"
 
 
-def _logins(hidden: dict[str, str]) -> str:
+def logins(hidden: dict[str, str], live: Sequence[Row], own: UUID) -> str:
+    """Return somebody's logins, newest first, each with a form that ends it; `own` is the one that asks."""
+    newest = sorted(live, key=lambda one: one["last_used_at"], reverse=True)[:_MOST]
+    items = "".join(_login(hidden, one, own) for one in newest)
     return (
-        f'<h2>Logins</h2><form method="post" action="/account/logout">{hidden_fields(hidden)}'
+        f'<h2>Logins</h2><ul class="list">{items}</ul><form method="post" action="/account/logout">{hidden_fields(hidden)}'
         '<button type="submit" name="where" value="here" class="other">Log out</button>'
         '<button type="submit" name="where" value="everywhere" class="other">Log out everywhere</button></form>'
     )
+
+
+def _login(hidden: dict[str, str], one: Row, own: UUID) -> str:
+    kind = _METHODS.get(one["method"], "A login")
+    at = f"from {escape(one['address'])}, " if one["address"] else ""
+    since = f"<small>{at}last used {one['last_used_at'].date().isoformat()}</small>"
+    if one["id"] == own:
+        return f"<li><strong>This browser</strong> {since}</li>"
+    form = (
+        f'<form method="post" action="/account/end">{hidden_fields({**hidden, "id": str(one["id"])})}'
+        '<button type="submit" class="other small">End it</button></form>'
+    )
+    return f"<li><strong>{kind}</strong> {since}{form}</li>"
 
 
 def _asking(action: str, hidden: dict[str, str], summary: str, button: str, key: str) -> str:

@@ -6,14 +6,14 @@ from uuid import UUID
 
 from fastapi import Request, Response
 
-from libs.common.errors import Invalid, Refusal
+from libs.common.errors import Invalid, NotFound, Refusal
 from libs.common.http.door import OpenDoor
 from services.auth.api import account_forms, browsers, entrance, pages
 from services.auth.api.authorize import anywhere, for_people
 from services.auth.api.entrance import Entrance, answered
 from services.auth.api.factor_forms import app_form, codes_link, new_passkey_form
 from services.auth.api.shapes import doorway, office
-from services.auth.commands import factors
+from services.auth.commands import factors, grants
 from services.auth.commands.browser import Session
 from services.auth.desk import as_uuid
 from services.auth.doorway import Doorway
@@ -21,6 +21,7 @@ from services.auth.flows import passwords
 from services.auth.flows.office import Office, end_everywhere
 from services.auth.store import accounts
 from services.auth.store import factors as stored
+from services.auth.store import grants as stored_grants
 
 ROUTER = OpenDoor("/account", tag="pages")
 _HOME, _BOUND, _LONGEST_NAME = "/account", "account", 60
@@ -110,6 +111,19 @@ async def logout(visit: Visit) -> Response:
     response = pages.page("You are logged out", '<p><a href="/account">Log in again</a></p>')
     browsers.clear_session(response)
     return response
+
+
+@ROUTER.post("/end", name="account_login_end", include_in_schema=False)
+@_for_member
+async def end(visit: Visit) -> Response:
+    """End one of one's own logins in this organisation."""
+    id_, subject = as_uuid(visit.form.get("id", "")), f"user:{visit.session.user_id}"
+    async with visit.way.acting(visit.session.tenant_id, subject) as tx:
+        found = await stored_grants.lock_grant(tx, id_)
+        if found is None or found["subject"] != subject:
+            raise NotFound("There is no such login.")
+        await grants.revoke_one(tx, id_, "logout")
+    return await _home(visit, done="The login has ended.")
 
 
 @ROUTER.post("/app", name="account_app", include_in_schema=False)
@@ -224,9 +238,12 @@ async def _home(visit: Visit, refusal: Refusal | None = None, done: str = "") ->
     user: UUID = visit.session.user_id
     async with visit.way.acting(visit.session.tenant_id, f"user:{user}") as tx:
         tenant = (await accounts.find_tenant(tx))["name"]
+        live = await stored_grants.live_grants(tx, f"user:{user}")
     async with visit.way.system() as tx:
         held, left = await stored.of_person(tx, user), await stored.codes_left(tx, user)
-    body = account_forms.overview(visit.hidden(), visit.session.email, tenant, held, left, _said(refusal), done)
+    hidden, email = visit.hidden(), visit.session.email
+    logins = account_forms.logins(hidden, live, visit.session.grant_id)
+    body = account_forms.overview(hidden, email, tenant, held, left, logins, _said(refusal), done)
     status = refusal.status if refusal else 200
     title = f"Hello, {visit.session.name}"
     return pages.page(title, body, status, headers=pages.retry(refusal), wide=True)
