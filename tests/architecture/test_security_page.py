@@ -8,6 +8,7 @@ PAGE = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
 BOUNDARIES = (
     "Browser and API: the gateway",
     "OAuth clients",
+    "Identity providers of tenants",
     "Service and bus",
     "Service and database",
     "The jail",

@@ -12,7 +12,7 @@ from tests.auth.idp import Provider, Providers, linked, registered, sent
 from tests.auth.mailbox import Mailbox
 from tests.auth.test_invitations import invited
 from tests.auth.test_signup import login, post, somebody
-from tests.auth.world import PASSWORD, Tenant, World
+from tests.auth.world import PASSWORD, PUBLIC_URL, Tenant, World
 
 DOMAIN = "example.com"
 JUST_IN_TIME = {"provisions": True, "domains": [DOMAIN], "roles": ["viewer"]}
@@ -114,6 +114,14 @@ async def test_an_address_in_the_userinfo_counts_for_its_own_subject(app: App, p
     assert not opened(await attempt(app, provider, id_, "new"))
     provider.userinfo["sub"] = "new"
     assert opened(await attempt(app, provider, id_, "new"))
+
+
+async def test_a_mail_tells_of_a_link(app: App, provider: Provider, mailbox: Mailbox) -> None:
+    """Who did not make it learns of it, and where it can be taken back."""
+    await linked(app.tenant, provider, await registered(app.tenant, provider), "alice")
+    mail = await mailbox.newest(app.tenant.email, "Another way into your account")
+    assert "at Acme logs in as you at Broker" in mail.plain
+    assert f"{PUBLIC_URL}/account/identities" in mail.plain
 
 
 async def test_a_link_asks_for_the_password(app: App, provider: Provider) -> None:

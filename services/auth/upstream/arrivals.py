@@ -9,6 +9,7 @@ from services.auth.authentication import FEDERATED, SEVERAL
 from services.auth.commands import identities, roles, standing, tenants
 from services.auth.doorway import Doorway
 from services.auth.flows import invitations as flows
+from services.auth.mail.outbox import Letter, shown_moment
 from services.auth.metrics import LOGINS
 from services.auth.second_step import left_pending
 from services.auth.store import accounts, grants, invitations
@@ -109,6 +110,18 @@ class Arrivals:
             if grant is None or grant["revoked_at"] is not None or await standing.of_user(tx, user) is None:
                 raise UpstreamRefused(_LINK_ENDED)
             await identities.link(tx, back.provider["id"], back.arrived.subject, user, "confirmed")
+            await self._tell(tx, back, member["email"])
+
+    async def _tell(self, tx: Transaction, back: Back, email: str) -> None:
+        """Let a mail tell the person, who may not be the one who did it."""
+        outbox = self.way.authority.outbox
+        values = {
+            "provider": back.provider["name"],
+            "tenant": (await accounts.find_tenant(tx))["name"],
+            "when": shown_moment(tx.context.now),
+            "link": outbox.page("/account/identities"),
+        }
+        await outbox.queue(tx, Letter("identity-linked", email, values))
 
     async def join(self, back: Back) -> str:
         """Use an invitation up for the address that it was sent to; returns the tenant's name.
