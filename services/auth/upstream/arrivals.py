@@ -110,7 +110,7 @@ class Arrivals:
             if grant is None or grant["revoked_at"] is not None or await standing.of_user(tx, user) is None:
                 raise UpstreamRefused(_LINK_ENDED)
             await identities.link(tx, back.provider["id"], back.arrived.subject, user, "confirmed")
-            await self._tell(tx, back, member["email"])
+            await self._tell(tx, back, await accounts.email_of(tx, user))
 
     async def _tell(self, tx: Transaction, back: Back, email: str) -> None:
         """Let a mail tell the person, who may not be the one who did it."""
