@@ -125,7 +125,10 @@ class Front:
         if opened.client["kind"] == "public" or "consent" in opened.ask.prompt:
             return False
         async with self.way.acting(opened.client["tenant_id"], "anonymous") as tx:
-            return await flows.consented(tx, session.user_id, opened.client["id"], sorted(opened.ask.scope))
+            ask = opened.ask
+            return await flows.consented(
+                tx, session.user_id, opened.client["id"], sorted(ask.scope), ask.target.resource
+            )
 
     async def log_in(
         self, opened: Opened, email: str, password: str, shown: Shown, before: str | None

@@ -127,6 +127,18 @@ async def test_a_refresh_may_name_another_part(app: App) -> None:
     assert claims_of(third["access_token"])["aud"] == [ME, USERS]
 
 
+async def test_consent_to_one_place_is_none_to_others(app: App) -> None:
+    """A client that was allowed one collection asks again for another, or for everything; not again for the same."""
+    async with browser(app.world) as person:
+        first = await person.allow(app, app.request(VERIFIER, resource=ME))
+        await app.redeem(first["code"], VERIFIER)
+        answers = [
+            await person.open(app.request(VERIFIER, **asked))
+            for asked in ({"resource": ME}, {"resource": USERS}, {"resource": PUBLIC_URL}, {})
+        ]
+    assert [answer.status_code for answer in answers] == [303, 200, 200, 200]
+
+
 async def test_a_grant_without_resources_gives_narrower_tokens(app: App) -> None:
     """Who may go everywhere may ask for less."""
     tokens = await app.granted("run:read offline_access")
@@ -146,6 +158,7 @@ def test_paths_are_compared_by_whole_segments() -> None:
     paths = paths_of(f"{PUBLIC_URL}/v1/runs", PUBLIC_URL)
     assert reaches(paths, "/v1/runs")
     assert reaches(paths, "/v1/runs/1/steps")
+    assert reaches(paths, "/v1/runs:try")
     assert not reaches(paths, "/v1/runsheets")
     assert not reaches(paths, "/v1")
 
@@ -153,7 +166,7 @@ def test_paths_are_compared_by_whole_segments() -> None:
 def test_each_collection_is_a_resource() -> None:
     """Whatever asks for a token can be named, and the gateway knows whatever can be named."""
     described = orjson.loads((Path(__file__).parents[2] / "docs" / "api" / "openapi.json").read_bytes())
-    paths = {path.split("/")[2] for path in described["paths"] if path.startswith("/v1/")}
+    paths = {path.split("/")[2].partition(":")[0] for path in described["paths"] if path.startswith("/v1/")}
     assert paths - {"challenge", "login", "setup", "signup"} <= COLLECTIONS
     assert all(owner(path_of(f"{PUBLIC_URL}/v1/{name}", PUBLIC_URL)) for name in COLLECTIONS)
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 EVERYWHERE = "regent"
 COLLECTIONS = frozenset({
     "amendments", "artifacts", "audit", "calendars", "catalog", "clients", "connectors", "deliveries", "destinations",
-    "email", "exceptions", "expressions", "firings", "grants", "invitations", "keys", "lineage", "logout", "mappings", "me",
+    "email", "exceptions", "expressions", "firings", "grants", "identity-providers", "invitations",
+    "keys", "lineage", "logout", "mappings", "me",
     "obligations", "packs", "password", "permissions", "reports", "roles", "rules", "runs", "schedules", "schemas",
     "sessions", "tenants", "users", "validations", "webhooks", "xsd-sets",
 })  # fmt: skip
@@ -47,4 +48,4 @@ def paths_of(audience: str | Sequence[str], issuer: str) -> frozenset[str] | Non
 
 def reaches(paths: frozenset[str] | None, path: str) -> bool:
     """Say whether a token that is limited to `paths` may be used at `path`."""
-    return paths is None or any(path == one or path.startswith(f"{one}/") for one in paths)
+    return paths is None or any(path.startswith(one) and path[len(one) :][:1] in ("", "/", ":") for one in paths)

@@ -147,10 +147,15 @@ async def first_time(tx: Transaction, digest: bytes, until: datetime) -> bool:
     return bool(await tx.execute(upsert(seen_identifier).values(values).on_conflict_do_nothing()))
 
 
-async def consented(tx: Transaction, user_id: UUID, client_id: UUID, scope: Sequence[str]) -> bool:
-    """Say whether a living grant of the user's lets the client have all of a scope already."""
+async def consented(
+    tx: Transaction, user_id: UUID, client_id: UUID, scope: Sequence[str], resource: Sequence[str] | None
+) -> bool:
+    """Say whether a living grant of the user's lets the client have all of a scope already, for all of the resources."""
     columns = grant.c
     mine = (columns.subject == f"user:{user_id}") & (columns.client_id == client_id)
     alive = columns.revoked_at.is_(None) & (columns.expires_at > tx.context.now)
-    found = await tx.value(select(columns.id).where(mine, alive, columns.scope.contains(list(scope))).limit(1))
+    everywhere = columns.resource.is_(None)
+    reaches = everywhere if resource is None else everywhere | columns.resource.contains(list(resource))
+    enough = columns.scope.contains(list(scope)) & reaches
+    found = await tx.value(select(columns.id).where(mine, alive, enough).limit(1))
     return found is not None
