@@ -18,6 +18,7 @@ LAUNCHER: Mapping[str, tuple[str, str]] = {
     "REGENT_SOURCE_ROOTS": ("none", "JSON file of directories that file connectors may read: tenant id or `*` → name → absolute path"),
     "REGENT_DESTINATION_ROOTS": ("none", "the same for directories that may be delivered to"),
     "REGENT_OUTBOUND_ALLOW": ("none", "`host:port` entries, separated by commas, that may be reached whatever their address"),
+    "REGENT_KMS_*": ("none", "handed to auth, catalog and audit: how they ask the KMS that wraps their rings' keys"),
     "REGENT_SMTP_URL": ("the machine's mailbox", "handed to auth; without it mail is kept in `REGENT_DATA`: `regent mail list`"),
     "REGENT_MAIL_FROM": (DEFAULT_SENDER, "handed to auth"),
     "REGENT_LOG_FORMAT": ("json", "handed to every service"),
