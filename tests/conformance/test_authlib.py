@@ -1,11 +1,14 @@
 """Authlib's client and its reading of RFC 8414, against the running stack."""
 
+import time
 from typing import Any
 
 import pytest
 from authlib.integrations.httpx_client import AsyncOAuth2Client
+from authlib.oauth2.rfc7523 import PrivateKeyJWT
 from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
 from authlib.oidc.discovery import OpenIDProviderMetadata
+from joserfc.jwk import RSAKey
 
 from tests.conformance.server import CLIENT, App, Person, Server, new_verifier
 
@@ -24,14 +27,21 @@ def library_client(app: App, method: str, **more: Any) -> Any:
     )
 
 
-async def test_metadata_is_valid(server: Server) -> None:
-    """What the service says of itself passes RFC 8414's rules; they want https, which a local stack has not."""
-    shown = (await (await server.http()).get("/.well-known/oauth-authorization-server")).json()
+RULES = {
+    "/.well-known/oauth-authorization-server": AuthorizationServerMetadata,
+    "/.well-known/openid-configuration": OpenIDProviderMetadata,
+}
+
+
+@pytest.mark.parametrize("path", RULES)
+async def test_metadata_is_valid(server: Server, path: str) -> None:
+    """What the service says of itself passes the standards' rules; they want https, which a local stack has not."""
+    shown = (await (await server.http()).get(path)).json()
     secure = {
         name: value.replace("http://", "https://", 1) if isinstance(value, str) else value
         for name, value in shown.items()
     }
-    AuthorizationServerMetadata(secure).validate()
+    RULES[path](secure).validate()
 
 
 async def test_the_provider_is_valid(server: Server) -> None:
@@ -68,4 +78,18 @@ async def test_a_library_gets_a_token_for_itself(person: Person) -> None:
     app = await person.register(grant_types=[CLIENT], redirect_uris=[], scopes=None, roles=["viewer"])
     async with library_client(app, "client_secret_basic") as client:
         token = await client.fetch_token(f"{person.server.url}/oauth2/token", grant_type=CLIENT, scope="run:read")
+    assert token["scope"] == "run:read"
+
+
+async def test_the_library_signs_for_itself(person: Person) -> None:
+    """private_key_jwt, with the issuer as audience (rfc7523bis) and for minutes: left alone it would say an hour."""
+    key = RSAKey.generate_key(2048, {"kid": "one"}, private=True)
+    jwks = {"keys": [key.as_dict(private=False)]}
+    app = await person.register(grant_types=[CLIENT], redirect_uris=[], scopes=None, roles=["viewer"], jwks=jwks)
+    url = f"{person.server.url}/oauth2/token"
+    async with AsyncOAuth2Client(app.id, key.as_pem(private=True), token_endpoint_auth_method="private_key_jwt") as one:
+        one.register_client_auth_method(
+            PrivateKeyJWT(person.server.url, alg="RS256", claims={"exp": int(time.time()) + 60})
+        )
+        token = await one.fetch_token(url, grant_type=CLIENT, scope="run:read")
     assert token["scope"] == "run:read"

@@ -108,3 +108,46 @@ async def test_the_endpoint_is_no_api(person: Person, app: App) -> None:
     query = urlencode(app.ask(new_verifier()))
     answer = await person.browser.send("GET", f"/oauth2/authorize?{query}", headers={"Origin": "https://evil.example"})
     assert "access-control-allow-origin" not in answer.headers
+
+
+async def test_a_request_may_be_posted(person: Person, app: App) -> None:
+    """OpenID Connect Core, 3.1.2.1: GET and POST; what is posted goes on as if it had been asked for by GET."""
+    answer = await person.browser.send("POST", "/oauth2/authorize", data=app.ask(new_verifier()))
+    while answer.status_code == 303 and not answer.headers["location"].startswith(app.uri):
+        answer = await person.browser.send("GET", answer.headers["location"].removeprefix(person.server.url))
+    if answer.status_code == 200:
+        answer = await person.browser.submit(answer, decision="allow")
+    assert "code" in told(answer)
+
+
+ALONE = [("request_uri", "https://evil.example/x", {"invalid_request_uri", "request_uri_not_supported"}),
+         ("registration", "{}", {"registration_not_supported"})]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "errors"), ALONE)
+async def test_what_is_not_supported_is_named(
+    person: Person, app: App, name: str, value: str, errors: set[str]
+) -> None:
+    """OpenID Connect Core, 3.1.2.6; a page says it where the client is not told."""
+    answer = await person.browser.open(app.ask(new_verifier(), **{name: value}))
+    assert answer.status_code == 400 or told(answer).get("error") in errors
+
+
+async def test_a_new_login_can_be_wished(person: Person, app: App) -> None:
+    """prompt=login and max_age=0 ask for the password again (OpenID Connect Core, 3.1.2.1)."""
+    for wish in ({"prompt": "login"}, {"max_age": "0"}, {"prompt": "select_account"}):
+        page = await person.browser.open(app.ask(new_verifier(), **wish))
+        assert page.status_code == 200
+        assert 'name="password"' in page.text
+
+
+async def test_prompt_none_shows_no_page(person: Person, app: App) -> None:
+    """An answer to the client in every case."""
+    await person.tokens(app)
+    assert "code" in told(await person.browser.open(app.ask(new_verifier(), prompt="none")))
+    fresh = await person.server.http()
+    said = told(await fresh.get("/oauth2/authorize", params=app.ask(new_verifier(), prompt="none")))
+    assert (said["error"], said["iss"]) == ("login_required", person.server.url)
+    other = await person.register()
+    said = told(await person.browser.open(other.ask(new_verifier(), prompt="none")))
+    assert said["error"] in ("consent_required", "interaction_required")

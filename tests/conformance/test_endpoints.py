@@ -108,6 +108,7 @@ async def test_userinfo_is_for_openid(person: Person, app: App) -> None:
     token = (await person.tokens(app, scope="report:read"))["access_token"]
     answer = await app.http.get("/oauth2/userinfo", headers={"Authorization": f"Bearer {token}"})
     assert answer.status_code == 403
+    assert 'error="insufficient_scope"' in answer.headers["www-authenticate"]
 
 
 async def test_userinfo_without_a_token(app: App) -> None:
