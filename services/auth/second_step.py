@@ -21,7 +21,9 @@ from services.auth.opaque import digest, new_secret
 from services.auth.store import accounts
 from services.auth.store import factors as stored
 
-LIFE = timedelta(minutes=5)
+LIFE, LIFE_TO_ENROL = timedelta(minutes=5), timedelta(minutes=15)
+"""How long a login waits for its second step; longer where an app has to be installed first."""
+
 _Proof = Callable[[Transaction, Row, factors.Person], Awaitable[list[str] | None]]
 """Uses a proof up: recovery codes where a factor was enrolled by it, or None where it is wrong."""
 
@@ -34,7 +36,7 @@ class SecondFactorRequired(Unauthenticated):
     def __init__(self, token: str, methods: list[str]) -> None:
         super().__init__(
             "A second factor is required." if methods else "This tenant requires a second factor: enrol one.",
-            extra={"token": token, "methods": methods, "expires_in": int(LIFE.total_seconds())},
+            extra={"token": token, "methods": methods, "expires_in": int(_life(methods).total_seconds())},
         )
         self.token = token
         self.methods = methods
@@ -71,7 +73,8 @@ async def left_pending(
     if not methods and chosen["second_factor"] != "required":
         return None
     token = new_secret("lg_")
-    await stored.add_pending(tx, digest(token), user, chosen["tenant_id"], tx.context.now + LIFE, upstream_id)
+    expires = tx.context.now + _life(methods)
+    await stored.add_pending(tx, digest(token), user, chosen["tenant_id"], expires, upstream_id)
     return SecondFactorRequired(token, methods)
 
 
@@ -242,6 +245,10 @@ class SecondStep:
 
     def _system(self) -> AbstractAsyncContextManager[Transaction]:
         return self.database.transaction(replace(self.context, tenant_id=SYSTEM_TENANT))
+
+
+def _life(methods: Sequence[str]) -> timedelta:
+    return LIFE if methods else LIFE_TO_ENROL
 
 
 async def _methods(tx: Transaction, user: UUID) -> list[str]:

@@ -9,11 +9,11 @@ import pytest
 from joserfc import jws
 
 from libs.common.context import Context, utc_now
-from services.auth import authentication
+from services.auth import authentication, totp
 from services.auth.commands import tenants
 from tests.auth.browsing import App, browser, register
-from tests.auth.test_second_factor import first_step, owner_with_app, second_step
-from tests.auth.world import Tenant, World
+from tests.auth.test_second_factor import first_step, keeping, owner_with_app, second_step
+from tests.auth.world import PASSWORD, Tenant, World
 
 TOO_WEAK = "log in again and set one up"
 
@@ -104,6 +104,20 @@ async def test_what_a_client_was_given_is_not_refreshed_either(tenant: Tenant) -
     await require(tenant)
     refused = await app.token(grant_type="refresh_token", refresh_token=given["refresh_token"])
     assert (refused.status_code, TOO_WEAK in refused.text) == (400, True)
+
+
+async def test_there_is_time_to_install_an_app(tenant: Tenant, world: World) -> None:
+    """Whoever has to set a factor up first has a quarter of an hour, whoever has one five minutes."""
+    await require(tenant)
+    for seconds, enrol in ((900, True), (300, False)):
+        async with world.client() as http:
+            answer = await http.post("/v1/login", json={"email": tenant.email, "password": PASSWORD})
+            assert answer.json()["expires_in"] == seconds
+            if enrol:
+                token = {"token": answer.json()["token"]}
+                made = await http.post("/v1/login/second-factor/enrol", json=token)
+                code = totp.code_at(keeping(made), totp.step_of(utc_now()))
+                assert (await http.post("/v1/login/second-factor", json={**token, "code": code})).status_code == 200
 
 
 def claims_of(token: str) -> dict[str, Any]:
