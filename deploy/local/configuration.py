@@ -14,6 +14,7 @@ SERVICES = tuple(service.name for service in TOPOLOGY.services)
 DEFAULT_PORT = 8080
 DEFAULT_SENDER = "Regent <regent@localhost>"
 _PASSED_ON = ("CHECKPOINT_SECONDS", "LOG_FORMAT", "LOG_LEVEL", "OTLP_ENDPOINT", "DATABASE_POOL_SIZE")
+_KMS = ("KMS_ENDPOINT", "KMS_REGION", "KMS_ACCESS_KEY_ID", "KMS_SECRET_ACCESS_KEY", "KMS_SESSION_TOKEN")
 _MOST_REPLICAS, _LAST_PORT = 16, 65535
 Roots = Mapping[str, Mapping[str, str]]
 """Tenant id, or `*` for every tenant → root name → absolute directory."""
@@ -58,7 +59,12 @@ class Configuration:
             outbound_allow=tuple(part for part in source.get("REGENT_OUTBOUND_ALLOW", "").split(",") if part.strip()),
             smtp_url=source.get("REGENT_SMTP_URL"),
             mail_from=source.get("REGENT_MAIL_FROM", DEFAULT_SENDER),
-            kms={name: value for name, value in source.items() if name.startswith("REGENT_KMS_")},
+            kms={
+                name: source[name]
+                for variable in _KMS
+                for name in (f"REGENT_{variable}", f"REGENT_{variable}_FILE")
+                if name in source
+            },
             common={f"REGENT_{name}": source[f"REGENT_{name}"] for name in _PASSED_ON if f"REGENT_{name}" in source},
         )
 
