@@ -94,8 +94,8 @@ class Provider:
 
     def redeem(self, form: dict[str, str], authorization: str) -> Response:
         """Exchange a code as an honest provider does."""
-        given = base64.b64decode(authorization.removeprefix("Basic ")).decode().split(":")
-        if [unquote(part) for part in given] != ["regent", self.secret]:
+        given = [unquote(part) for part in base64.b64decode(authorization.removeprefix("Basic ")).decode().split(":")]
+        if (given if authorization else [form["client_id"], form["client_secret"]]) != ["regent", self.secret]:
             return JSONResponse({"error": "invalid_client"}, 401)
         code = self.codes.pop(form["code"], None)
         if code is None or code.asked["redirect_uri"] != form["redirect_uri"]:

@@ -4,7 +4,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from libs.common.context import Context
+from libs.common.context import Context, utc_now
 from tests.auth.browsing import App, browser, register, told
 from tests.auth.idp import Provider, Providers, linked, registered, sent
 from tests.auth.world import PUBLIC_URL, Tenant
@@ -73,3 +73,31 @@ async def test_what_is_stored_opens_nothing(app: App, provider: Provider, id_: s
         rows += [str(dict(row)) for row in await tx.connection.fetch("SELECT * FROM identity_provider")]
     for secret in (asked["state"], asked["nonce"], cookie, provider.secret):
         assert secret not in "".join(rows)
+
+
+async def test_a_secret_goes_into_the_body_where_the_provider_wants_it(app: App, provider: Provider) -> None:
+    """`client_secret_post` is spoken where the metadata offers nothing else; basic is what is preferred."""
+    provider.said = {"token_endpoint_auth_methods_supported": ["client_secret_post"]}
+    id_ = await registered(app.tenant, provider)
+    assert "Linked" in (await linked(app.tenant, provider, id_, "alice")).text
+
+
+AGES: dict[str, tuple[int | None, bool]] = {
+    "just now": (0, True),
+    "too long ago": (600, False),
+    "unknown": (None, False),
+}
+
+
+@pytest.mark.parametrize(("ago", "enough"), AGES.values(), ids=AGES.keys())
+async def test_a_login_is_as_recent_as_the_client_wants_it(
+    app: App, provider: Provider, id_: str, ago: int | None, *, enough: bool
+) -> None:
+    """`max_age` and `prompt` go on to the provider, and its `auth_time` has to keep to them (OpenID Connect Core, 3.1.2.1)."""
+    said = {} if ago is None else {"auth_time": int(utc_now().timestamp()) - ago}
+    async with browser(app.world) as person:
+        location = await sent(person, app, id_, max_age="60", prompt="login")
+        asked = dict(parse_qsl(urlsplit(location).query))
+        answer = await person.http.get(provider.log_in(location, "alice", **said))
+    assert (asked["max_age"], asked["prompt"]) == ("60", "login")
+    assert ("__Host-regent_session" in answer.headers.get("set-cookie", "")) == enough, answer.text

@@ -11,6 +11,7 @@ from tests.auth.browsing import App, browser, register, told
 from tests.auth.idp import Provider, Providers, linked, registered, sent
 from tests.auth.mailbox import Mailbox
 from tests.auth.test_invitations import invited
+from tests.auth.test_second_factor import enrolled
 from tests.auth.test_signup import login, post, somebody
 from tests.auth.world import PASSWORD, PUBLIC_URL, Tenant, World
 
@@ -358,3 +359,24 @@ async def test_links_are_looked_after_in_a_browser(app: App, provider: Provider)
         assert "<strong>Acme</strong>" in shown.text
         await person.submit(shown)
     assert await identities(app.tenant, id_) == []
+
+
+async def test_a_code_of_a_second_factor_confirms_as_well(app: App, provider: Provider) -> None:
+    """Who has an authenticator app may show a code instead of the password; a wrong one links nothing."""
+    id_ = await registered(app.tenant, provider)
+    async with app.tenant.caller() as http:
+        recovery = (await enrolled(http)).codes[0]
+        wrong = await http.post("/v1/me/identities", json={"provider": id_, "code": "000000"})
+        right = await http.post("/v1/me/identities", json={"provider": id_, "code": recovery})
+        again = await http.post("/v1/me/identities", json={"provider": id_, "code": recovery})
+    assert [answer.status_code for answer in (wrong, right, again)] == [401, 200, 401]
+
+
+async def test_of_many_ways_back_one_counts(app: App, provider: Provider) -> None:
+    """S10: the same callback ten times at once, in one browser, opens one session."""
+    id_ = await registered(app.tenant, provider)
+    await linked(app.tenant, provider, id_, "alice")
+    async with browser(app.world) as person:
+        way = provider.log_in(await sent(person, app, id_), "alice")
+        answers = await asyncio.gather(*(person.http.get(way) for _ in range(10)))
+    assert sorted(opened(answer) for answer in answers) == [False] * 9 + [True]
