@@ -55,6 +55,8 @@ async def _given(person: Person) -> dict[str, Any]:
         "pushing": {"require_par": True},
         "bound": {"dpop": True},
         "boundNative": {"dpop": True, "kind": "public"},
+        "old": {"id_token_signed_response_alg": "RS256"},
+        "nonced": {"dpop": True, "dpop_nonce": True},
         "machine": {"grant_types": [CLIENT], "redirect_uris": [], "scopes": None, "roles": ["viewer"]},
         "device": {"kind": "public", "grant_types": [DEVICE, REFRESH], "redirect_uris": []},
         **{name: {"jwks": {"keys": [key.as_dict(private=False)]}} for name, key in keys.items()},

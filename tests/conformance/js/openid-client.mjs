@@ -161,6 +161,41 @@ check("DPoP: a bound token as Bearer is refused", async () => {
   await refused(client.fetchProtectedResource(config, access_token, API, "GET"), "OAUTH_WWW_AUTHENTICATE_CHALLENGE");
 });
 
+check("DPoP: a client that has to use nonces is told them", async () => {
+  const config = await configured("nonced");
+  const DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
+  const tokens = await signedIn(config, { DPoP });
+  const next = await client.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP });
+  assert.equal(next.token_type, "dpop");
+});
+
+check("an ID token by RS256", async () => {
+  const { id, secret } = given.clients.old;
+  const options = { execute: [client.allowInsecureRequests, client.enableNonRepudiationChecks] };
+  const metadata = { client_secret: secret, id_token_signed_response_alg: "RS256" };
+  const config = await client.discovery(new URL(given.issuer), id, metadata, undefined, options);
+  assert.equal((await signedIn(config)).claims().sub, given.subject);
+});
+
+check("a resource indicator (RFC 8707)", async () => {
+  const config = await configured("web");
+  const { parameters, checks } = await asked({ resource: API.href });
+  const location = await browser.go(client.buildAuthorizationUrl(config, parameters));
+  const tokens = await client.authorizationCodeGrant(config, location, checks);
+  const claims = JSON.parse(Buffer.from(tokens.access_token.split(".")[1], "base64url"));
+  assert.deepEqual([claims.aud].flat(), [API.href]);
+  assert.equal((await client.fetchProtectedResource(config, tokens.access_token, API, "GET")).status, 200);
+  const elsewhere = new URL("/v1/clients", given.issuer);
+  await refused(client.fetchProtectedResource(config, tokens.access_token, elsewhere, "GET"), "OAUTH_WWW_AUTHENTICATE_CHALLENGE");
+});
+
+check("logging out on the client's wish", async () => {
+  const config = await configured("web");
+  const tokens = await signedIn(config);
+  const url = client.buildEndSessionUrl(config, { id_token_hint: tokens.id_token });
+  assert.equal((await new Browser().send(url)).status, 200);
+});
+
 check("client credentials", async () => {
   const tokens = await client.clientCredentialsGrant(await configured("machine"), { scope: "report:read" });
   assert.equal(tokens.scope, "report:read");
