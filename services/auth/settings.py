@@ -25,7 +25,10 @@ class Settings(KeyringSettings):
         default="", description="host:port entries, separated by commas, that may be reached whatever their address"
     )
     identity_provider_seconds: float = Field(
-        default=5, gt=0, le=30, description="longest wait for one answer of a tenant's identity provider"
+        default=5,
+        gt=0,
+        le=30,
+        description="longest wait for one answer of a tenant's identity provider, or of where a client publishes its keys",
     )
     access_token_seconds: int = Field(default=300, ge=30, le=300, description="life of an access token")
     refresh_token_days: float = Field(default=30, gt=0, le=365, description="life of a login, however often refreshed")
