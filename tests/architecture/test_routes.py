@@ -61,6 +61,7 @@ PUBLIC = {
     "POST /v1/email/confirm": "the link that came by mail is the proof",
     "POST /v1/invitations/providers": "the link that came by mail is the proof",
     "POST /v1/invitations/accept/upstream": "the same; the provider's signature follows",
+    "GET /account/at/{tenant}": "a login page with the names of a tenant's providers",
     "GET /account/identities": "a login page, or the page of whoever has a session",
     "POST /account/identities/link": "the browser's session, our own form's token and the password are the proof",
     "POST /account/identities/unlink": "the browser's session and our own form's token are the proof",

@@ -1,6 +1,7 @@
 """Login by a tenant's own identity provider: there, back, and what is kept of it."""
 
 from urllib.parse import parse_qsl, urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -101,3 +102,24 @@ async def test_a_login_is_as_recent_as_the_client_wants_it(
         answer = await person.http.get(provider.log_in(location, "alice", **said))
     assert (asked["max_age"], asked["prompt"]) == ("60", "login")
     assert ("__Host-regent_session" in answer.headers.get("set-cookie", "")) == enough, answer.text
+
+
+async def test_a_tenant_has_a_login_page_of_its_own(app: App, provider: Provider, id_: str) -> None:
+    """Who has no password gets to their account by a provider's button; an unknown tenant's page has none."""
+    async with browser(app.world) as person:
+        assert "Log in with" not in (await person.http.get(f"/account/at/{uuid4()}")).text
+        page = await person.http.get(f"/account/at/{app.tenant.id}")
+        path = f"/oauth2/upstream/{id_}?tenant={app.tenant.id}"
+        assert f'href="{path}"' in page.text
+        begun = await person.http.get(path)
+        back = await person.http.get(provider.log_in(begun.headers["location"], "alice"))
+        assert (back.status_code, back.headers["location"]) == (303, "/account")
+        assert app.tenant.email in (await person.http.get("/account")).text
+
+
+async def test_another_sites_link_begins_no_login(app: App, id_: str) -> None:
+    """A login is begun on our own page: other sites send nobody to a provider from here."""
+    async with browser(app.world) as person:
+        headers = {"Sec-Fetch-Site": "cross-site"}
+        answer = await person.http.get(f"/oauth2/upstream/{id_}?tenant={app.tenant.id}", headers=headers)
+    assert (answer.status_code, "location" in answer.headers) == (403, False)

@@ -44,6 +44,7 @@ ROUTERS = (
     factors.ROUTER,
     own_account.ROUTER,
     own_identities.ROUTER,
+    own_identities.TENANTS,
     account_pages.ROUTER,
     account_pages.SETUP,
     accounts.PUBLIC,

@@ -1,6 +1,7 @@
 """One's own links to identity providers in a browser; making one asks for the password, or a second factor, again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 
 from fastapi import Request, Response
@@ -13,13 +14,22 @@ from services.auth.api import account_forms, browsers, entrance, pages
 from services.auth.api.authorize import anywhere, for_people
 from services.auth.api.entrance import Entrance
 from services.auth.api.own_account import Visit
-from services.auth.api.ways import bind, cookie_of, offered, trips
+from services.auth.api.ways import bind, buttons, cookie_of, offered, trips
 from services.auth.commands import identities
 from services.auth.desk import as_uuid
 from services.auth.store import upstream
 
 ROUTER = OpenDoor("/account/identities", tag="pages")
-_ENTRANCE = Entrance("/account/login", "/account/login", "account")
+TENANTS = OpenDoor("/account/at", tag="pages")
+ENTRANCE = Entrance("/account/login", "/account/login", "account")
+
+
+@TENANTS.get("/{tenant}", name="tenant_login_page", include_in_schema=False)
+@for_people
+async def at_tenant(request: Request) -> Response:
+    """Show a tenant's own login page, with its providers' buttons; one that nobody knows has none."""
+    more = await buttons(request, as_uuid(request.path_params["tenant"]))
+    return entrance.login_page(request, replace(ENTRANCE, more=more))
 
 
 @ROUTER.get("", name="own_identities_page", include_in_schema=False)
@@ -28,7 +38,7 @@ async def home(request: Request) -> Response:
     """Show by which identity providers one can log in; whoever is not logged in logs in first."""
     session = await anywhere(request)
     if session is None:
-        return entrance.login_page(request, _ENTRANCE)
+        return entrance.login_page(request, ENTRANCE)
     return await _home(Visit(request, session, {}))
 
 

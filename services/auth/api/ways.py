@@ -42,10 +42,10 @@ async def offered(request: Request, tenant: UUID) -> Sequence[Row]:
         return await providers.enabled(tx)
 
 
-async def buttons(request: Request, tenant: UUID, query: str) -> str:
-    """Return links to a tenant's providers for a login page that goes on with a client's request."""
+async def buttons(request: Request, tenant: UUID, query: str | None = None) -> str:
+    """Return links to a tenant's providers for a login page: one that goes on with a client's request, or to the account."""
     # links, not forms: the policy of a page binds where a form's answer may lead, and providers are anywhere
-    asked = urlencode({"request": query})
+    asked = urlencode({"tenant": str(tenant)} if query is None else {"request": query})
     return "".join(_button(one, asked) for one in await offered(request, tenant))
 
 
