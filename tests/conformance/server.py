@@ -9,7 +9,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from uuid import UUID, uuid4
 
 import httpx
-from sqlalchemy import Table, update
+from sqlalchemy import Table, func, select, update
 
 from deploy.local.configuration import Configuration
 from deploy.local.database import DATABASE
@@ -267,6 +267,12 @@ class Server:
         """Let time pass for what a tenant holds in a table: nobody here waits for ten minutes."""
         async with self._database.transaction(Context(tenant, "system", utc_now())) as tx:
             await tx.execute(update(table).values(expires_at=utc_now() - timedelta(seconds=1)))
+
+    async def latest(self, tenant: UUID, table: Table) -> datetime:
+        """Return when the last of what a tenant holds in a table ends."""
+        async with self._database.transaction(Context(tenant, "system", utc_now())) as tx:
+            found: datetime = await tx.value(select(func.max(table.c.expires_at)))
+            return found
 
     async def api(self, token: str, *, scheme: str = "Bearer", **headers: str) -> httpx.Response:
         """Call a route of another service with a token."""

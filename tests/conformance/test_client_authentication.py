@@ -11,7 +11,8 @@ from uuid import uuid4
 import httpx
 import orjson
 import pytest
-from joserfc.jwk import ECKey
+from joserfc import jws
+from joserfc.jwk import ECKey, OKPKey, RSAKey
 
 from tests.conformance.answers import bad
 from tests.conformance.server import CLIENT, App, Person
@@ -312,3 +313,25 @@ async def test_one_client_does_not_sign_for_another(person: Person, signer: App)
     other = await person.register(grant_types=[CLIENT], redirect_uris=[], scopes=None, roles=["viewer"], jwks=jwks)
     await bad(await present(signer, assertion(signer, {"kid": "client-2"}, key=OTHER)), "invalid_client", 401)
     assert (await present(other, assertion(other, {"kid": "client-2"}, key=OTHER))).status_code == 200
+
+
+KEYS = {
+    "ES256": lambda: ECKey.generate_key("P-256", private=True),
+    "PS256": lambda: RSAKey.generate_key(2048, private=True),
+    "RS256": lambda: RSAKey.generate_key(2048, private=True),
+    "EdDSA": lambda: OKPKey.generate_key("Ed25519", private=True),
+    "Ed25519": lambda: OKPKey.generate_key("Ed25519", private=True),
+}
+
+
+@pytest.mark.filterwarnings("ignore:EdDSA is deprecated")  # by its name only; clients still use it
+async def test_every_advertised_algorithm_works(person: Person) -> None:
+    """RFC 8414: what the metadata name for signatures of clients is taken, no more and no less than is tried here."""
+    document = (await person.browser.http.get("/.well-known/oauth-authorization-server")).json()
+    assert set(document["token_endpoint_auth_signing_alg_values_supported"]) == set(KEYS)
+    for algorithm, make in KEYS.items():
+        key = make()
+        jwks = {"keys": [key.as_dict(private=False)]}
+        app = await person.register(grant_types=[CLIENT], redirect_uris=[], scopes=None, roles=["viewer"], jwks=jwks)
+        text = jws.serialize_compact({"alg": algorithm}, orjson.dumps(claims(app)), key, algorithms=[algorithm])
+        assert (await present(app, text)).status_code == 200, algorithm

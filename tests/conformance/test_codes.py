@@ -1,9 +1,12 @@
 """Authorization codes and the other grants (OAuth 2.1, 4.1.3 and 4.2; RFC 7636, 4)."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
+from libs.common.context import utc_now
+from services.auth.store.flows import authorization_code
 from tests.conformance.answers import bad, until_refused
 from tests.conformance.server import CLIENT, CODE, App, Person, challenge, new_verifier
 
@@ -67,6 +70,13 @@ async def test_a_code_is_good_once_and_its_second_use_ends_what_it_gave(person: 
     assert not await app.active(first["access_token"])
     await bad(await app.refresh(first["refresh_token"]))
     await until_refused(person, first["access_token"])
+
+
+async def test_a_code_lives_for_a_minute(person: Person, app: App) -> None:
+    """OAuth 2.1, 4.1.2 and RFC 9700 want it short: a code that has just been given ends within a minute."""
+    await person.code(app)
+    ends = await person.server.latest(person.tenant, authorization_code)
+    assert utc_now() < ends <= utc_now() + timedelta(seconds=60)
 
 
 async def test_eight_at_once_have_one_success(person: Person, app: App) -> None:

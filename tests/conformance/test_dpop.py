@@ -9,6 +9,9 @@ from uuid import uuid4
 import httpx
 import orjson
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
 from joserfc.jwk import ECKey, OctKey
 
 from tests.conformance.answers import bad
@@ -141,6 +144,21 @@ async def test_the_refused_burnt_nothing(bound: App, person: Person) -> None:
     await bad(await bound.token(headers={"DPoP": "a.b.c"}, **form), "invalid_dpop_proof")
     await bad(await bound.token(**form), "invalid_dpop_proof")
     assert (await bound.token(headers={"DPoP": proof(bound)}, **form)).status_code == 200
+
+
+@pytest.mark.parametrize(("bits", "status"), [(1024, 400), (2048, 200)])
+async def test_a_short_key_proves_nothing(person: Person, bound: App, bits: int, status: int) -> None:
+    """RFC 7518, 3.3: RSA keys have 2048 bits or more."""
+    code, verifier = await person.code(bound)
+    form = {"grant_type": CODE, "code": code, "redirect_uri": bound.uri, "code_verifier": verifier}
+    raw = rsa.generate_private_key(65537, bits)
+    numbers = raw.public_key().public_numbers()
+    jwk = {"kty": "RSA", "n": part(numbers.n.to_bytes(bits // 8, "big")), "e": "AQAB"}
+    claims = {"jti": str(uuid4()), "htm": "POST", "htu": bound.server.url + TOKEN, "iat": int(time.time())}
+    text = f"{part({'typ': 'dpop+jwt', 'alg': 'RS256', 'jwk': jwk})}.{part(claims)}"
+    signature = raw.sign(text.encode(), PKCS1v15(), SHA256())
+    answer = await bound.token(headers={"DPoP": f"{text}.{part(signature)}"}, **form)
+    assert answer.status_code == status, answer.text
 
 
 @pytest.mark.parametrize("wrong", ["", "x", "A" * 43])

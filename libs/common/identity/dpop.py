@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 import orjson
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import JWKRegistry
+from joserfc.jwk import JWKRegistry, RSAKey
 
 ALGORITHMS = ("ES256", "PS256", "RS256", "EdDSA", "Ed25519")
 _HEADER, _MORE = {"typ", "alg", "jwk"}, {"kid"}
 _KINDS = ("EC", "RSA", "OKP")
+_RSA_BITS = 2048
 _AGE = timedelta(seconds=60)
 _MAX_TEXT = 8000
 _MAX_ID = 300
@@ -103,6 +104,8 @@ def _signed(text: str) -> tuple[Any, dict[str, Any]]:
     if not isinstance(jwk, dict) or jwk.get("kty") not in _KINDS or "d" in jwk:
         raise ValueError("no public key")
     key = JWKRegistry.import_key(jwk)
+    if isinstance(key, RSAKey) and key.public_key.key_size < _RSA_BITS:
+        raise ValueError("too short a key (RFC 7518, 3.3)")
     claims = orjson.loads(jws.deserialize_compact(text, key, registry=_REGISTRY).payload)
     if not isinstance(claims, dict):
         raise TypeError("no claims")
