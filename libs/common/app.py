@@ -76,11 +76,15 @@ class Service:
 
 
 def serve(service: Service) -> None:
-    """Run the service until it is told to stop."""
+    """Run the service until it is told to stop; what ends it otherwise is its last log line."""
     configure_logs(service.name, format=service.settings.log_format, level=service.settings.log_level)
     configure_traces(service.name, service.settings.otlp_endpoint)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(service))
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(service))
+    except Exception:
+        _LOG.exception("service.died")
+        raise SystemExit(1) from None
 
 
 async def _serve(service: Service) -> None:

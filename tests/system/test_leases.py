@@ -40,14 +40,17 @@ async def test_no_child_of_the_data_path_holds_a_secret(world: World, tenant: Te
     source = await world.database(TABLE)
     filing = await over_database(tenant, source)
     needles = {each: {"lease": source.password.encode(), **secrets_of(world, each)} for each in ("runner", "validator")}
-    run_id = await start(tenant.api, filing.report, DAY, AS_OF)
     held: dict[str, set[str]] = defaultdict(set)
-    run = await tenant.api.get(f"/v1/runs/{run_id}")
-    while run["status"] not in ENDED:
-        for service, pid in [(each, pid) for each in needles for pid in reversed(await jailed(world, each))]:
-            run = await tenant.api.get(f"/v1/runs/{run_id}")
-            held[run["step"]] |= await asyncio.to_thread(found_in, pid, needles[service])
-    assert run["status"] == "succeeded", run["reason"]
+    for _ in range(5):  # a step may be over before a busy machine has looked at it
+        run_id = await start(tenant.api, filing.report, DAY, AS_OF)
+        run = await tenant.api.get(f"/v1/runs/{run_id}")
+        while run["status"] not in ENDED:
+            for service, pid in [(each, pid) for each in needles for pid in reversed(await jailed(world, each))]:
+                run = await tenant.api.get(f"/v1/runs/{run_id}")
+                held[run["step"]] |= await asyncio.to_thread(found_in, pid, needles[service])
+        assert run["status"] == "succeeded", run["reason"]
+        if {"transform", "validate"} & held.keys():
+            break
     assert {"transform", "validate"} & held.keys(), held
     assert all(not found for step, found in held.items() if step not in ("", "extract")), held
     assert all(found <= {"lease"} for found in held.values()), held

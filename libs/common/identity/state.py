@@ -1,7 +1,7 @@
 """What every process knows of keys, revocations and suspended tenants.
 
-Auth alone writes it, to a key-value bucket; each process reads the whole bucket before it serves and twice a second
-after. No consumer is needed, a lost message is impossible, and a revocation arrives within a second.
+Auth alone writes it, to a key-value bucket; each process reads the whole bucket before it serves and more than
+twice a second after. No consumer is needed, a lost message is impossible, and a revocation arrives within a second.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from libs.common.bus.topology import API_PREFIX, IDENTITY_STREAM, IDENTITY_SUBJE
 
 _LOG = structlog.get_logger(__name__)
 _PREFIX = IDENTITY_SUBJECTS.removesuffix(">")
-_INTERVAL = 0.5
+_INTERVAL = 0.4
 _TIMEOUT = 3.0
 
 TRUST_SECONDS = 30.0
