@@ -160,7 +160,9 @@ BAD: dict[str, dict[str, Any]] = {
 async def test_each_bad_assertion_is_no_client(signing: App, changed: dict[str, Any]) -> None:
     """One answer for all, the same as for a wrong secret."""
     moment = int(time.time())
-    said: dict[str, Any] = {name: moment + value if isinstance(value, int) else value for name, value in changed.items()}
+    said: dict[str, Any] = {
+        name: moment + value if isinstance(value, int) else value for name, value in changed.items()
+    }
     answer = await assert_(signing, assertion(signing, **said))
     assert (answer.status_code, answer.json()["error"]) == (401, "invalid_client")
 

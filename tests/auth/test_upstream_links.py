@@ -7,6 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
+from libs.common.context import Context, utc_now
+from libs.common.ids import SYSTEM_TENANT
+from services.auth import totp
+from services.auth.commands import factors
+from services.auth.store import accounts
 from tests.auth.browsing import App, browser, register, told
 from tests.auth.idp import Provider, Providers, linked, registered, sent
 from tests.auth.mailbox import Mailbox
@@ -106,6 +111,30 @@ async def test_who_is_new_becomes_a_member(app: App, provider: Provider, mailbox
     token = (await mailbox.wait(email))[-1].token
     assert (await post(app.world, "/v1/password/reset", {"token": token, "password": PASSWORD})).status_code == 204
     assert (await login(app.world, email)).status_code == 200
+
+
+async def test_who_reads_the_mail_is_not_shut_out_by_who_came_first(
+    app: App, provider: Provider, mailbox: Mailbox
+) -> None:
+    """A factor that was set up before the address was proven goes when its password is first chosen by mail."""
+    id_ = await registered(app.tenant, provider, **JUST_IN_TIME)
+    email = somebody()
+    assert opened(await attempt(app, provider, id_, email, email=email, email_verified=True))
+    world = app.world
+    authority, context = world.runtime.extras["auth"], Context(SYSTEM_TENANT, "anonymous", utc_now())
+    async with world.runtime.database.transaction(context) as tx:
+        identity = await accounts.find_identity(tx, email)
+        assert identity is not None
+        person = factors.Person(identity["id"], app.tenant.id)
+        planted = await factors.enrol_totp(tx, authority, person, "planted")
+        code = totp.code_at(planted.secret, totp.step_of(context.now))
+        await factors.confirm_totp(tx, authority, person, planted.id, code)
+    await post(world, "/v1/password/forgot", {"email": email})
+    token = (await mailbox.newest(email, "Subject: Choose another password")).token
+    short = await post(world, "/v1/password/reset", {"token": token, "password": "eight ch"})
+    assert short.status_code == 422
+    assert (await post(world, "/v1/password/reset", {"token": token, "password": PASSWORD})).status_code == 204
+    assert (await login(world, email)).status_code == 200
 
 
 async def test_an_address_in_the_userinfo_counts_for_its_own_subject(app: App, provider: Provider) -> None:

@@ -105,7 +105,8 @@ async def prove(office: Office, user: UUID, password: str) -> str:
 async def _accepted(office: Office, user: UUID | None, email: str, password: str) -> Chosen:
     """Return a password that can be used: a shorter one will do beside a second factor (NIST SP 800-63B-4, 3.1.1.2)."""
     async with office.system() as tx:
-        factor = user is not None and await _has_factor(tx, user)
+        person = await links.find_person(tx, user) if user else None
+        factor = person is not None and person["password_hash"] is not None and await _has_factor(tx, person["id"])
     text = require_good_password(password, email=email, second_factor=factor)
     return Chosen(await office.authority.passwords.hash(text), stands_alone(text))
 
@@ -114,10 +115,23 @@ async def _has_factor(tx: Transaction, user: UUID) -> bool:
     return bool(confirmed_ones(await factors.of_person(tx, user)))
 
 
+async def _start_afresh(tx: Transaction, user: UUID) -> None:
+    """Remove the factors of an account whose address nobody has proven to us before.
+
+    It came to be by a provider's word; whoever logged in there may be somebody else than who reads the address's mail,
+    and would shut them out.
+    """
+    for one in await factors.of_person(tx, user, lock=True):
+        await factors.remove(tx, user, one["id"])
+    await factors.replace_codes(tx, user, [])
+
+
 async def _replace(office: Office, tx: Transaction, user: UUID, chosen: Chosen, *, keep: UUID | None) -> None:
     person = await links.find_person(tx, user)
     if person is None:
         raise Forbidden("The link is unknown, used or expired.", type="account-link")
+    if person["password_hash"] is None:
+        await _start_afresh(tx, user)
     if not chosen.alone and not await _has_factor(tx, user):
         raise Conflict("The second factor is gone: choose a longer password.", type="password-too-short")
     await accounts.set_password_hash(tx, user, chosen.hashed, alone=chosen.alone)
