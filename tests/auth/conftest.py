@@ -80,7 +80,8 @@ async def nats_server(supervisor: Supervisor, tmp_path_factory: pytest.TempPathF
     return await start_nats(supervisor, tmp_path_factory, "nats-auth")
 
 
-@pytest.fixture(scope="session")
-async def other_nats(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> Nats:
-    """Return a NATS for services on `fresh` databases: on the other one they and `world` remove each other's keys."""
-    return await start_nats(supervisor, tmp_path_factory, "nats-fresh")
+@pytest.fixture
+async def other_nats(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Nats]:
+    """Yield a NATS for a service on a `fresh` database: two such services on one bus remove each other's keys."""
+    yield await start_nats(supervisor, tmp_path_factory, "nats-fresh")
+    await supervisor.stop("nats-fresh")

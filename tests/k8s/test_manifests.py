@@ -274,18 +274,19 @@ _COMMON = {_DATABASE, _NAMES, ("nats", 4222), ("objects", 443), ("monitoring", 4
 
 @pytest.mark.parametrize("service", SERVICES)
 def test_services_speak_to_whom_they_must(service: str) -> None:
-    """A service reaches bus, database, objects, traces and names; auth the mail server; the runner alone reaches the outside; none another."""
+    """A service reaches bus, database, objects, traces and names; auth the mail server; runner and auth the outside; none another."""
     outside = {
         "runner": {("0.0.0.0/0", 443), ("0.0.0.0/0", 5432)},
-        "auth": {("mail", 465), ("mail", 587)},
+        "auth": {("mail", 465), ("mail", 587), ("0.0.0.0/0", 443)},
     }
     assert flows(service, "egress") == _COMMON | outside.get(service, set())
     assert flows(service, "ingress") == {("gateway+monitoring", 8080)}
 
 
-def test_the_runners_outside_is_public_only() -> None:
-    """The way out excludes private, shared, loopback and link-local ranges: no metadata service, no neighbour."""
-    (rule,) = named("NetworkPolicy", "runner-outside")["spec"]["egress"]
+@pytest.mark.parametrize("policy", ["runner-outside", "auth-outside"])
+def test_the_outside_is_public_only(policy: str) -> None:
+    """The ways out exclude private, shared, loopback and link-local ranges: no metadata service, no neighbour."""
+    (rule,) = named("NetworkPolicy", policy)["spec"]["egress"]
     (peer,) = rule["to"]
     wanted = {"10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "127.0.0.0/8", "100.64.0.0/10"}
     assert wanted <= set(peer["ipBlock"]["except"])

@@ -111,7 +111,8 @@ async def told(world: World) -> Counter[tuple[str, str]]:
     async with connected(world.stack.postgres.url(database="regent")) as connection:
         rows = await connection.fetch("SELECT body FROM audit.entry WHERE tenant_id = $1", SYSTEM_TENANT)
     events = [json.loads(row["body"]) for row in rows]
-    return Counter((event["type"], event["data"]["key_id"]) for event in events if ".keyring." in event["type"])
+    turned = [event for event in events if ".keyring." in event["type"] and "key_id" in event["data"]]
+    return Counter((event["type"], event["data"]["key_id"]) for event in turned)
 
 
 async def test_rings_turn_while_in_use(world: World, tenant: Tenant) -> None:

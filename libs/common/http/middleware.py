@@ -1,7 +1,9 @@
 """What surrounds every request: its id, its span, its metrics, the limit of its body."""
 
+import asyncio
 import re
 import time
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any
 
@@ -23,6 +25,7 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,80}")
 _READING = ("GET", "HEAD", "OPTIONS")
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
+_PATIENCE_SECONDS = 5.0
 
 
 class Surroundings:
@@ -73,17 +76,14 @@ class Surroundings:
         if not length.isdigit() or int(length) > limit:
             await refusal_response(Request(scope), _too_large(limit))(scope, receive, send)
             return
-        seen = 0
+        body = _Body(scope, receive, limit)
 
-        async def counted() -> Message:
-            nonlocal seen
-            message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                raise _too_large(limit)
-            return message
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                await body.drain()
+            await send(message)
 
-        await self._app(scope, counted, send)
+        await self._app(scope, body.receive, answer)
 
     def _record(self, request: Request, route: str, status: int, seconds: float) -> None:
         count, duration = _meters(self._service, request.method, route, status)
@@ -93,6 +93,41 @@ class Surroundings:
         read = request.method in _READING and status < 400  # noqa: PLR2004 - client errors begin here
         log = _LOG.debug if read else _LOG.info
         log("http.answered", method=request.method, route=route, status=status, seconds=round(seconds, 4))
+
+
+class _Body:
+    """A request's body on its way in: counted, and taken whole before the answer begins.
+
+    A gateway that is still sending when the connection closes drops the answer that it has.
+    """
+
+    def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
+        self._receive = receive
+        self._limit = limit
+        self._seen = 0
+        self._whole = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+
+    async def receive(self) -> Message:
+        """Receive for the application.
+
+        Raises:
+            TooLarge: more came than may.
+        """
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        self._whole = not message.get("more_body", False)
+        if self._seen > self._limit:
+            raise _too_large(self._limit)
+        return message
+
+    async def drain(self) -> None:
+        """Take what the application left, as far as it may be sent; who sends too slowly is not waited for."""
+        if self._whole:
+            return
+        with suppress(TooLarge, TimeoutError):
+            async with asyncio.timeout(_PATIENCE_SECONDS):
+                while not self._whole and self._seen <= self._limit:
+                    await self.receive()
 
 
 def _too_large(limit: int) -> TooLarge:
