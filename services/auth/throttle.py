@@ -63,10 +63,13 @@ class Throttle:
     async def note_failure(self, tx: Transaction) -> None:
         """Count a failure of the transaction's address where nothing can be guessed.
 
+        Apart from people's tries: an integration that is set up wrongly shuts nobody out who shares its address.
+
         Raises:
             TooManyRequests: too many failed before.
         """
-        await self._count(tx, self._address(tx), uuid4(), domain.ADDRESS_FAILURES, failed=True)
+        bucket = self.mark("client-address", domain.address_block(tx.context.address))
+        await self._count(tx, bucket, uuid4(), domain.ADDRESS_FAILURES, failed=True)
 
     async def _count(self, tx: Transaction, bucket: bytes, id: UUID, allowed: int, *, failed: bool) -> int:  # noqa: A002
         now = tx.context.now

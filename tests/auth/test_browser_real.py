@@ -12,13 +12,14 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import pytest
 import uvicorn
 
-from deploy.local.nats import Nats
+from deploy.local.supervisor import Supervisor
 from libs.common.context import utc_now
 from services.auth import operator, totp
 from tests.auth.browsing import App, register
 from tests.auth.chromium import Chromium, Tab, chromium, executable
 from tests.auth.test_second_factor import owner_with_app
 from tests.auth.world import PASSWORD, Fresh, Tenant, World, hosted
+from tests.conftest import start_nats
 
 CHROMIUM = executable()
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium found (Debian: apt-get install chromium)")
@@ -57,13 +58,14 @@ class Site:
 
 @pytest.fixture(scope="module")
 async def site(
-    fresh_for_browsers: Fresh, other_nats: Nats, tmp_path_factory: pytest.TempPathFactory
+    fresh_for_browsers: Fresh, supervisor: Supervisor, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Site]:
     """Yield a service on a port of this machine, and a browser."""
+    bus = await start_nats(supervisor, tmp_path_factory, "nats-browser")
     folder = tmp_path_factory.mktemp("browser")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         url = f"http://localhost:{listening.getsockname()[1]}"
-        async with hosted(fresh_for_browsers.urls, other_nats, folder, public_url=url) as world:
+        async with hosted(fresh_for_browsers.urls, bus, folder, public_url=url) as world:
             config = uvicorn.Config(world.app, lifespan="off", log_config=None, access_log=False, proxy_headers=False)
             server = _Server(config)
             serving = asyncio.create_task(server.serve([listening]))
