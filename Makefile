@@ -17,8 +17,6 @@ TESTS ?= tests
 NPM_CLIENTS := tests/conformance/js
 NPM_STAMP := $(NPM_CLIENTS)/node_modules/.installed
 PYTEST := $(BIN)/python -m pytest
-# one more than there are cores: tests wait for processes that they started
-WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
 ##@ Run
 
@@ -34,7 +32,7 @@ demo: setup ## Start everything and run the main job on example data; ONCE=1 sto
 
 .PHONY: test
 test: setup clients ## Run all tests that a change needs (TESTS=tests/bus narrows them)
-	$(PYTEST) $(TESTS) -m "not long" -n $(WORKERS) --dist loadfile
+	$(PYTEST) $(TESTS) -m "not long" -n auto --dist loadfile
 
 .PHONY: clients
 clients: $(NPM_STAMP) ## Install the OAuth clients of npm that tests/conformance runs, if there is npm

@@ -256,6 +256,7 @@ async def test_expired_messages_do_not_halt(audit: Store, bus: Nats) -> None:
         assert ingest.halted is None
 
 
+@pytest.mark.long
 async def test_twenty_thousand(
     audit: Store, bus: Nats, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
