@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+import pytest
 
 from deploy.local.nats import Nats
 from libs.common.bus.connection import connect
