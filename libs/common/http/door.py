@@ -43,7 +43,7 @@ def authenticate(request: Request) -> Principal:
         raise Unauthenticated("Send a bearer token.")
     verifier: Verifier = request.app.state.verifier
     principal = verifier.verify(token, utc_now(), writes=request.method not in _READING)
-    if not reaches(principal.paths, request.url.path):
+    if principal.paths is not None and not reaches(principal.paths, request.scope["path"]):
         raise Unauthenticated("The access token is for another resource.", type="invalid-token")
     if principal.jkt is not None or scheme.lower() != "bearer":
         _require_possession(request, principal, scheme.lower(), token)

@@ -83,7 +83,7 @@ class Surroundings:
                 await body.drain()
             await send(message)
 
-        await self._app(scope, body.receive, answer)
+        await self._app(scope, body.receive, send if body.whole else answer)
 
     def _record(self, request: Request, route: str, status: int, seconds: float) -> None:
         count, duration = _meters(self._service, request.method, route, status)
@@ -105,7 +105,7 @@ class _Body:
         self._receive = receive
         self._limit = limit
         self._seen = 0
-        self._whole = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        self.whole = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
 
     async def receive(self) -> Message:
         """Receive for the application.
@@ -115,18 +115,18 @@ class _Body:
         """
         message = await self._receive()
         self._seen += len(message.get("body", b""))
-        self._whole = not message.get("more_body", False)
+        self.whole = not message.get("more_body", False)
         if self._seen > self._limit:
             raise _too_large(self._limit)
         return message
 
     async def drain(self) -> None:
         """Take what the application left, as far as it may be sent; who sends too slowly is not waited for."""
-        if self._whole:
+        if self.whole:
             return
         with suppress(TooLarge, TimeoutError):
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                while not self._whole and self._seen <= self._limit:
+                while not self.whole and self._seen <= self._limit:
                     await self.receive()
 
 
