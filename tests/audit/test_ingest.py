@@ -9,7 +9,6 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
-import pytest
 
 from deploy.local.nats import Nats
 from libs.common.bus.connection import connect
@@ -257,7 +256,6 @@ async def test_expired_messages_do_not_halt(audit: Store, bus: Nats) -> None:
         assert ingest.halted is None
 
 
-@pytest.mark.long
 async def test_twenty_thousand(
     audit: Store, bus: Nats, record_testsuite_property: Callable[[str, object], None]
 ) -> None:
