@@ -172,7 +172,8 @@ class Doorway:
         signed, refresh = signer.sign(access), entry.refresh.text if entry.refresh else None
         if entry.client_id is None or "openid" not in entry.permissions:
             return Tokens(access, signed, refresh)
-        said = {**authentication.claims(entry.amr), **entry.since(), **({"nonce": nonce} if nonce else {})}
+        how = {**authentication.claims(entry.amr), **entry.since()}
+        said = {**entry.about, **how, **({"nonce": nonce} if nonce else {})}
         identity = (await self._signer(entry.id_token_alg)).identify(access, signed, said)
         return Tokens(access, signed, refresh, identity)
 

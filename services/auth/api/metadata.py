@@ -13,6 +13,7 @@ from libs.common.ids import SYSTEM_TENANT
 from services.auth.api.oauth import GRANT_TYPES
 from services.auth.api.shapes import answer
 from services.auth.authentication import ONE_FACTOR, TWO_FACTORS
+from services.auth.commands.persons import CLAIMS
 from services.auth.permissions import CATALOGUE
 from services.auth.protocol import IDENTITY_SCOPES
 from services.auth.registration import ASSERTION_ALGORITHMS
@@ -60,8 +61,7 @@ async def openid_configuration(request: Request) -> Response:
             "at_hash",
             "acr",
             "amr",
-            "name",
-            "email",
+            *CLAIMS,
         ],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_parameter_supported": False,

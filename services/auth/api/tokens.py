@@ -17,11 +17,10 @@ from services.auth import asking
 from services.auth.api import forms
 from services.auth.api.shapes import NO_STORE, answer
 from services.auth.asking import Parameters
-from services.auth.commands import requests, tokens
+from services.auth.commands import persons, requests, tokens
 from services.auth.desk import Credentials
 from services.auth.opaque import RefreshToken
 from services.auth.protocol import OAuthError
-from services.auth.store import accounts
 
 ROUTER = OpenDoor("/oauth2", tag="oauth2")
 OWN = Door("/oauth2", tag="oauth2")
@@ -98,13 +97,8 @@ async def _userinfo(tx: Tx, principal: Caller) -> Response:
             type="insufficient-scope",
             extra={"permission": "openid"},
         )
-    member = await accounts.find_member(tx, UUID(principal.subject.removeprefix("user:")))
-    content: dict[str, Any] = {"sub": principal.subject, "tenant_id": principal.tenant_id}
-    if "profile" in principal.permissions:
-        content["name"] = member["name"]
-    if "email" in principal.permissions:
-        content["email"] = member["email"]
-    return answer(content, headers=NO_STORE)
+    told = await persons.claims(tx, UUID(principal.subject.removeprefix("user:")), principal.permissions)
+    return answer({"sub": principal.subject, "tenant_id": principal.tenant_id, **told}, headers=NO_STORE)
 
 
 @OWN.get("/userinfo", name="userinfo", dependencies=[Depends(caller)])

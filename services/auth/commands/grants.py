@@ -1,7 +1,7 @@
 """Grants: the reason why somebody holds tokens. Revoking one voids them all."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -11,7 +11,7 @@ from libs.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from libs.common.events.auth import GrantRevoked, LoginFailed, SessionOpened
 from libs.common.identity.verifier import ALGORITHM
 from services.auth import domain, protocol
-from services.auth.commands import assurance, standing
+from services.auth.commands import assurance, persons, standing
 from services.auth.opaque import RefreshToken
 from services.auth.protocol import REFRESHING, OAuthError
 from services.auth.resources import Target
@@ -35,6 +35,8 @@ class Entry:
     auth_time: datetime | None = None
     resource: tuple[str, ...] = ()
     id_token_alg: str = ALGORITHM
+    about: Mapping[str, Any] = field(default_factory=dict)
+    """What an ID token says of the person, as far as the scope goes."""
 
     def since(self) -> dict[str, Any]:
         """Return when the person showed who they are, as an ID token says it, where that is known."""
@@ -148,7 +150,8 @@ async def open_given(
     await tx.emit("session.opened", opened, entity=grant_id)
     amr, auth_time = given["amr"], given["auth_time"]
     alg = client["id_token_signed_response_alg"]
-    return Entry(subject, grant_id, held, token, client["id"], jkt, amr, auth_time, resource, alg)
+    about = await persons.claims(tx, user_id, held)
+    return Entry(subject, grant_id, held, token, client["id"], jkt, amr, auth_time, resource, alg, about)
 
 
 async def refresh(tx: Transaction, presented: RefreshToken, asked: Renewal) -> Entry | OAuthError | None:
@@ -211,6 +214,7 @@ async def _exchange(
         auth_time=grant["auth_time"],
         resource=resource,
         id_token_alg=asked.client["id_token_signed_response_alg"] if asked.client else ALGORITHM,
+        about=await persons.claims(tx, UUID(grant["subject"].removeprefix("user:")), permissions),
     )
 
 

@@ -24,6 +24,8 @@ class Person:
     email: str
     name: str
     password_hash: str | None
+    proven: bool = False
+    """Whether they have shown that they read the address's mail; it counts where the account is made by it."""
 
 
 async def create(tx: Transaction, name: str, owner: Person) -> UUID:
@@ -83,7 +85,9 @@ async def add_user(tx: Transaction, person: Person, names: Sequence[str]) -> UUI
     Raises:
         Conflict: the tenant has a user of that address.
     """
-    id = await accounts.ensure_identity(tx, uuid4(), person.email, person.password_hash)  # noqa: A001
+    id = await accounts.ensure_identity(  # noqa: A001
+        tx, uuid4(), person.email, person.password_hash, proven=person.proven
+    )
     await add_member(tx, id, person.name, names)
     return id
 

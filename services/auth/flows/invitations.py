@@ -109,11 +109,14 @@ async def presented(office: Office, text: str) -> tuple[InvitationToken, Row]:
 async def join(tx: Transaction, row: Row, name: str, password_hash: str | None) -> UUID:
     """Use a locked open invitation up; returns the user's id. Who has an account keeps their password, or its absence.
 
+    The mail has proven the address of an account that is made here; who made another may be somebody else.
+
     Raises:
         Forbidden: the inviter could no longer give these roles. Conflict: the tenant has a user of that address.
     """
     await _require_standing(tx, row)
-    user = await tenants.add_user(tx, tenants.Person(row["email"], name, password_hash), row["roles"])
+    person = tenants.Person(row["email"], name, password_hash, proven=True)
+    user = await tenants.add_user(tx, person, row["roles"])
     await invitations.settle(tx, row["id"], "accepted")
     await _say(tx, "invitation.accepted", row["id"], row["roles"], user)
     return user

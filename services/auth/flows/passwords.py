@@ -11,7 +11,7 @@ from services.auth.flows.limits import count_network, has_room
 from services.auth.flows.office import VALID, Office
 from services.auth.mail.outbox import Letter, shown_moment
 from services.auth.password_policy import normalise_password, require_good_password, stands_alone
-from services.auth.store import accounts, attempts, factors, links
+from services.auth.store import accounts, attempts, factors, links, people
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,7 @@ async def reset(office: Office, token: str, password: str) -> None:
         if user is None:
             raise Forbidden("The link is unknown, used or expired.", type="account-link")
         await _replace(office, tx, user, chosen, keep=None)
+        await people.prove_email(tx, user)
 
 
 async def change(office: Office, user: UUID, grant: UUID, current: str, password: str) -> None:

@@ -46,7 +46,8 @@ async def verify(office: Office, token: str, password: str) -> tuple[UUID, UUID]
     held = await office.peek("signup", token)
     email = held.content["email"]
     text = require_good_password(password, email=email)
-    person = tenants.Person(email, held.content["name"], await office.authority.passwords.hash(text))
+    hashed = await office.authority.passwords.hash(text)
+    person = tenants.Person(email, held.content["name"], hashed, proven=True)
     tenant = uuid4()
     async with office.system() as tx:
         await office.redeem(tx, "signup", token)

@@ -61,9 +61,20 @@ async def find_identity(tx: Transaction, email: str) -> Row | None:
     return await tx.row(select(identity).where(_I.email == email))
 
 
-async def ensure_identity(tx: Transaction, id: UUID, email: str, password_hash: str | None) -> UUID:  # noqa: A002
-    """Add a person, or return the one who has the address already; their password stays. None: they have none."""
+async def ensure_identity(
+    tx: Transaction,
+    id: UUID,  # noqa: A002
+    email: str,
+    password_hash: str | None,
+    *,
+    proven: bool = False,
+) -> UUID:
+    """Add a person, or return the one who has the address already, left as they are. None: they have no password.
+
+    `proven` says that whom is added here reads the address's mail.
+    """
     values = {"id": id, "email": email, "password_hash": password_hash, "created_at": tx.context.now}
+    values |= {"email_proven_at": tx.context.now} if proven else {}
     await tx.execute(insert(identity).values(values).on_conflict_do_nothing(index_elements=["email"]))
     found: UUID = await tx.value(select(_I.id).where(_I.email == email))
     return found

@@ -72,8 +72,9 @@ async def find_person(tx: Transaction, id: UUID) -> Row | None:  # noqa: A002
 
 
 async def set_email(tx: Transaction, id: UUID, email: str) -> None:  # noqa: A002
-    """Give a person another address; the database refuses one that somebody has."""
-    await tx.execute(update(identity).where(identity.c.id == id).values(email=email))
+    """Give a person another address, whose mail they have read; the database refuses one that somebody has."""
+    values = {"email": email, "email_proven_at": tx.context.now}
+    await tx.execute(update(identity).where(identity.c.id == id).values(values))
 
 
 def _usable(tx: Transaction, digest: bytes, purpose: str) -> ColumnElement[bool]:

@@ -21,6 +21,7 @@ identity = Table(
     Column("email", Text),
     Column("password_hash", Text),
     Column("password_alone", Boolean),
+    Column("email_proven_at", _MOMENT),
     Column("created_at", _MOMENT),
 )
 membership = Table(

@@ -26,6 +26,7 @@ upstream_identity = Table(
     Column("user_id", Uuid),
     Column("created_at", _MOMENT),
     Column("last_used_at", _MOMENT),
+    Column("verified_email", Text),
 )
 upstream_trip = Table(
     "upstream_trip",
@@ -93,10 +94,10 @@ async def hold(tx: Transaction, id: UUID) -> bool:  # noqa: A002
     return await tx.value(held.with_for_update(read=True)) is not None
 
 
-async def touch(tx: Transaction, id: UUID) -> None:  # noqa: A002
-    """Note that somebody came by a link now."""
+async def touch(tx: Transaction, id: UUID, verified_email: str | None) -> None:  # noqa: A002
+    """Note that somebody came by a link now, and which address their provider has verified by its own account."""
     statement = update(upstream_identity).where(_U.tenant_id == tx.tenant_id, _U.id == id)
-    await tx.execute(statement.values(last_used_at=tx.context.now))
+    await tx.execute(statement.values(last_used_at=tx.context.now, verified_email=verified_email))
 
 
 async def end_unredeemed(tx: Transaction, ids: Sequence[UUID]) -> None:

@@ -59,7 +59,7 @@ class Arrivals:
             linked = await stored.find(tx, back.provider["id"], back.arrived.subject)
             known = Known(back.tenant, linked["user_id"], linked["id"]) if linked else await self._provisioned(tx, back)
             if known is not None:
-                await stored.touch(tx, known.upstream_id)
+                await stored.touch(tx, known.upstream_id, back.arrived.email)
         if known is None:
             return await self.trips.refuse(back.tenant, "unlinked", _NO_LINK)
         trusted = back.provider["trusts_second_factor"] and back.arrived.several_factors
