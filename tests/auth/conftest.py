@@ -1,19 +1,40 @@
 """One auth service for most tests; those that turn keys or rings start their own."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
+from argon2 import PasswordHasher
 
 from deploy.local import nats, postgres
 from deploy.local.nats import Nats
 from deploy.local.supervisor import Supervisor
 from libs.common.migrations import migrate, provision
+from services.auth import passwords
 from tests.auth.idp import Providers, provider_server
 from tests.auth.mailbox import Mailbox, mail_server
 from tests.auth.world import NUMBERS, Fresh, Tenant, World, hosted
 from tests.conftest import start_nats
+
+_DEAR = passwords._HASHER
+_CHEAP = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def cheap_hashes() -> Iterator[None]:
+    """Hash passwords by argon2id at a hundredth of its cost: these tests make some thousand."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(passwords, "_HASHER", _CHEAP)
+        yield
+
+
+@pytest.fixture
+def dear_hashes(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hash passwords at their real cost, nobody's too: for tests that are about it."""
+    monkeypatch.setattr(passwords, "_HASHER", _DEAR)
+    nobody = passwords.hash_password("the password of nobody")
+    monkeypatch.setattr(world.runtime.extras["auth"].passwords, "_nobody", nobody)
 
 
 @pytest.fixture(scope="session")
