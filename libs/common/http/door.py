@@ -4,9 +4,13 @@ A route made by `Door` authenticates, opens the tenant's transaction, runs the e
 the answer leaves; a refusal or an error rolls back. Endpoints that stream or wait use `OpenDoor` and open their own.
 """
 
+import asyncio
+import random
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
+import asyncpg
+import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
@@ -22,6 +26,8 @@ from libs.common.identity.principal import Principal
 from libs.common.identity.verifier import Verifier
 from libs.common.telemetry.traces import current_traceparent
 
+_LOG = structlog.get_logger(__name__)
+_MOST_TRIES, _PAUSE_SECONDS = 3, (0.01, 0.1)
 _READING = ("GET", "HEAD", "OPTIONS")
 
 
@@ -90,7 +96,17 @@ class DoorRoute(APIRoute):
         answer = super().get_route_handler()
 
         async def handle(request: Request) -> Response:
+            """Do it, and again where it lost against others in the database: nothing of the lost try is left."""
             principal = authenticate(request)
+            for _ in range(_MOST_TRIES - 1):
+                try:
+                    return await once_over(request, principal)
+                except asyncpg.TransactionRollbackError as error:
+                    _LOG.warning("http.tried_again", error=repr(error))
+                    await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - a pause, no secret
+            return await once_over(request, principal)
+
+        async def once_over(request: Request, principal: Principal) -> Response:
             database: Database = request.app.state.database
             async with database.transaction(request_context(request, principal)) as tx:
                 request.state.tx = tx

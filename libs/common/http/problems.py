@@ -23,6 +23,9 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _plain)
     app.add_exception_handler(asyncpg.PostgresConnectionError, _database_away)
+    app.add_exception_handler(asyncpg.OperatorInterventionError, _database_away)
+    app.add_exception_handler(asyncpg.TransactionRollbackError, _contended)
+    app.add_exception_handler(asyncpg.LockNotAvailableError, _contended)
     app.add_exception_handler(Exception, _failed)
 
 
@@ -99,6 +102,12 @@ async def _plain(request: Request, error: Exception) -> Response:
 async def _database_away(request: Request, error: Exception) -> Response:
     _LOG.warning("http.database_away", error=repr(error))
     return refusal_response(request, Unavailable("The database is away; try again.", retry_after=1))
+
+
+async def _contended(request: Request, error: Exception) -> Response:
+    """Answer what lost against others in the database: a deadlock or a serialization failure, tried several times."""
+    _LOG.warning("http.contended", error=repr(error))
+    return refusal_response(request, Unavailable("Others were changing the same; try again.", retry_after=1))
 
 
 async def _failed(request: Request, error: Exception) -> Response:
