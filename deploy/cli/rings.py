@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from pydantic import SecretStr
+
 from deploy.cli.local import database_of
 from deploy.local.configuration import Configuration
 from deploy.local.files import write_secret
@@ -127,6 +129,35 @@ class RingFile:
             return self.path.read_text(encoding="utf-8").strip()
         except (OSError, ValueError) as error:
             raise SettingsError(f"regent: the key ring {self.path} cannot be read: {error}") from None
+
+
+class GivenRing(KmsSettings):
+    """A key ring that the environment gives, as it gives a service its own."""
+
+    keyring: SecretStr | None = None
+
+
+def ring_of(service: str) -> KeyRing:
+    """Return a service's ring: from `REGENT_KEYRING` or `REGENT_KEYRING_FILE`, else the one that the launcher keeps.
+
+    Raises:
+        SettingsError: it cannot be read, or is malformed; says how.
+    """
+    given = GivenRing.load()
+    if given.keyring is None:
+        return RingFile.of(service).ring()
+    return given.open_ring(given.keyring.get_secret_value(), service)
+
+
+@dataclass(slots=True)
+class StillRing:
+    """A ring that stays as it is while a command runs."""
+
+    ring: KeyRing
+
+    async def refresh(self) -> bool:
+        """Take nothing over."""
+        return False
 
 
 def next_id(known: frozenset[str]) -> str:

@@ -56,7 +56,7 @@ class Authority:
         """Open what needs the key ring; the system tenant comes to be here at the first start."""
         async with database.transaction(Context(SYSTEM_TENANT, "service:auth")) as tx:
             await accounts.ensure_tenant(tx, "system")
-            pepper = await _pepper(tx, vault)
+            pepper = await pepper_of(tx, vault)
         passwords = Passwords(settings.password_workers)
         throttle = Throttle(pepper)
         lifetimes = Lifetimes(settings.access_token_seconds, timedelta(days=settings.refresh_token_days))
@@ -77,7 +77,8 @@ class Authority:
             passwords.close()
 
 
-async def _pepper(tx: Transaction, vault: Vault) -> bytes:
+async def pepper_of(tx: Transaction, vault: Vault) -> bytes:
+    """Return the secret under which addresses and codes are known, made at its first use; the tenant is the system's."""
     sealed = await keys.find_own_secret(tx, "pepper")
     if sealed is None:
         made = await vault.seal(tx, **_PEPPER, secret=secrets.token_bytes(32))

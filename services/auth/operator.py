@@ -7,16 +7,21 @@ from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from libs.common.context import Context
+from libs.common.crypto.vault import Vault
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.errors import NotFound
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import domain, opaque
+from services.auth.authority import pepper_of
 from services.auth.commands import clients, roles, tenants
+from services.auth.flows import lost_factors
+from services.auth.mail.outbox import Outbox
 from services.auth.password_policy import require_good_password
 from services.auth.passwords import hash_password
 from services.auth.permissions import PLATFORM, PREDEFINED
 from services.auth.store import accounts, mails
+from services.auth.throttle import Throttle
 
 ACTOR = "service:cli"
 SETUP_LIFE = timedelta(hours=24)
@@ -93,6 +98,20 @@ async def set_tenant_status(database: Database, now: datetime, tenant: UUID, *, 
     """
     async with database.transaction(Context(tenant, ACTOR, now)) as tx:
         await tenants.set_status(tx, "suspended" if suspended else "active")
+
+
+async def reset_factors(database: Database, now: datetime, vault: Vault, public_url: str, email: str) -> UUID:
+    """Remove the second factors of whoever has an address, in whatever tenants; returns their id.
+
+    Raises:
+        Invalid: it is no address.
+        NotFound: nobody has it.
+        Conflict: they have no factor.
+    """
+    address = domain.normalise_email(email)
+    async with database.transaction(Context(SYSTEM_TENANT, ACTOR, now)) as tx:
+        outbox = Outbox(vault, Throttle(await pepper_of(tx, vault)), public_url)
+        return await lost_factors.by_operator(tx, outbox, address)
 
 
 async def list_tenants(keeper: Database) -> Sequence[dict[str, object]]:

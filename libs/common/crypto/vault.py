@@ -1,22 +1,31 @@
 """A service's secrets in its own tables: a data key per tenant, wrapped by the ring's active key."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 from asyncpg import ForeignKeyViolationError
 
 from libs.common.crypto import versions
 from libs.common.crypto.keyring import KeyRing, Place, UnreadableSecretError, WrappedKey, sealing_version
-from libs.common.crypto.rings import RingWatch
 from libs.common.database.transaction import Transaction
 from libs.common.errors import Unavailable
 
 _FIRST = 1
 
 
+class Watch(Protocol):
+    """What follows a key ring."""
+
+    ring: KeyRing
+
+    async def refresh(self) -> bool:
+        """Take over a ring that changed; returns whether it did."""
+
+
 class Vault:
     """Seals and opens secrets of the transaction's tenant."""
 
-    def __init__(self, watch: RingWatch) -> None:
+    def __init__(self, watch: Watch) -> None:
         self._watch = watch
 
     @property

@@ -97,6 +97,13 @@ class FactorChanged(Data):
     factor_id: UUID | None = None
 
 
+class FactorsReset(Data):
+    """An administrator or an operator removed somebody's second factors, recovery codes and password: lost, it was said."""
+
+    user_id: UUID
+    factors: int
+
+
 class PolicyChanged(Data):
     """A tenant asks other things of its people's logins."""
 
@@ -174,6 +181,7 @@ EVENTS: dict[str, type[Data]] = {
     "factor.refused": FactorChanged,
     "factor.removed": FactorChanged,
     "factor.codes_replaced": FactorChanged,
+    "factor.reset": FactorsReset,
     "policy.changed": PolicyChanged,
     "client.authorized": ClientAuthorized,
     "provider.created": ProviderChanged,

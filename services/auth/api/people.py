@@ -10,6 +10,8 @@ from services.auth import domain
 from services.auth.api.shapes import Body, Email, Name, Password, RoleNames, answer
 from services.auth.authority import authority
 from services.auth.commands import tenants
+from services.auth.flows import lost_factors
+from services.auth.mail.outbox import outbox
 from services.auth.password_policy import require_good_password
 from services.auth.store import accounts
 from services.auth.store.tables import membership
@@ -83,6 +85,17 @@ async def enable(tx: Tx, caller: Caller, id: UUID) -> Response:  # noqa: A002
 async def remove(tx: Tx, caller: Caller, id: UUID) -> Response:  # noqa: A002
     """Take a user out of the tenant; their account and their other tenants stay."""
     await tenants.remove_user(tx, caller, id)
+    return Response(status_code=204)
+
+
+@ROUTER.post("/{id}/reset-factors", status_code=204, name="reset_factors", dependencies=_WRITE)
+async def reset_factors(request: Request, tx: Tx, caller: Caller, id: UUID) -> Response:  # noqa: A002
+    """Remove the second factors that a user has lost.
+
+    Their recovery codes and their password go as well, and all their logins end: a mail leads them to another password.
+    Refused for whoever belongs to other tenants too.
+    """
+    await lost_factors.by_administrator(tx, outbox(request), caller, id)
     return Response(status_code=204)
 
 

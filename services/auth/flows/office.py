@@ -65,16 +65,8 @@ class Office:
     async def issue(
         self, tx: Transaction, purpose: Purpose, email: str, identity_id: UUID | None, content: Mapping[str, str]
     ) -> Mapping[str, str]:
-        """Make a link and announce it; returns what its mail shows. An earlier one for the address is dead now."""
-        token = opaque.new_secret(_PREFIX[purpose])
-        digest, mark = opaque.digest(token), self.mark(email)
-        sealed = await self.outbox.vault.seal(
-            tx, table="account_link", column="sealed", row=digest.hex(), secret=orjson.dumps(dict(content))
-        )
-        await links.add(tx, digest, purpose, mark, identity_id, sealed, tx.context.now + VALID[purpose])
-        asked = LinkRequested(purpose=purpose, subject=f"account:{mark.hex()[:32]}", address=tx.context.address)
-        await tx.emit("link.requested", asked, entity=asked.subject)
-        return {"link": self.outbox.link(_PATH[purpose], token), "valid": SHOWN[purpose]}
+        """Make a link; see `issue`."""
+        return await issue(tx, self.outbox, purpose, email, identity_id, content)
 
     async def peek(self, purpose: Purpose, token: str) -> Held:
         """Read a link without using it.
@@ -121,6 +113,24 @@ class Office:
                 entity=user,
             )
         await tx.become(back)
+
+
+async def issue(
+    tx: Transaction, outbox: Outbox, purpose: Purpose, email: str, identity_id: UUID | None, content: Mapping[str, str]
+) -> Mapping[str, str]:
+    """Make a link and announce it; returns what its mail shows. An earlier one for the address is dead now.
+
+    The transaction is the system tenant's.
+    """
+    token = opaque.new_secret(_PREFIX[purpose])
+    digest, mark = opaque.digest(token), outbox.throttle.mark("account", email)
+    sealed = await outbox.vault.seal(
+        tx, table="account_link", column="sealed", row=digest.hex(), secret=orjson.dumps(dict(content))
+    )
+    await links.add(tx, digest, purpose, mark, identity_id, sealed, tx.context.now + VALID[purpose])
+    asked = LinkRequested(purpose=purpose, subject=f"account:{mark.hex()[:32]}", address=tx.context.address)
+    await tx.emit("link.requested", asked, entity=asked.subject)
+    return {"link": outbox.link(_PATH[purpose], token), "valid": SHOWN[purpose]}
 
 
 async def end_logins(tx: Transaction, user: UUID, *, keep: UUID | None = None) -> None:

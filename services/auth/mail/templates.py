@@ -15,6 +15,7 @@ TEMPLATES: Mapping[str, frozenset[str]] = {
     "reset": frozenset({"link", "valid"}),
     "password-changed": frozenset({"when", "link"}),
     "factor-changed": frozenset({"what", "when", "link"}),
+    "factors-reset": frozenset({"by", "when", "link", "valid", "again"}),
     "identity-linked": frozenset({"provider", "tenant", "when", "link"}),
     "email-change": frozenset({"link", "valid"}),
     "email-changed": frozenset({"when"}),

@@ -86,6 +86,11 @@ async def set_password_hash(tx: Transaction, user_id: UUID, password_hash: str, 
     await tx.execute(update(identity).where(_I.id == user_id).values(password_hash=password_hash, **more))
 
 
+async def forget_password(tx: Transaction, user_id: UUID) -> None:
+    """Leave a person without a password until they choose one by mail; the next one may be the only factor."""
+    await tx.execute(update(identity).where(_I.id == user_id).values(password_hash=None, password_alone=True))
+
+
 async def email_of(tx: Transaction, user_id: UUID) -> str:
     """Return a person's address."""
     found: str = await tx.value(select(_I.email).where(_I.id == user_id))
