@@ -134,7 +134,7 @@ async def complete(
         return False
     names = {count.rule_id: count.name for count in completed.counts}
     by_rule: dict[str, int] = {}
-    if failures is not None:
+    if failures is not None and request.kind != "backtest":
         common = (request.run_id, request.report_id, request.business_date, request.phase)
         for columns in _blocking(failures, names, by_rule):
             await store.open_exceptions(tx, common, columns)

@@ -262,3 +262,23 @@ async def test_lost_workers_are_found_by_the_sweeper(
     async with Judge(nats_server).judging(here):
         shown = await service.ended(str(run["id"]), headers)
     assert shown["status"] == "succeeded"
+
+
+async def test_samples_are_listed_only_where_they_are_asked_for(service: Live, here: World) -> None:
+    """The list is of reports as before; `kind` finds the others, and a limit belongs to samples."""
+    await here.setup()
+    headers = service.headers(here.tenant)
+    refused = await service.client.post("/v1/runs", json=order(here, limit=5), headers=headers)
+    assert [error["field"] for error in refused.json()["errors"]] == ["/limit"]
+    made = await service.client.post("/v1/runs", json=order(here, kind="sample", limit=2), headers=headers)
+    run = await service.ended(made.json()["id"], headers)
+    assert (run["status"], run["kind"], run["row_limit"], run["records_out"]) == ("succeeded", "sample", 2, 2)
+    report = (await service.client.post("/v1/runs", json=order(here), headers=headers)).json()["id"]
+
+    async def listed(query: str) -> list[str]:
+        items = (await service.client.get(f"/v1/runs{query}", headers=headers)).json()["items"]
+        return [item["id"] for item in items]
+
+    assert await listed("") == [report]
+    assert await listed("?kind=sample") == [run["id"]]
+    assert await listed("?kind=all") == [report, run["id"]]

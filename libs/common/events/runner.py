@@ -6,6 +6,9 @@ from pydantic import Field
 
 from libs.common.events.envelope import Data
 
+RunKind = Literal["report", "sample", "backtest", "correction"]
+"""What a run is for: a report, a few records to look at, a change tried on past data, some records of a run again."""
+
 
 class ObjectReference(Data):
     """Sealed content in the object store."""
@@ -35,6 +38,7 @@ class RunCreated(Data):
     as_of: datetime
     trigger: Literal["manual", "schedule", "rerun"]
     parent_id: UUID | None = None
+    kind: RunKind = "report"
     schedule_id: UUID | None = None
     nominal_time: datetime | None = None
     pins: tuple[VersionReference, ...] = ()
@@ -47,6 +51,7 @@ class RunChanged(Data):
     report_id: UUID
     before: str
     after: str
+    kind: RunKind = "report"
     reason: str = ""
     schedule_id: UUID | None = None
     nominal_time: datetime | None = None
@@ -60,6 +65,7 @@ class RunEnded(Data):
     business_date: date
     before: str
     after: str
+    kind: RunKind = "report"
     records_in: int | None = None
     records_out: int | None = None
     records_held: int | None = None
@@ -109,7 +115,8 @@ class ValidationRequested(Data):
 
     On the run's first request it resolves the rules in force on the business date and keeps the set under the run id;
     `rules_of` names another run whose set is to be used (a rerun's parent). `business_key` names the source fields of
-    the key in the input phase; the output phase's dataset carries `_key`.
+    the key in the input phase; the output phase's dataset carries `_key`. What a backtest judges is judged only: no
+    exception is opened and no indicator counts it.
     """
 
     run_id: UUID
@@ -125,6 +132,7 @@ class ValidationRequested(Data):
     dataset: ObjectReference
     rows: int
     grant: Grant
+    kind: RunKind = "report"
 
 
 class ArtifactRendered(Data):

@@ -11,6 +11,7 @@ from services.runner.domain.ledger import Balance
 
 _RUN = (
     "id",
+    "kind",
     "report_id",
     "report_name",
     "report_version",
@@ -21,6 +22,7 @@ _RUN = (
     "code",
     "reason",
     "trigger",
+    "row_limit",
     "parent_id",
     "rules_of",
     "schedule_id",

@@ -24,6 +24,8 @@ from services.runner.library import Library
 _PATIENCE_SECONDS = 2.0
 _PAUSE_SECONDS = 0.1
 
+LARGEST_SAMPLE, _SAMPLE = 10_000, 1_000
+
 creation = OpenDoor("/v1/runs", tag="runs")
 
 
@@ -35,6 +37,10 @@ class NewRun(BaseModel):
     report_id: UUID
     business_date: date
     as_of: AwareDatetime | None = None
+    kind: Literal["report", "sample"] = Field(
+        default="report", description="a sample only takes a few records from the source, for rules to be tried on"
+    )
+    limit: int | None = Field(default=None, ge=1, le=LARGEST_SAMPLE, description="records of a sample; default 1,000")
     parameters: dict[str, Any] = Field(default_factory=dict, max_length=50)
 
 
@@ -51,13 +57,13 @@ Start = Callable[[Transaction], Awaitable[Row]]
 
 @creation.post("", status_code=201, dependencies=[permission("run:start")])
 async def start_run(request: Request, caller: Caller, body: NewRun) -> Response:
-    """Start a run of a report for a business date."""
+    """Start a run of a report for a business date, or take a sample of what it would read."""
     if body.parameters:
         name = next(iter(body.parameters))
         problem = FieldProblem(f"/parameters/{name}", "the report declares no such parameter")
         raise Invalid("The report takes no such parameter.", fields=[problem])
     _require_past(body.as_of, request_context(request, caller).now)
-    order = Order(body.report_id, body.business_date, body.as_of)
+    order = Order(body.report_id, body.business_date, body.as_of, body.kind, _limit(body))
     return await _patiently(request, caller, lambda tx: create_run(tx, _library(request), order))
 
 
@@ -65,6 +71,14 @@ async def start_run(request: Request, caller: Caller, body: NewRun) -> Response:
 async def repeat_run(request: Request, caller: Caller, run_id: UUID, body: Rerun) -> Response:
     """Repeat an ended run; a failed one goes on from where it failed."""
     return await _patiently(request, caller, lambda tx: rerun(tx, _library(request), run_id, body.versions))
+
+
+def _limit(body: NewRun) -> int | None:
+    if body.kind == "sample":
+        return body.limit or _SAMPLE
+    if body.limit is not None:
+        raise Invalid("A report takes all records.", fields=[FieldProblem("/limit", "is for samples")])
+    return None
 
 
 def _require_past(as_of: datetime | None, now: datetime) -> None:

@@ -12,17 +12,20 @@ from libs.common.http.door import Door, Tx, permission
 from libs.common.http.pages import PageParameters, page_of
 from services.runner.api import answers
 from services.runner.commands.cancelling import cancel_run
+from services.runner.domain.steps import TRIALS
 from services.runner.store import parts
 from services.runner.store import runs as store
 from services.runner.store.tables import run
 
 runs = Door("/v1/runs", tag="runs")
 
+Kind = Literal["report", "correction", "sample", "backtest", "all"]
 Status = Literal["waiting", "queued", "running", "validating", "succeeded", "partial", "failed", "cancelled"]
 
 _R = run.c
 _LISTED = select(
     _R.id,
+    _R.kind,
     _R.report_id,
     _R.report_name,
     _R.report_version,
@@ -57,9 +60,16 @@ async def list_runs(
     status: Annotated[Status | None, Query()] = None,
     report_id: Annotated[UUID | None, Query()] = None,
     business_date: Annotated[date | None, Query()] = None,
+    kind: Annotated[
+        Kind | None, Query(description="default: reports and their corrections, not what was tried")
+    ] = None,
 ) -> Response:
-    """List runs, newest first."""
+    """List runs, newest first; samples and backtests, which report nothing, only where they are asked for."""
     statement: Select[Any] = _LISTED
+    if kind is None:
+        statement = statement.where(*(_R.kind != trial for trial in TRIALS))
+    elif kind != "all":
+        statement = statement.where(_R.kind == kind)
     if status is not None:
         statement = statement.where(_R.status == status)
     if report_id is not None:

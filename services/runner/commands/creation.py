@@ -9,7 +9,7 @@ from libs.common import tenancy
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Refusal
 from libs.common.events.envelope import Event
-from libs.common.events.runner import RunCreated, VersionReference
+from libs.common.events.runner import RunCreated, RunKind, VersionReference
 from libs.common.events.scheduler import ScheduleFired
 from libs.common.ids import derived_id, uuid7
 from services.runner.commands.moves import POKE_GRACE, announce, fact, fail, poke, queue
@@ -23,7 +23,7 @@ _LOOK_AGAIN = timedelta(seconds=5)
 # what a new run's row holds beside what it is made of: the caller gets the whole row without reading it back
 _NOT_YET = (
     "report_version", "parent_id", "rules_of", "schedule_id", "nominal_time", "calendar_id", "calendar_version",
-    "waiting_until", "records_in", "records_out", "records_held", "started_at", "ended_at",
+    "waiting_until", "records_in", "records_out", "records_held", "started_at", "ended_at", "row_limit",
 )  # fmt: skip
 _DEFAULTS = {
     **dict.fromkeys(("report_name", "step", "code", "reason", "worker"), ""),
@@ -42,6 +42,8 @@ class Order:
     report_id: UUID
     business_date: date
     as_of: datetime | None = None
+    kind: RunKind = "report"
+    row_limit: int | None = None
 
 
 async def create_run(tx: Transaction, library: Library, order: Order) -> Row:
@@ -78,6 +80,8 @@ def _blank(tx: Transaction, run_id: UUID, order: Order, trigger: Trigger) -> dic
         **_DEFAULTS,
         "id": run_id,
         "created_at": context.now,
+        "kind": order.kind,
+        "row_limit": order.row_limit,
         "report_id": order.report_id,
         "business_date": order.business_date,
         "as_of": order.as_of or context.now,
@@ -94,7 +98,7 @@ def _pinned(pinning: Pinning) -> dict[str, Any]:
 
 
 async def _announce_created(tx: Transaction, run: Row) -> None:
-    names = ("report_id", "report_version", "business_date", "as_of", "trigger", "parent_id", "schedule_id")
+    names = ("kind", "report_id", "report_version", "business_date", "as_of", "trigger", "parent_id", "schedule_id")
     data = RunCreated(
         run_id=run["id"],
         **{name: run[name] for name in names},

@@ -67,6 +67,7 @@ def fact(run: Row, before: str) -> Data:
     shared = {
         "run_id": run["id"],
         "report_id": run["report_id"],
+        "kind": run["kind"],
         "before": before,
         "after": run["status"],
         "reason": run["reason"],

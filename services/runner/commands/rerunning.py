@@ -15,7 +15,7 @@ from services.runner.commands.results import StepResult
 from services.runner.commands.sealing import add_sealed
 from services.runner.domain.ledger import Balance
 from services.runner.domain.states import ENDED
-from services.runner.domain.steps import PHASES, next_step
+from services.runner.domain.steps import PHASES, TRIALS, next_step
 from services.runner.library import Library
 from services.runner.store import parts, runs
 
@@ -29,13 +29,15 @@ async def rerun(tx: Transaction, library: Library, run_id: UUID, versions: Liter
     goes on from where it failed. `latest` chooses versions and rules anew, as of now, and begins at the beginning.
 
     Raises:
-        NotFound: there is no such run. Conflict: it has not ended, or never got versions of its own.
+        NotFound: there is no such run. Conflict: it has not ended, or reports nothing.
         NotYetVisible, Invalid: see `pin`. TenantSuspended.
     """
     await tenancy.require_active(tx)
     parent = await runs.lock(tx, run_id)
     if parent["status"] not in ENDED:
         raise Conflict(f"The run is {parent['status']}; only an ended one can be repeated.", type="run-not-ended")
+    if parent["kind"] in TRIALS:
+        raise Conflict(f"The run is a {parent['kind']}; ask for a new one.", type="not-repeatable")
     if versions == "latest" or not parent["pins"]:
         order = Order(parent["report_id"], parent["business_date"])
         pinning = await pin(tx, library, order.report_id, order.business_date)
@@ -63,7 +65,7 @@ async def _take_over(tx: Transaction, parent: Row, run: Row) -> None:
     for row in reused:
         await _copy_step(tx, parent, run, row, balances.get(row["step"]))
     await _copy_verdicts(tx, parent, run, reused)
-    step = next_step(row["step"] for row in reused) or ""
+    step = next_step((row["step"] for row in reused), run["kind"]) or ""
     await runs.change(tx, run, step=step)
 
 

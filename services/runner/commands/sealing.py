@@ -19,7 +19,7 @@ from services.runner.commands.moves import announce, fail, move
 from services.runner.commands.results import DeliveryResult, StepResult
 from services.runner.domain.endings import conclude
 from services.runner.domain.ledger import Balance, close
-from services.runner.domain.steps import STEP_OF_PHASE, STEPS
+from services.runner.domain.steps import STEP_OF_PHASE, following
 from services.runner.store import parts, runs
 
 
@@ -37,13 +37,9 @@ async def seal(tx: Transaction, claim: Claim, result: StepResult) -> Claim:
             id_ = derived_id("delivery", str(made.id), str(target))
             await parts.add_delivery(tx, id=id_, run_id=claim.run_id, artifact_id=made.id, destination_id=target)
     delivering = bool(result.artifacts and result.destinations)
-    changes = {"step": _after(result.step), "attempts": 0, "delivering": delivering}
+    changes = {"step": following(result.step, run["kind"]), "attempts": 0, "delivering": delivering}
     await runs.change(tx, run, **changes)
     return await progressed(tx, claim, {**run, **changes}, result.step, row)
-
-
-def _after(step: str) -> str:
-    return STEPS[STEPS.index(step) + 1]
 
 
 async def add_sealed(
@@ -105,7 +101,7 @@ async def skip(tx: Transaction, claim: Claim, step: str) -> Claim:
     now = tx.context.now
     row = {"status": "skipped", "attempt": claim.fence, "started_at": now, "ended_at": now}
     await parts.add_step(tx, claim.run_id, step, **row)
-    changes = {"step": _after(step)}
+    changes = {"step": following(step, claim.run["kind"])}
     await runs.change(tx, claim.run, **changes)
     return await progressed(
         tx, claim, {**claim.run, **changes}, step, {**row, "step": step, "outputs": {}, "facts": {}}
@@ -143,7 +139,7 @@ async def add_failed(tx: Transaction, run: Row, step: str, code: str, message: s
 
 
 async def finish(tx: Transaction, claim: Claim, result: StepResult) -> None:
-    """Record the deliveries and end the run: the ledger must close.
+    """Record the last step, with its deliveries if any, and end the run: the ledger must close.
 
     Raises:
         LostRaceError, CancelAskedError: see `hold`. UnbalancedError: records are missing.
@@ -152,7 +148,7 @@ async def finish(tx: Transaction, claim: Claim, result: StepResult) -> None:
     await add_sealed(tx, claim.run_id, result, attempt=claim.fence)
     for delivered in result.deliveries:
         await _end_delivery(tx, claim.run_id, delivered)
-    totals = close(await parts.balances(tx, claim.run_id))
+    totals = close(await parts.balances(tx, claim.run_id), run["kind"])
     undelivered = sum(1 for delivered in result.deliveries if delivered.code)
     ending = conclude(totals.held, len(result.deliveries), undelivered)
     counts: dict[str, Any] = {

@@ -10,7 +10,7 @@ from services.runner.commands.moves import queue
 from services.runner.commands.results import StepResult
 from services.runner.commands.sealing import add_failed, add_sealed, verdict_balance
 from services.runner.domain.ledger import UnbalancedError
-from services.runner.domain.steps import STEP_OF_PHASE
+from services.runner.domain.steps import STEP_OF_PHASE, following
 from services.runner.store import parts, runs
 
 
@@ -29,7 +29,7 @@ async def on_completed(tx: Transaction, event: Event) -> None:
         await add_failed(tx, run, step, *(fault or ("bad-verdict", "The verdict cannot be used.")))
         return
     await add_sealed(tx, run["id"], result, attempt=run["fence"])
-    await queue(tx, run, step="transform" if data.phase == "input" else "render")
+    await queue(tx, run, step=following(step, run["kind"]))
 
 
 async def on_failed(tx: Transaction, event: Event) -> None:

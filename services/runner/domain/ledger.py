@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from services.runner.domain.steps import STEPS
+from services.runner.domain.steps import STEPS_OF
 
 
 class UnbalancedError(Exception):
@@ -55,13 +55,13 @@ class Totals:
     held: int
 
 
-def close(balances: Sequence[tuple[str, Balance]]) -> Totals:
-    """Return the totals of a run whose steps all balance, each with the one before.
+def close(balances: Sequence[tuple[str, Balance]], kind: str = "report") -> Totals:
+    """Return the totals of a run of a kind whose steps all balance, each with the one before.
 
     Raises:
         UnbalancedError: a step is missing or takes another number of records than the one before gave.
     """
-    _require_order([step for step, _ in balances])
+    _require_order([step for step, _ in balances], STEPS_OF[kind])
     carried = 0
     for step, balance in balances:
         if balance.records_in != carried:
@@ -74,8 +74,7 @@ def close(balances: Sequence[tuple[str, Balance]]) -> Totals:
     )
 
 
-def _require_order(steps: Iterable[str]) -> None:
+def _require_order(given: Sequence[str], steps: Iterable[str]) -> None:
     # validate_output may be skipped: it then has no balance
-    given = list(steps)
-    if given not in ([*STEPS], [step for step in STEPS if step != "validate_output"]):
+    if given not in ([*steps], [step for step in steps if step != "validate_output"]):
         raise UnbalancedError(f"the ledger has the steps {', '.join(given) or 'none'}")

@@ -77,12 +77,13 @@ def _require_columns(header: list[str], schema: SchemaSpec, name: str) -> None:
 def _copy(source: Path, header: list[str], request: CsvRequest) -> str:
     columns = ", ".join(f"{quote_literal(column)}: 'VARCHAR'" for column in header)
     fields = ", ".join(quote_identifier(field.name) for field in request.source_schema.fields)
+    limited = "" if request.limit is None else f"LIMIT {int(request.limit)}"
     return f"""
         COPY (
           SELECT row_number() OVER () AS _ordinal, {fields}
-          FROM read_csv({quote_literal(str(source))}, auto_detect = false, header = true, columns = {{{columns}}},
+          FROM (FROM read_csv({quote_literal(str(source))}, auto_detect = false, header = true, columns = {{{columns}}},
             delim = {quote_literal(request.delimiter)}, quote = '"', escape = '"', strict_mode = true,
-            allow_quoted_nulls = false, max_line_size = {_LINE_LIMIT})
+            allow_quoted_nulls = false, max_line_size = {_LINE_LIMIT}) {limited})
         ) TO {quote_literal(str(request.target))} (FORMAT parquet, COMPRESSION zstd)"""
 
 

@@ -31,14 +31,15 @@ async def extract_file(
     schema: SchemaSpec,
     target: Path,
     timeout_seconds: float,
+    limit: int | None = None,
 ) -> Extract:
-    """Seal the CSV `file` in the directory `path` below the operator-declared `root` at `target`.
+    """Seal the CSV `file`, or its first `limit` records, in the directory `path` below the operator's `root` at `target`.
 
     Raises:
         SourceError: `path-refused`, `root-missing`, `file-missing` (retryable), `file-unreadable`, `header-malformed`,
             `missing-column`, `file-malformed`, `not-utf8`. DataPathError: `timeout`, `crashed`.
     """
-    request = CsvRequest(name=file, delimiter=delimiter, source_schema=schema, target=target)
+    request = CsvRequest(name=file, delimiter=delimiter, source_schema=schema, target=target, limit=limit)
     descriptor = open_below(root, str(PurePosixPath(path) / file))
     try:
         return await run_in_child(
@@ -66,8 +67,9 @@ async def extract_query(
     target: Path,
     policy: OutboundPolicy,
     resolver: Resolver | None = None,
+    limit: int | None = None,
 ) -> Extract:
-    """Seal the rows of the tenant's SELECT at `target`.
+    """Seal the rows of the tenant's SELECT, or at most `limit` of them, at `target`.
 
     The connection is made here, to the address that the outbound policy judged; the child gets the connected socket and
     the password, and can reach nothing else. `:business_date` and `:as_of` in the query are bound.
@@ -86,8 +88,9 @@ async def extract_query(
         business_date=business_date,
         as_of=as_of,
         target=target,
+        limit=limit,
     )
-    limit = connector.statement_timeout_seconds + _GRACE_SECONDS
+    seconds = connector.statement_timeout_seconds + _GRACE_SECONDS
     with await _connect(await _judge(policy, connector, resolver)) as connection:
         try:
             return await run_in_child(
@@ -98,7 +101,7 @@ async def extract_query(
                 reads=_trust(),
                 writes=[target.parent],
                 descriptors=[connection.fileno()],
-                timeout_seconds=limit,
+                timeout_seconds=seconds,
             )
         except SourceError:
             raise

@@ -125,7 +125,8 @@ def _copy(
 ) -> int:
     """Pump the rows through a pipe: PostgreSQL on a thread of its own, parsing and writing here."""
     columns = ", ".join(quote_identifier(reading.field.name) for reading in way.readings)
-    chosen = f"SELECT {columns} FROM ({sql}) AS q"
+    limited = "" if request.limit is None else f" LIMIT {int(request.limit)}"
+    chosen = f"SELECT {columns} FROM ({sql}) AS q{limited}"
     with piped(lambda stream: _run(loop, request, _send(session, request, chosen, stream))) as (stream, sent):
         try:
             rows = write_extract(stream, way.readings, request.target, way.block)

@@ -12,18 +12,25 @@ from libs.common.vocabulary.schemas import SchemaSpec
 
 
 class CsvRequest(Strict):
-    """A CSV file, open as the job's first descriptor, to be sealed at `target`. `name` is what people call it."""
+    """A CSV file, open as the job's first descriptor, to be sealed at `target`: all records, or the first `limit`.
+
+    `name` is what people call it.
+    """
 
     name: str
     delimiter: Literal[",", ";", "\t", "|"] = ","
     source_schema: SchemaSpec
     target: Path
+    limit: int | None = None
     memory: str = "128MiB"
     threads: int = 2
 
 
 class QueryRequest(Strict):
-    """A query on a PostgreSQL server to which the job's first descriptor is connected, to be sealed at `target`."""
+    """A query on a PostgreSQL server to which the job's first descriptor is connected, to be sealed at `target`.
+
+    All rows, or at most `limit` of them.
+    """
 
     connector: PostgresConnector
     password: str = Field(repr=False)
@@ -32,3 +39,4 @@ class QueryRequest(Strict):
     business_date: date
     as_of: datetime
     target: Path
+    limit: int | None = None

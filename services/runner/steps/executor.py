@@ -23,7 +23,7 @@ from services.runner.commands.claims import CancelAskedError, Claim
 from services.runner.commands.moves import LostRaceError
 from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import UnbalancedError
-from services.runner.domain.steps import PHASES, next_step
+from services.runner.domain.steps import PHASES, last_step, next_step
 from services.runner.engines.errors import DataPathError
 from services.runner.metrics import STEP_SECONDS
 from services.runner.steps.deliver import deliver
@@ -157,8 +157,9 @@ class Executor:
         """Do step after step; return whether the run stays here, waiting for a verdict."""
         plan = await Plan.load(self._tools.library, claim.run["pins"])
         current: Claim | None = claim
+        last = last_step(claim.run["kind"])
         while current is not None:
-            step = next_step(current.done) or "deliver"
+            step = next_step(current.done, claim.run["kind"]) or last
             job = Job(self._tools, current, plan, self._workspaces.of(claim.run_id))
             try:
                 current = await self._do(job, step)
@@ -166,7 +167,7 @@ class Executor:
                 async with self._transaction(claim.run) as tx:
                     await sealing.fail_step(tx, job.claim, step, *_explain(error))
                 return False
-        return step != "deliver"
+        return step != last
 
     async def _do(self, job: Job, step: str) -> Claim | None:
         """Do one step and what follows from it in the same commit; return None where the run leaves our hands."""
@@ -178,14 +179,14 @@ class Executor:
             result = await _STEPS[step](job)
         _note_step(result, (self._tools.now() - result.started_at).total_seconds())
         async with self._transaction(job.run) as tx:
-            if step == "deliver":
+            if step == last_step(job.run["kind"]):
                 await sealing.finish(tx, job.claim, result)
                 return None
             return await self._follow(tx, replace(job, claim=await sealing.seal(tx, job.claim, result)))
 
     async def _follow(self, tx: Transaction, job: Job) -> Claim | None:
         """Ask for a verdict where one is due next."""
-        step = next_step(job.claim.done)
+        step = next_step(job.claim.done, job.run["kind"])
         if step not in PHASES:
             return job.claim
         if step == "validate_output" and not await self._judges_output(job):

@@ -51,6 +51,7 @@ async def _from_file(job: Job, source: FileSource, connector: FileConnector) -> 
         schema=await job.plan.source_schema(),
         target=job.place("extract") / _NAME,
         timeout_seconds=job.tools.settings.step_timeout_seconds,
+        limit=job.run["row_limit"],
     )
 
 
@@ -70,6 +71,7 @@ async def _from_database(job: Job, source: QuerySource, connector: PostgresConne
             as_of=job.run["as_of"],
             target=job.place("extract") / _NAME,
             policy=job.tools.policy,
+            limit=job.run["row_limit"],
         )
 
     return await job.patiently(read)

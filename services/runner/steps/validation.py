@@ -39,4 +39,5 @@ def request_for(job: Job, step: str, dataset: Sealed, rows: int) -> ValidationRe
         dataset=reference,
         rows=rows,
         grant=grant,
+        kind=run["kind"],
     )

@@ -8,7 +8,7 @@ from sqlalchemy import Table, insert, select, update
 
 from libs.common.database.transaction import Row, Transaction
 from services.runner.domain.ledger import Balance
-from services.runner.domain.steps import STEPS
+from services.runner.domain.steps import EVERY_STEP
 from services.runner.store.tables import artifact, delivery, ledger, progress, step, validation
 
 _PROGRESS = """
@@ -35,7 +35,7 @@ async def _of(tx: Transaction, table: Table, run_id: UUID, *order: Any) -> Seque
 async def steps(tx: Transaction, run_id: UUID) -> Sequence[Row]:
     """Return a run's ended steps, oldest first."""
     rows = await _of(tx, step, run_id, step.c.ended_at)
-    return sorted(rows, key=lambda row: STEPS.index(row["step"]))
+    return sorted(rows, key=lambda row: EVERY_STEP.index(row["step"]))
 
 
 async def add_step(tx: Transaction, run_id: UUID, name: str, **values: Any) -> None:
@@ -52,7 +52,7 @@ async def balances(tx: Transaction, run_id: UUID) -> list[tuple[str, Balance]]:
 async def add_sealed(tx: Transaction, run_id: UUID, name: str, balance: Balance, row: dict[str, Any]) -> None:
     """Add a sealed step and its balance, in one statement; `row` is the step's as `steps` returns it."""
     columns = ("attempt", "started_at", "ended_at", "outputs", "facts", "reused_from")
-    values = [tx.tenant_id, run_id, name, *(row[column] for column in columns), STEPS.index(name) + 1]
+    values = [tx.tenant_id, run_id, name, *(row[column] for column in columns), EVERY_STEP.index(name) + 1]
     await tx.connection.execute(_STEP_AND_BALANCE, *values, *balance.as_dict().values())
 
 

@@ -64,10 +64,13 @@ async def unended(tx: Transaction, status: str | None = None) -> Sequence[UUID]:
 
 
 async def last_ended(tx: Transaction, report_id: UUID, business_date: Any, *, well: bool) -> Row | None:
-    """Return the newest ended run of a report for a date; `well` asks for one that came to its end."""
+    """Return the newest ended run of a report for a date, no trial; `well` asks for one that came to its end."""
     columns = _R
     statement = select(run).where(
-        columns.report_id == report_id, columns.business_date == business_date, columns.ended_at.is_not(None)
+        columns.report_id == report_id,
+        columns.business_date == business_date,
+        columns.kind == "report",
+        columns.ended_at.is_not(None),
     )
     if well:
         statement = statement.where(columns.status == _any(_ENDED_WELL))
@@ -79,6 +82,7 @@ def _any(values: list[str]) -> Any:
 
 
 async def children(tx: Transaction, run_id: UUID) -> Sequence[UUID]:
-    """Return the ids of the reruns of a run, oldest first."""
-    rows = await tx.rows(select(_R.id).where(_R.parent_id == run_id).order_by(_R.created_at, _R.id))
+    """Return the ids of the reruns and corrections of a run, oldest first."""
+    mine = (_R.parent_id == run_id, _R.kind == _any(["report", "correction"]))
+    rows = await tx.rows(select(_R.id).where(*mine).order_by(_R.created_at, _R.id))
     return [row["id"] for row in rows]
