@@ -72,13 +72,12 @@ async def extract_query(
     """Seal the rows of the tenant's SELECT, or at most `limit` of them, at `target`.
 
     The connection is made here, to the address that the outbound policy judged; the child gets the connected socket and
-    the password, and can reach nothing else. `:business_date` and `:as_of` in the query are bound.
+    the password, no more. `:business_date` and `:as_of` in the query are bound.
 
     Raises:
         SourceError: `outbound-refused`, `unreachable` (retryable), `login-refused`, `database-missing`, `tls-failed`,
             `query-refused`, `not-permitted`, `missing-column`, `column-repeated`, `type-mismatch`, `record-too-long`,
-            `timeout` (retryable), `connection-lost` (retryable), `incomplete` (retryable), `source-failed`.
-        DataPathError: `crashed`.
+            `timeout`, `connection-lost`, `incomplete` (all retryable), `source-failed`. DataPathError: `crashed`.
     """
     request = QueryRequest(
         connector=connector,
@@ -90,7 +89,6 @@ async def extract_query(
         target=target,
         limit=limit,
     )
-    seconds = connector.statement_timeout_seconds + _GRACE_SECONDS
     with await _connect(await _judge(policy, connector, resolver)) as connection:
         try:
             return await run_in_child(
@@ -101,7 +99,7 @@ async def extract_query(
                 reads=_trust(),
                 writes=[target.parent],
                 descriptors=[connection.fileno()],
-                timeout_seconds=seconds,
+                timeout_seconds=connector.statement_timeout_seconds + _GRACE_SECONDS,
             )
         except SourceError:
             raise
