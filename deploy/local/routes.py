@@ -63,7 +63,15 @@ ROUTES = (
     Route("runner", ("/v1/runs", "/v1/artifacts", "/v1/deliveries")),
     Route(
         "validator",
-        ("/v1/rules", "/v1/rules:try", "/v1/expressions", "/v1/exceptions", "/v1/validations", "/v1/amendments"),
+        (
+            "/v1/rules",
+            "/v1/rules:try",
+            "/v1/expressions",
+            "/v1/exceptions",
+            "/v1/validations",
+            "/v1/amendments",
+            "/v1/indicators",
+        ),
     ),
     Route("audit", ("/v1/audit",)),
 )

@@ -21,6 +21,7 @@ CATALOGUE: Mapping[str, tuple[str, ...]] = {
     "run": ("read", "start", "cancel"),
     "artifact": ("read",),
     "exception": ("read",),
+    "indicator": ("read", "write"),
     "audit": ("read", "export", "verify"),
     "user": ("read", "write"),
     "role": ("read", "write"),
@@ -33,7 +34,7 @@ CATALOGUE: Mapping[str, tuple[str, ...]] = {
 """Every resource with its actions; each opens a route, and a test looks whether that is so."""
 
 _DEFINITIONS = ("connector", "schema", "mapping", "xsd_set", "report", "destination", "rule", "schedule", "calendar")
-_WORK = ("run", "artifact", "exception")
+_WORK = ("run", "artifact", "exception", "indicator")
 _PEOPLE = ("user", "role", "client", "grant", "identity_provider")
 PLATFORM = "platform"
 

@@ -1,12 +1,25 @@
 """The bus door: what the validator hears."""
 
 from libs.common.bus.subscriptions import Subscriptions
+from libs.common.database.transaction import Transaction
 from libs.common.definitions import copies
+from libs.common.events.envelope import Event
 from libs.common.tenancy import on_tenant_changed
 from services.validator import commands
+from services.validator.indicators import commands as indicators
+
+
+async def on_run_ended(tx: Transaction, event: Event) -> None:
+    """Let everything that follows a run know that it is over."""
+    await indicators.on_run_ended(tx, event)
+
 
 SUBSCRIPTIONS: Subscriptions = {
     "evt.*.runner.validation.requested": commands.on_validation_requested,
+    "evt.*.runner.run.succeeded": on_run_ended,
+    "evt.*.runner.run.partial": on_run_ended,
+    "evt.*.runner.run.failed": on_run_ended,
+    "evt.*.runner.run.cancelled": on_run_ended,
     "evt.*.catalog.schema.published": copies.on_published,
     "evt.*.catalog.schema.announced": copies.on_published,
     "evt.*.catalog.schema.archived": copies.on_archived,

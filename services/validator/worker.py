@@ -31,6 +31,7 @@ from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
 from services.validator import commands, store
 from services.validator.case import Case, RuleUnfitError
+from services.validator.indicators import commands as indicators
 from services.validator.jail.broker import Outcome, Request, ResultError, RuleTally, validate
 from services.validator.plan import ResolvedRule
 
@@ -139,7 +140,8 @@ class Worker:
             chosen = await commands.resolve_rules(tx, self._sealed, request)
         data = scratch / "data.parquet"
         await self._runtime.objects.fetch(request.dataset.key, request.dataset.sha256, data)
-        outcome = await validate(self._server, await self._request(request, chosen, data, scratch))
+        asked = replace(await self._request(request, chosen, data, scratch), measure=True)
+        outcome = await validate(self._server, asked)
         _require_no_errors(outcome, chosen)
         failures = await self._seal(request, scratch, "failures", outcome.failures)
         corrections = await self._seal(request, scratch, "corrections", outcome.corrections)
@@ -147,7 +149,8 @@ class Worker:
         completed = _completed(request, chosen, outcome, failures, corrections, seconds)
         async with self._runtime.database.transaction(job.context) as tx:
             path = scratch / "failures.parquet" if failures else None
-            await commands.complete(tx, request, job.attempt, completed, path)
+            if await commands.complete(tx, request, job.attempt, completed, path) and outcome.measures:
+                await indicators.keep_counts(tx, completed, outcome.measures)
         _measure(request, outcome, seconds)
 
     async def _request(

@@ -115,6 +115,7 @@ TOPOLOGY = Topology(
                 *_IDENTITY,
                 "evt.*.runner.validation.requested",
                 "evt.*.runner.transform.requested",
+                "evt.*.runner.run.*",
                 "evt.*.catalog.schema.*",
                 "evt.*.catalog.mapping.*",
             ),

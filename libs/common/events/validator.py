@@ -1,9 +1,11 @@
-from typing import Literal
+from datetime import date
+from typing import Any, Literal
 from uuid import UUID
 
 from libs.common.events.definitions import definition_events
 from libs.common.events.envelope import Data
 from libs.common.events.runner import ObjectReference, VersionReference
+from libs.common.vocabulary.indicators import Metric, State
 
 
 class RuleCount(Data):
@@ -62,9 +64,45 @@ class ExceptionsOpened(Data):
     by_rule: dict[str, int]
 
 
+class IndicatorChanged(Data):
+    """An indicator of a report got worse, or better; its value is `numerator / denominator`, exactly.
+
+    `phase` and `subject` (a rule's id or a field) are empty where it is of the whole run or report. `threshold` is what
+    it was judged by.
+    """
+
+    indicator_id: UUID
+    report_id: UUID
+    run_id: UUID
+    business_date: date
+    metric: Metric
+    phase: Literal["", "input", "output"] = ""
+    subject: str = ""
+    name: str = ""
+    before: State
+    after: State
+    numerator: int
+    denominator: int
+    threshold_id: UUID | None = None
+    threshold: Any = None
+
+
+class ThresholdChanged(Data):
+    """A threshold of indicators came to be, changed or was deleted."""
+
+    threshold_id: UUID
+    before: Any = None
+    after: Any = None
+
+
 EVENTS: dict[str, type[Data]] = {
     **definition_events("rule"),
     "validation.completed": ValidationCompleted,
     "validation.failed": ValidationFailed,
     "exception.opened": ExceptionsOpened,
+    "indicator.alerted": IndicatorChanged,
+    "indicator.recovered": IndicatorChanged,
+    "indicator_threshold.created": ThresholdChanged,
+    "indicator_threshold.updated": ThresholdChanged,
+    "indicator_threshold.deleted": ThresholdChanged,
 }

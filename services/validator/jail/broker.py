@@ -64,14 +64,40 @@ class RuleTally(Strict):
     problem: str = ""
 
 
+class FieldTally(Strict):
+    """In how many records a field has a value, and in how many a check that names it failed."""
+
+    name: str
+    given: NonNegativeInt
+    failed: NonNegativeInt
+
+
+class Measures(Strict):
+    """Records with a warning and corrected ones, failing records by rule id, and what there is of each field."""
+
+    warned: NonNegativeInt
+    corrected: NonNegativeInt
+    rules: dict[str, NonNegativeInt]
+    fields: tuple[FieldTally, ...]
+
+    def most(self) -> int:
+        """Return the largest count."""
+        counted = [count for field in self.fields for count in (field.given, field.failed)]
+        return max(self.warned, self.corrected, *self.rules.values(), *counted, 0)
+
+
 class Outcome(Strict):
-    """Counts of a validation. `held` is the number of records with a blocking failure, `failures` the rows of the file."""
+    """Counts of a validation. `held` is the number of records with a blocking failure, `failures` the rows of the file.
+
+    `measures` are there where they were asked for.
+    """
 
     rows: NonNegativeInt
     rules: tuple[RuleTally, ...]
     failures: NonNegativeInt
     held: NonNegativeInt
     corrections: NonNegativeInt
+    measures: Measures | None = None
 
     @property
     def errored(self) -> tuple[RuleTally, ...]:
@@ -83,7 +109,7 @@ class Outcome(Strict):
 class Request:
     """One validation: the plan, the data (Parquet), mapping tables by name, and a private directory for its output.
 
-    `failures.parquet` and `corrections.parquet` are written to `scratch`, which exists. `memory` is the engine's, in
+    `measure` asks for `Outcome.measures`. `failures.parquet` and `corrections.parquet` are written to `scratch`, which exists. `memory` is the engine's, in
     bytes; the process gets half as much again.
     """
 
@@ -95,6 +121,7 @@ class Request:
     threads: int = 2
     wall_seconds: float = 900.0
     spill_bytes: int = 10 * 1024 * MIB
+    measure: bool = False
 
 
 def job_server(slots: int = 2) -> JobServer:
@@ -112,6 +139,8 @@ async def validate(server: JobServer, request: Request) -> Outcome:
     with _descriptors(request) as (readable, writable):
         answer = await server.run(_job(request), readable, writable=writable, limits=_limits(request))
     outcome = _checked(answer)
+    if outcome.measures is not None and {one.name for one in outcome.measures.fields} != set(request.plan.texts):
+        raise ResultError("other fields were counted than there are")
     _seal(request.scratch / "failures.parquet", FAILURES, outcome.failures)
     _seal(request.scratch / "corrections.parquet", CORRECTIONS, outcome.corrections)
     return outcome
@@ -122,7 +151,9 @@ def _job(request: Request) -> dict[str, object]:
     resources: dict[str, int] = {"memory": request.memory}
     if not small:
         resources |= {"threads": request.threads, "spill_bytes": request.spill_bytes}
-    return {"plan": request.plan.model_dump(), "mappings": list(request.mappings), "resources": resources}
+    return {"plan": request.plan.model_dump(), "mappings": list(request.mappings), "resources": resources} | (
+        {"measure": True} if request.measure else {}
+    )
 
 
 def _limits(request: Request) -> Limits:
@@ -185,6 +216,8 @@ def _checked(answer: object) -> Outcome:
     for rule in outcome.rules:
         if rule.passed + rule.failed + rule.unknown + rule.errors != outcome.rows:
             raise ResultError(f"rule {rule.rule_id} does not account for every record")
+    if outcome.measures is not None and outcome.measures.most() > outcome.rows:
+        raise ResultError("more was counted than there are records")
     return outcome
 
 

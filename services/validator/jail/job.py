@@ -12,6 +12,7 @@ from libs.expressions import quote_identifier, quote_literal
 from services.validator import queries
 from services.validator.checks import Condition, Plan, SetCheck
 from services.validator.jail.engine import Resources, open_engine
+from services.validator.jail.measuring import measure
 from services.validator.queries import Group
 
 Row = tuple[Any, ...]
@@ -84,7 +85,10 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     _judge(work)
     counts = _report(work)
     rules = [tally.to_dict(work.rows) for tally in work.tallies.values()]
-    return {"rows": work.rows, "rules": rules, **counts}
+    answer = {"rows": work.rows, "rules": rules, **counts}
+    if job.get("measure"):
+        answer["measures"] = measure(work.engine, files.data, work.plan, failures=counts["failures"] > 0)
+    return answer
 
 
 def _open(work: Judgement, *, careful: bool = False) -> duckdb.DuckDBPyConnection:
