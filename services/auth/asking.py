@@ -15,6 +15,7 @@ from services.auth.resources import Target
 
 PROMPTS = frozenset({"none", "login", "consent", "select_account"})
 _MAX_FIELDS = 40
+_MAX_HINT = 254
 _MAX_TEXT = 2000
 _MAX_QUERY = 16_000
 _SECONDS = re.compile(r"[0-9]{1,9}")
@@ -61,6 +62,8 @@ class Ask:
     max_age: int | None
     jkt: str | None
     target: Target
+    login_hint: str = ""
+    """The address that the client believes that the person logs in with; it fills a field, no more."""
     hint: str | None = None
     """An ID token that says whom the client means."""
     subject: str | None = None
@@ -118,6 +121,7 @@ def checked(client: Row, parameters: Parameters, redirect_uri: str, issuer: str,
         max_age=int(values["max_age"]) if "max_age" in values else None,
         jkt=values.get("dpop_jkt"),
         target=Target.read(values, issuer),
+        login_hint=values.get("login_hint", "")[:_MAX_HINT],
         hint=values.get("id_token_hint"),
     )
 

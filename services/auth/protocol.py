@@ -10,7 +10,6 @@ from urllib.parse import SplitResult, quote, urlencode, urlsplit
 from services.auth.permissions import covers, exists
 
 IDENTITY_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
-_UNKNOWN_CLAIMS = frozenset({"address", "phone"})
 REDIRECTING = "authorization_code"
 REFRESHING = "refresh_token"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
@@ -93,8 +92,8 @@ def requested_scope(text: str | None, allowed: Sequence[str] | None) -> frozense
         OAuthError: it names what does not exist or what the client may not ask for.
     """
     wanted = scope_names(text)
-    if "openid" in wanted:  # what is asked of identity and not known here is passed over (OpenID Connect Core, 5.4)
-        wanted -= _UNKNOWN_CLAIMS
+    if "openid" in wanted:  # what is not understood is passed over (OpenID Connect Core, 3.1.2.1)
+        wanted = frozenset(name for name in wanted if is_scope(name))
     if not wanted:
         return frozenset(allowed or ())
     may = None if allowed is None else frozenset(allowed)

@@ -89,6 +89,12 @@ async def test_every_claim_has_to_be_right(server: Server, caller: httpx.AsyncCl
     await refused(caller, {"Authorization": f"Bearer {server.forge.token(**WRONG[name](server.forge))}"})
 
 
+async def test_a_type_may_be_written_out(server: Server, caller: httpx.AsyncClient) -> None:
+    """RFC 9068, 4: `at+jwt` or `application/at+jwt`."""
+    token = server.forge.token({"typ": "application/at+jwt"})
+    assert (await caller.get(API, headers={"Authorization": f"Bearer {token}"})).status_code == 200
+
+
 HEADERS: dict[str, dict[str, Any]] = {
     "typ missing": {"typ": None},
     "typ JWT": {"typ": "JWT"},

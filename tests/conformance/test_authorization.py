@@ -87,6 +87,37 @@ async def test_unknown_parameters_are_ignored(person: Person, app: App) -> None:
     assert "code" in await person.browser.allow(app.ask(new_verifier(), nonsense="1", claims_locales="de"))
 
 
+async def test_what_openid_clients_ask_beyond_is_passed_over(person: Person, app: App) -> None:
+    """OpenID Connect Core, 3.1.2.1: scopes that are not understood are ignored; what may not be had is still refused."""
+    tokens = await person.tokens(app, scope="openid address phone groups report:read")
+    assert set(tokens["scope"].split()) == {"openid", "report:read"}
+    refused = told(await person.browser.open(app.ask(new_verifier(), scope="openid report:write")))
+    assert refused["error"] == "invalid_scope"
+
+
+async def test_a_person_sees_where_a_client_may_act(person: Person, app: App) -> None:
+    """RFC 8707: the resources asked for stand on the consent page, pushed or not."""
+    places = [f"{person.server.url}/v1/reports", f"{person.server.url}/v1/runs"]
+    asked = {**app.ask(new_verifier(), prompt="consent"), "resource": places}
+    page = await person.browser.open(urlencode(asked, doseq=True))
+    pushed = (await app.http.post("/oauth2/par", data=asked, auth=(app.id, app.secret or ""))).json()
+    other = await person.browser.open({"client_id": app.id, "request_uri": pushed["request_uri"]})
+    for shown in (page, other):
+        assert "At these places only" in shown.text
+        assert all(f"<small>{place}</small>" in shown.text for place in places)
+    everywhere = await person.browser.open(app.ask(new_verifier(), prompt="consent"))
+    assert everywhere.status_code == 200
+    assert "At these places only" not in everywhere.text
+
+
+async def test_a_login_hint_fills_the_field(person: Person, app: App) -> None:
+    """OpenID Connect Core, 3.1.2.1; it is text, and changes nothing else."""
+    hint = '"><script>@example.com'
+    page = await person.browser.open(app.ask(new_verifier(), prompt="login", login_hint=hint))
+    assert 'value="&quot;&gt;&lt;script&gt;@example.com"' in page.text
+    assert "<script>@" not in page.text
+
+
 async def test_a_denial_is_told(person: Person, native: App) -> None:
     """`access_denied`, with state and iss."""
     page = await person.browser.open(native.ask(new_verifier()))

@@ -72,6 +72,17 @@ async def test_a_code_is_good_once_and_its_second_use_ends_what_it_gave(person: 
     await until_refused(person, first["access_token"])
 
 
+@pytest.mark.parametrize("wrong", [{"code_verifier": "w" * 50}, {"redirect_uri": "https://client.example/other"}])
+async def test_a_caught_code_ends_nothing(person: Person, app: App, wrong: dict[str, str]) -> None:
+    """OAuth 2.1, 7.5.2: a replay that would not have been good the first time revokes nothing."""
+    code, verifier = await person.code(app)
+    tokens = (await app.redeem(code, verifier)).json()
+    await bad(await app.redeem(code, verifier, **wrong))
+    assert await app.active(tokens["access_token"])
+    await bad(await app.redeem(code, verifier))
+    assert not await app.active(tokens["access_token"])
+
+
 async def test_a_code_lives_for_a_minute(person: Person, app: App) -> None:
     """OAuth 2.1, 4.1.2 and RFC 9700 want it short: a code that has just been given ends within a minute."""
     await person.code(app)

@@ -193,6 +193,22 @@ async def test_an_expired_code(person: Person, device: App) -> None:
     assert await decide(person, shown["user_code"], "allow") == 400
 
 
+async def test_an_expired_code_is_not_forgotten_at_once(person: Person, device: App) -> None:
+    """RFC 8628, 3.5: `expired_token`, also where another device has begun since."""
+    shown = await begun(device)
+    await person.server.expire(person.tenant, device_authorization)
+    await begun(device)
+    await bad(await poll(device, shown["device_code"]), "expired_token")
+
+
+async def test_a_person_sees_where_a_device_may_act(person: Person, device: App) -> None:
+    """RFC 8707: the resources stand beside the scope."""
+    place = f"{person.server.url}/v1/reports"
+    shown = await begun(device, resource=place)
+    page = await person.browser.submit(await person.browser.send("GET", "/oauth2/device"), user_code=shown["user_code"])
+    assert f"reports <small>{place}</small>" in page.text
+
+
 async def test_a_code_is_its_devices(person: Person, stranger: Person, device: App) -> None:
     """Other clients get nothing, and burn nothing."""
     shown = await begun(device)

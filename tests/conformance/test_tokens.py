@@ -83,6 +83,7 @@ async def test_introspection_says_what_a_token_is(person: Person, app: App) -> N
     assert shown["scope"] == tokens["scope"]
     refresh = (await app.post("/oauth2/introspect", token=tokens["refresh_token"])).json()
     assert refresh["active"] is True
+    assert set(refresh) >= {"iss", "sub", "client_id", "scope", "iat", "exp"}
 
 
 async def test_introspection_is_for_confidential_clients(person: Person, native: App, app: App) -> None:
@@ -120,6 +121,14 @@ async def test_a_token_has_to_be_sent(app: App, endpoint: str) -> None:
     await bad(await app.post(f"/oauth2/{endpoint}", token_type_hint="access_token"), "invalid_request")
 
 
+async def test_what_is_void_already_may_be_revoked_again(person: Person, app: App) -> None:
+    """RFC 7009, 2.2: an invalid token is no error, whoever it was issued to."""
+    tokens = await person.tokens(app)
+    for asking in (app, app, await person.register()):
+        for kind in ("access_token", "refresh_token"):
+            assert (await asking.post("/oauth2/revoke", token=tokens[kind])).status_code == 200
+
+
 @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])
 @pytest.mark.parametrize("hint", ["", "access_token", "refresh_token", "nonsense"])
 async def test_revocation_ends_both(person: Person, app: App, kind: str, hint: str) -> None:
@@ -140,11 +149,12 @@ async def test_a_revoked_token_ends_at_other_services(person: Person, app: App) 
 
 
 async def test_revocation_reaches_nobody_elses_tokens(person: Person, stranger: Person, app: App) -> None:
-    """RFC 7009, 2.1: whatever is answered, the token goes on."""
+    """RFC 7009, 2.1: the request is refused and the client told; another tenant's token is an unknown one (2.2)."""
     tokens = await person.tokens(app)
-    for other in (await person.register(), await stranger.register()):
-        for kind in ("access_token", "refresh_token"):
-            await other.post("/oauth2/revoke", token=tokens[kind])
+    for kind in ("access_token", "refresh_token"):
+        await bad(await (await person.register()).post("/oauth2/revoke", token=tokens[kind]))
+        assert (await (await stranger.register()).post("/oauth2/revoke", token=tokens[kind])).status_code == 200
+    await bad(await (await person.register()).post("/oauth2/revoke", token=person.access_token))
     assert await app.active(tokens["access_token"])
     assert (await app.refresh(tokens["refresh_token"])).status_code == 200
 

@@ -16,6 +16,7 @@ from libs.common.identity.state import LIFETIME_SECONDS, TRUST_SECONDS, Identity
 
 ALGORITHM = "ES256"
 TOKEN_TYPE = "at+jwt"
+_TYPES = (TOKEN_TYPE, f"application/{TOKEN_TYPE}")  # RFC 9068, 4
 LEEWAY_SECONDS = 5
 _HEADER = {"alg", "kid", "typ"}
 
@@ -68,7 +69,7 @@ class Verifier:
     def _signed_claims(self, token: str) -> dict[str, Any]:
         try:
             header = jws.extract_compact(token.encode()).headers()
-            if set(header) != _HEADER or header["typ"] != TOKEN_TYPE or header["alg"] != ALGORITHM:
+            if set(header) != _HEADER or header["typ"] not in _TYPES or header["alg"] != ALGORITHM:
                 raise _refusal()
             key = self._state.keys.get(header["kid"])
             if key is None:

@@ -56,7 +56,7 @@ async def authorize(request: Request) -> Response:
     if front.must_log_in(opened.ask, session) or session is None:
         if "none" in opened.ask.prompt:
             raise ToldError(front.told(opened, OAuthError("login_required", "somebody has to log in")))
-        return entrance.login_page(request, await _first(request, opened))
+        return entrance.login_page(request, await _first(request, opened), email=opened.ask.login_hint)
     return await _consent(request, opened, session)
 
 
@@ -191,9 +191,10 @@ async def _consent(request: Request, opened: Opened, session: Session) -> Respon
         return pages.see(await front.decide(opened, session, "allowed"))
     if "none" in opened.ask.prompt:
         raise ToldError(front.told(opened, OAuthError("consent_required", "the user has to agree")))
-    name = opened.client["name"]
+    name, ask = opened.client["name"], opened.ask
     hidden = browsers.session_token(request, session, opened.query)
-    form = pages.consent_form("/oauth2/consent", hidden, client=name, account=session.email, scope=opened.ask.scope)
+    wish = pages.Wish(name, session.email, ask.scope, ask.target.resource)
+    form = pages.consent_form("/oauth2/consent", hidden, wish)
     return pages.page(f"Allow {name}?", form, leads_to=form_target(opened.ask.redirect_uri))
 
 

@@ -123,6 +123,7 @@ def _code_page(request: Request, session: Session, code: str, problem: str | Non
 def _consent_page(request: Request, session: Session, waiting: Row, form: dict[str, str]) -> Response:
     hidden = {**browsers.session_token(request, session, ""), "user_code": form.get("user_code", "")}
     name = waiting["name"]
-    shown = pages.consent_form("/oauth2/device", hidden, client=name, account=session.email, scope=waiting["scope"])
+    wish = pages.Wish(name, session.email, waiting["scope"], waiting["resource"])
+    shown = pages.consent_form("/oauth2/device", hidden, wish)
     warning = pages.paragraph("Allow this only if you started it yourself, on a device of yours, just now.")
     return pages.page(f"Allow {name}?", warning + shown)

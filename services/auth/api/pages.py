@@ -2,7 +2,8 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from fastapi.responses import HTMLResponse
 
 from libs.common.errors import Refusal
 from services.auth.api.solver import SCRIPT_SOURCE, challenge_field, solver
-from services.auth.api.spoken import spoken
+from services.auth.api.spoken import spoken, spoken_place
 
 _STYLE = Path(__file__).with_name("pages.css").read_text(encoding="utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -101,17 +102,39 @@ def login_form(
     )
 
 
-def consent_form(action: str, hidden: dict[str, str], *, client: str, account: str, scope: Iterable[str]) -> str:
-    """Return a form that asks whether a client may act for an account, within a scope."""
-    items = "".join(f"<li>{escape(spoken(name))} <small>{escape(name)}</small></li>" for name in sorted(scope))
+def consent_form(action: str, hidden: dict[str, str], wish: "Wish") -> str:
+    """Return a form that asks whether a client may act for an account."""
     return (
-        f"<p><strong>{escape(client)}</strong> asks to act for you, {escape(account)}. It will be able to:</p>"
-        f'<ul>{items}</ul><form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
+        f"<p><strong>{escape(wish.client)}</strong> asks to act for you, {escape(wish.account)}. It will be able to:</p>"
+        f"{_items({name: spoken(name) for name in sorted(wish.scope)})}{_places(wish.resource)}"
+        f'<form method="post" action="{escape(action)}">{hidden_fields(hidden)}'
         '<button type="submit" name="decision" value="allow">Allow</button>'
         '<button type="submit" name="decision" value="deny" class="other">Do not allow</button></form>'
         f'<form method="post" action="/oauth2/logout">{hidden_fields(hidden)}'
         '<button type="submit" class="other">Use another account</button></form>'
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person is asked: which client may do what for their account, at which resources (none: everywhere here)."""
+
+    client: str
+    account: str
+    scope: Iterable[str]
+    resource: Sequence[str] | None = None
+
+
+def _places(resource: Sequence[str] | None) -> str:
+    if not resource:
+        return ""
+    return f"<p>At these places only:</p>{_items({one: spoken_place(one) for one in resource})}"
+
+
+def _items(meanings: dict[str, str]) -> str:
+    """Return a list of names with what they mean before them."""
+    items = (f"<li>{escape(meaning)} <small>{escape(name)}</small></li>" for name, meaning in meanings.items())
+    return f"<ul>{''.join(items)}</ul>"
 
 
 def logout_form(hidden: dict[str, str], account: str) -> str:

@@ -1,4 +1,6 @@
-"""What a scope lets a client do, in words for the person who is asked."""
+"""What a scope lets a client do, and where, in words for the person who is asked."""
+
+from urllib.parse import urlsplit
 
 _IDENTITY = {
     "openid": "know who you are",
@@ -22,3 +24,9 @@ def spoken(name: str) -> str:
     resource, _, action = name.partition(":")
     thing = _THINGS.get(resource, f"{resource.replace('_', ' ')}s")
     return f"{_ACTIONS.get(action, action)} {thing}"
+
+
+def spoken_place(resource: str) -> str:
+    """Return what a resource (RFC 8707) is: the URL's last part names a collection of the API."""
+    name = urlsplit(resource).path.strip("/").rpartition("/")[2]
+    return name.replace("-", " ") if name else "everything here"

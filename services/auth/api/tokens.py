@@ -34,7 +34,7 @@ _PUSHED = forms.form_schema(
 @ROUTER.post("/revoke", name="revoke_token", openapi_extra=_TOKEN)
 @forms.for_clients
 async def revoke(request: Request) -> Response:
-    """Void a token of the client's, with all that came of the same grant; an unknown token is fine."""
+    """Void a token of the client's, with all that came of the same grant; an unknown token is fine, another's is not."""
     presented, token = await _asked(request)
     refresh, access = _read(request, token)
 
@@ -60,7 +60,9 @@ async def introspect(request: Request) -> Response:
     _, found = await forms.desk(request).serve(presented, work)
     if found is None:
         return answer({"active": False}, 200, NO_STORE)
-    return answer({"active": True, **(_claims(token) if access else found)}, 200, NO_STORE)
+    return answer(
+        {"active": True, **(_claims(token) if access else {"iss": forms.desk(request).issuer, **found})}, 200, NO_STORE
+    )
 
 
 @ROUTER.post("/par", status_code=201, name="push_request", openapi_extra=_PUSHED)
@@ -80,9 +82,13 @@ async def push(request: Request) -> Response:
     return answer({"request_uri": reference, "expires_in": seconds}, 201, NO_STORE)
 
 
+_REFUSED = ("request", "registration")
+"""What has an error of its own, pushed or not."""
+
+
 def _pushed(form: dict[str, str], client: Row, jkt: str | None) -> Parameters:
     """Return the parameters in a form, without the client's credentials; a proof's key is that of the code."""
-    values = {name: value for name, value in form.items() if name in (*requests.PUSHED, "request")}
+    values = {name: value for name, value in form.items() if name in (*requests.PUSHED, *_REFUSED)}
     if "request_uri" in form or any("\x00" in value for value in values.values()):
         raise OAuthError("invalid_request", "a pushed request holds its parameters plainly")
     if jkt is not None and values.setdefault("dpop_jkt", jkt) != jkt:

@@ -57,8 +57,8 @@ async def redeem(
 ) -> tuple[Entry, Row] | None:
     """Exchange a code; returns what it gives and the code, or None where it is refused.
 
-    A second use by the same client revokes what the first gave; a stranger's try changes nothing. The transaction must
-    be committed either way.
+    A second use revokes what the first gave if it is right but for being the second (OAuth 2.1, 7.5.2): who has caught a
+    code, and neither verifier nor key, ends nothing by it. The transaction must be committed either way.
 
     Raises:
         OAuthError: the token is asked for a resource that the user did not allow; the code stays usable.
@@ -67,12 +67,12 @@ async def redeem(
     if presented is None or presented.tenant_id != tx.tenant_id:
         return None
     code = await flows.lock_code(tx, presented.digest)
-    if code is None or code["client_id"] != client["id"]:
+    if code is None or code["client_id"] != client["id"] or not _fits(code, form, jkt):
         return None
     if code["used_at"] is not None:
         await _revoke(tx, code)
         return None
-    if not _fits(tx, code, form, jkt):
+    if code["expires_at"] <= tx.context.now:
         return None
     entry = await grant_commands.open_given(
         tx, client, code, method="authorization_code", lifetime=lifetime, jkt=jkt, target=target
@@ -83,10 +83,9 @@ async def redeem(
     return entry, code
 
 
-def _fits(tx: Transaction, code: Row, form: dict[str, str], jkt: str | None) -> bool:
+def _fits(code: Row, form: dict[str, str], jkt: str | None) -> bool:
     return (
-        code["expires_at"] > tx.context.now
-        and form.get("redirect_uri") == code["redirect_uri"]
+        form.get("redirect_uri") == code["redirect_uri"]
         and protocol.verifies(form.get("code_verifier", ""), code["challenge"])
         and code["jkt"] in (None, jkt)
     )

@@ -13,7 +13,7 @@ LIFE = timedelta(seconds=60)
 PUSHED = (
     "client_id", "response_type", "response_mode", "redirect_uri", "scope", "state", "nonce", "prompt", "max_age",
     "code_challenge", "code_challenge_method", "dpop_jkt", "resource",
-    "id_token_hint",
+    "id_token_hint", "login_hint",
 )  # fmt: skip
 
 

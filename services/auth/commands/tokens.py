@@ -8,16 +8,23 @@ from services.auth.commands import grants as grant_commands
 from services.auth.commands import standing
 from services.auth.opaque import RefreshToken
 from services.auth.permissions import covers
+from services.auth.protocol import OAuthError
 from services.auth.store import grants
 
 _INSPECTS = "grant:read"
 
 
 async def revoke(tx: Transaction, client: Row, refresh: RefreshToken | None, access: Principal | None) -> None:
-    """Void the grant behind a client's own token (RFC 7009); what is not the client's stays as it is."""
+    """Void the grant behind a client's own token (RFC 7009); a token that is good for nothing needs no revoking.
+
+    Raises:
+        OAuthError: the token is another's (2.1); it stays as it is.
+    """
     found = await _grant_of(tx, refresh, access)
-    if found is None or found["revoked_at"] is not None or not _is_own(client, found):
+    if found is None or found["revoked_at"] is not None:
         return
+    if not _is_own(client, found):
+        raise OAuthError("invalid_grant", "the token was issued to another client")
     if found["client_id"] is None:
         await grant_commands.revoke_one(tx, found["id"], "revoked")
     else:
@@ -45,6 +52,7 @@ async def inspect(
         "sub": found["subject"],
         "client_id": str(found["client_id"] or "regent"),
         "tenant_id": str(tx.tenant_id),
+        "iat": int(token["created_at"].timestamp()),
         "exp": int(token["expires_at"].timestamp()),
         **({"scope": " ".join(sorted(found["scope"]))} if found["scope"] else {}),
     }

@@ -1,6 +1,6 @@
 """Devices that wait for a person elsewhere (RFC 8628)."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Column, DateTime, Integer, LargeBinary, Table, Text, Uuid, delete, insert, select, update
@@ -10,6 +10,7 @@ from libs.common.database.transaction import Row, Transaction
 from services.auth.store.tables import METADATA, client
 
 _MOMENT = DateTime(timezone=True)
+_KEEP = timedelta(days=1)
 
 device_authorization = Table(
     "device_authorization",
@@ -34,9 +35,9 @@ _D = device_authorization.c
 
 
 async def add(tx: Transaction, digest: bytes, user_code: bytes, expires_at: datetime, **asked: Any) -> None:
-    """Keep a device's request; the tenant's expired ones go."""
+    """Keep a device's request; the tenant's old ones go, though not at once: who still polls is told that it expired."""
     now = tx.context.now
-    await tx.execute(delete(device_authorization).where(_D.tenant_id == tx.tenant_id, _D.expires_at < now))
+    await tx.execute(delete(device_authorization).where(_D.tenant_id == tx.tenant_id, _D.expires_at < now - _KEEP))
     values = {"tenant_id": tx.tenant_id, "sha256": digest, "user_code": user_code, "status": "pending", **asked}
     await tx.execute(insert(device_authorization).values(**values, created_at=now, expires_at=expires_at))
 

@@ -76,7 +76,9 @@ async def add_refresh_token(tx: Transaction, grant_id: UUID, digest: bytes, expi
 
 async def find_refresh_token(tx: Transaction, grant_id: UUID, digest: bytes) -> Row | None:
     """Return a refresh token of a grant by its hash."""
-    return await tx.row(select(_T.expires_at, _T.used_at).where(_T.grant_id == grant_id, _T.sha256 == digest))
+    return await tx.row(
+        select(_T.created_at, _T.expires_at, _T.used_at).where(_T.grant_id == grant_id, _T.sha256 == digest)
+    )
 
 
 async def use_refresh_token(tx: Transaction, grant_id: UUID, digest: bytes) -> None:
