@@ -1,5 +1,6 @@
-"""The six services as programs, each with its own credentials and nobody else's."""
+"""The six services and the validator's jail as programs, each with its own credentials and nobody else's."""
 
+import asyncio
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from deploy.local.nats import Nats, public_key
 from deploy.local.postgres import Postgres
 from deploy.local.processes import Program
 from deploy.local.state import Ports, key_ring
+from libs.common.jail import sockets
 
 ROOT = Path(__file__).parents[2]
 _KEEP_SECRETS = ("auth", "catalog", "audit")
@@ -33,12 +35,13 @@ class Surroundings:
     secrets: Path
     mailbox_port: int = 0
 
-    def environment(self, service: str, port: int) -> dict[str, str]:
-        """Return the whole environment of one process of `service`, beside PATH and locale."""
+    def environment(self, service: str, port: int, name: str = "") -> dict[str, str]:
+        """Return the whole environment of one process of `service`, called `name`, beside PATH and locale."""
         return {
             **self._common(service, port),
             **self._databases(service),
             **self._keys(service),
+            **({"REGENT_JAIL": str(self._jail(name or service))} if service == "validator" else {}),
             **(self._reach() if service == "runner" else {}),
             **(self._mail() | self._outbound() if service == "auth" else {}),
         }
@@ -106,11 +109,24 @@ class Surroundings:
         return Program(
             name=name,
             command=(sys.executable, "-m", f"services.{service}.main"),
-            environment=self.environment(service, port),
+            environment=self.environment(service, port, name),
             ready=partial(ready, port),
             directory=ROOT,
             explain=partial(readiness, port),
         )
+
+    def jail(self, name: str) -> Program:
+        """Return the jail of the validator's process `name`: it is told where to listen, and holds nothing."""
+        directory = self._jail(name)
+        return Program(
+            name=name.replace("validator", "jail"),
+            command=(sys.executable, "-m", "services.validator.jail", str(directory)),
+            ready=partial(warm, directory),
+            directory=ROOT,
+        )
+
+    def _jail(self, name: str) -> Path:
+        return private_directory(private_directory(self.configuration.data / "jail") / name)
 
 
 async def ready(port: int) -> bool:
@@ -126,6 +142,19 @@ async def readiness(port: int) -> str:
     except httpx.HTTPError:
         return "nothing yet"
     return f"{answer.status_code} {answer.text}"
+
+
+async def warm(directory: Path) -> bool:
+    """Ask a jail whether all its parents are warm."""
+    loop = asyncio.get_running_loop()
+    names = [path.stem for path in directory.glob("*.sock")]
+    for name in names:
+        try:
+            with sockets.connect(directory, name) as control:
+                await asyncio.wait_for(loop.sock_recv(control, 1024), 2)
+        except (OSError, TimeoutError):
+            return False
+    return bool(names)
 
 
 def replicas(configuration: Configuration, ports: Ports) -> dict[str, Sequence[int]]:

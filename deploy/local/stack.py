@@ -125,7 +125,8 @@ class Stack:
             if service not in self._without
             for number, port in enumerate(ports)
         ]
-        await self._supervisor.start(*programs)
+        jails = [given.jail(program.name) for program in programs if program.name.startswith("validator")]
+        await self._supervisor.start(*jails, *programs)
 
     def _gateway(self, listening: dict[str, Sequence[int]]) -> Program:
         return caddy.program(

@@ -11,7 +11,7 @@ from libs.common.settings import refuse_key_ring
 from services.validator.api import ROUTERS
 from services.validator.commands import KINDS
 from services.validator.handlers import SUBSCRIPTIONS
-from services.validator.jail.broker import job_server
+from services.validator.jail.broker import jailed
 from services.validator.proving import Prover
 from services.validator.reaper import reap
 from services.validator.settings import Settings
@@ -25,10 +25,12 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
     sealed = SealedReader(runtime.objects)
     url = settings.claimer_database_url.get_secret_value()
     async with (
-        job_server(settings.slots) as server,
+        jailed(settings.jail, settings.slots) as server,
         Database.open(url, service="validator", role="claimer", size=1) as claimer,
     ):
         runtime.extras["jail"] = server
+        runtime.checks["jail"] = lambda: server.alive
+        runtime.spawn("jail", server.keep())
         kinds = Prover(server, sealed).proving(KINDS)
         runtime.extras["definitions"] = Definitions(kinds, runtime.objects, sealed)
         worker = Worker(runtime, server, sealed)

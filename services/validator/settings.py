@@ -9,6 +9,7 @@ class Settings(CommonSettings):
     """What the validator needs beside the common settings."""
 
     runner_public_key: str = Field(description="the runner's public nkey, which signs the grants of its jobs")
+    jail: Path = Field(description="directory of the jail's sockets, shared with the jail and nobody else")
     scratch: Path | None = Field(default=None, description="directory for jobs' files; default: the system's")
     slots: int = Field(default=2, ge=1, le=64, description="validations at once")
     memory_mib: int = Field(default=256, ge=256, le=65_536, description="memory of one validation's engine, in MiB")

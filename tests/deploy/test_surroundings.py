@@ -84,6 +84,18 @@ def test_the_validator_knows_the_runners_public_key_only(given: Surroundings) ->
     assert key.startswith("U")
 
 
+def test_the_jail_is_given_a_directory_and_nothing_else(given: Surroundings) -> None:
+    """The jail's process knows where to listen: no variable, and the directory is its owner's alone (S7)."""
+    for name in ("validator", "validator-2"):
+        program = given.jail(name)
+        assert program.name == name.replace("validator", "jail")
+        assert program.environment == {}
+        directory = Path(program.command[-1])
+        assert given.environment("validator", 4711, name)["REGENT_JAIL"] == str(directory)
+        assert directory.stat().st_mode & 0o777 == 0o700
+    assert given.jail("validator").command[-1] != given.jail("validator-2").command[-1]
+
+
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_service_role_reaches_its_own_schema_only(given: Surroundings, service: str) -> None:
     """Every role can connect, and sees no table of another service."""

@@ -167,6 +167,32 @@ def _privileges(job: dict[str, Any], files: Sequence[int]) -> dict[str, int]:
     }
 
 
+def _parent(job: dict[str, Any], files: Sequence[int]) -> int:
+    return os.getppid()
+
+
+def _nap(job: dict[str, Any], files: Sequence[int]) -> Any:
+    time.sleep(job["seconds"])
+    return job["value"]
+
+
+_FORGED = {
+    "bomb": b'{"value":[' + b"{}," * 300_000 + b"{}]}",
+    "deep": b'{"value":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "infinite": b'{"value":[1e999]}',
+    "list": b'["value"]',
+    "ugly": b'{"kind":"\\u001b[2J","message":"a\\u0000b\\ud800\\u202e\\n"}',
+}
+
+
+def _forge(job: dict[str, Any], files: Sequence[int]) -> None:
+    """Write a result past the code that usually writes it."""
+    data = _FORGED[job["answer"]]
+    (result,) = [number for number in range(3, 64) if _is_open(number)]
+    os.pwrite(result, len(data).to_bytes(8, "little") + data, 0)
+    os._exit(0)
+
+
 ACTS: dict[str, Callable[[dict[str, Any], Sequence[int]], Any]] = {
     name.removeprefix("_"): act
     for name, act in list(globals().items())

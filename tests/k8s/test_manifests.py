@@ -139,10 +139,16 @@ def test_images_have_versions(workload: Manifest) -> None:
         assert "/" not in version
 
 
+def container_of(service: str) -> Manifest:
+    """Return the container of a pod that is the service itself."""
+    (found,) = (each for each in containers(named("Deployment", service)) if each["name"] == service)
+    return found
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_services_are_probed(service: str) -> None:
     """Alive and ready are two questions; starting has its own patience."""
-    (container,) = containers(named("Deployment", service))
+    container = container_of(service)
     asked = {
         probe: container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
     }
@@ -158,9 +164,24 @@ def test_the_bus_is_not_killed_while_it_catches_up() -> None:
 
 def environment(service: str) -> dict[str, Any]:
     """Return a service's variables: name → literal value, or where it comes from."""
-    (container,) = containers(named("Deployment", service))
+    container = container_of(service)
     shared = dict(named("ConfigMap", "regent")["data"])
     return shared | {entry["name"]: entry.get("value", entry.get("valueFrom")) for entry in container["env"]}
+
+
+def test_the_jail_is_given_nothing() -> None:
+    """S7: the container that runs tenants' code has the socket's directory, and no variable, secret, port or other volume."""
+    deployment = named("Deployment", "validator")
+    jail, broker = (each for each in sorted(containers(deployment), key=lambda each: each["name"]))
+    assert (jail["name"], broker["name"]) == ("jail", "validator")
+    assert not {"env", "envFrom", "ports", "lifecycle"} & jail.keys()
+    (mount,) = jail["volumeMounts"]
+    assert mount in broker["volumeMounts"]
+    assert environment("validator")["REGENT_JAIL"].startswith(f"{mount['mountPath']}/")
+    assert jail["command"][-1] == environment("validator")["REGENT_JAIL"]
+    assert jail["image"] == broker["image"]
+    assert {"shareProcessNamespace", "hostPID", "hostIPC"}.isdisjoint(pod(deployment) or {})
+    assert (pod(deployment) or {})["enableServiceLinks"] is False
 
 
 @pytest.mark.parametrize("service", SERVICES)

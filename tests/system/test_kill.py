@@ -22,10 +22,11 @@ from tests.system.broker import HELD, ROWS, Broker, broker
 from tests.system.proof import assert_balanced, sha256, trail_after
 from tests.system.world import World
 
-PROCESSES = ("postgres", "nats", "gateway", "auth", "catalog", "scheduler", "runner", "validator", "audit")
+PROCESSES = ("postgres", "nats", "gateway", "auth", "catalog", "scheduler", "runner", "validator", "jail", "audit")
 MOMENTS = (
     ("runner", "extract"),
     ("validator", "validate"),
+    ("jail", "validate"),
     ("nats", "transform"),
     ("postgres", "render"),
     ("audit", ""),

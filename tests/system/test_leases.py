@@ -18,6 +18,7 @@ TABLE = (
     "CREATE TABLE payments (id text, amount numeric(12, 2), booked date);"
     f"INSERT INTO payments SELECT 'P' || n, 1.00, '2026-03-05' FROM generate_series(1, {ROWS}) n"
 )
+JAILS = {"validator": "jail"}
 _LOADED = b"libs.common.jail"
 
 
@@ -30,9 +31,11 @@ def secrets_of(world: World, service: str) -> dict[str, bytes]:
 
 
 async def jailed(world: World, service: str) -> list[int]:
-    pid = world.stack.children[service].pid
+    """Return the processes that parse and judge for a service: its children, or its jail and all below."""
+    pid = world.stack.children[JAILS.get(service, service)].pid
     assert pid is not None
-    return await asyncio.to_thread(descendants, pid)
+    below = await asyncio.to_thread(descendants, pid)
+    return [pid, *below] if service in JAILS else below
 
 
 async def test_no_child_of_the_data_path_holds_a_secret(world: World, tenant: Tenant) -> None:

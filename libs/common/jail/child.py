@@ -9,12 +9,12 @@ from typing import Any, NoReturn, Self
 
 from libs.common.jail import privileges
 from libs.common.jail.confinement import confine, engine_paths
+from libs.common.jail.exchange import CONFINED, LENGTH
 from libs.common.jail.limits import Limits
 
 JobFunction = Callable[[dict[str, Any], Sequence[int]], Any]
 """Takes the job and the descriptors that came with it; returns what JSON can say."""
 
-CONFINED = b"1"
 EXIT_UNCONFINED = 70
 EXIT_FAILED = 71
 
@@ -94,7 +94,13 @@ def _read(descriptor: int) -> bytes:
 
 def _write(descriptor: int, answer: dict[str, Any]) -> None:
     data = json.dumps(answer).encode()
-    os.ftruncate(descriptor, 0)
-    view, offset = memoryview(data), 0
-    while offset < len(data):
-        offset += os.pwrite(descriptor, view[offset:], offset)
+    _put(descriptor, LENGTH.pack(len(data)), 0)
+    most = os.fstat(descriptor).st_size - LENGTH.size
+    if len(data) <= most:  # otherwise its length says all
+        _put(descriptor, data, LENGTH.size)
+
+
+def _put(descriptor: int, data: bytes, offset: int) -> None:
+    view, written = memoryview(data), 0
+    while written < len(data):
+        written += os.pwrite(descriptor, view[written:], offset + written)

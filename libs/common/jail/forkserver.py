@@ -1,6 +1,7 @@
 """The warm parent of jobs: imports once, stays single-threaded, forks one child per job, kills what overstays.
 
-Run as `python -m libs.common.jail.forkserver <descriptor> <settings>` by `JobServer`; ends when its socket closes.
+Run as `python -m libs.common.jail.forkserver <descriptor> <settings>` by `JobServer`, then it ends when its socket
+closes, or by `host`, then it listens on it.
 """
 
 import gc
@@ -15,10 +16,11 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from libs.common.jail import child, privileges, wire
+from libs.common.jail import child, privileges, sockets, wire
 from libs.common.jail.confinement import interpreter_paths
+from libs.common.jail.settings import WarmParent
 from libs.common.jail.spares import Rehearsal, Spare
 
 _TIDY_SECONDS = 1.0
@@ -27,6 +29,7 @@ _REFILL_SECONDS = 0.05
 
 @dataclass(slots=True)
 class _Running:
+    client: socket.socket
     job: int
     pid: int
     deadline: float
@@ -34,43 +37,88 @@ class _Running:
 
 
 class Forkserver:
-    """Forks and watches the children of one `JobServer`."""
+    """Forks and watches the children of those who are connected to it.
+
+    With a `listener` it serves whoever of its own user comes, until it is killed; without one, `client` until it hangs up.
+    """
 
     def __init__(
         self,
-        control: socket.socket,
+        settings: WarmParent,
         function: child.JobFunction,
-        readable: list[str],
         *,
-        rehearsal: Rehearsal | None = None,
-        spares: int = 0,
+        client: socket.socket | None = None,
+        listener: socket.socket | None = None,
     ) -> None:
-        self._control = control
+        self._listener = listener
         self._function = function
-        self._readable = readable
-        self._rehearsal = rehearsal
-        self._spares_wanted = spares if rehearsal else 0
+        self._readable = [*interpreter_paths(), *settings.readable]
+        self._rehearsal: Rehearsal | None = _load(settings.rehearsal) if settings.rehearsal else None
+        self._spares_wanted = settings.spares if settings.rehearsal else 0
         self._spares: list[Spare] = []
         self._running: dict[int, _Running] = {}  # by pidfd
+        self._clients: set[socket.socket] = set()
         self._selector = selectors.DefaultSelector()
-        self._selector.register(control, selectors.EVENT_READ)
+        if client is not None:
+            self._welcome(client)
+        if listener is not None:
+            listener.setblocking(False)
+            self._selector.register(listener, selectors.EVENT_READ)
 
     def serve(self) -> None:
-        """Serve until the other side closes the socket, then kill all that still runs."""
+        """Serve until nobody can come any more, then kill all that still runs."""
         privileges.adopt_orphans()
-        self._control.send(wire.pack({"ready": True}))
-        while True:
+        while self._clients or self._listener is not None:
             ready = self._selector.select(self._patience())
             if not ready:
                 self._refill()
             for key, _ in ready:
-                if key.fileobj is not self._control:
-                    self._bury(cast("int", key.fileobj))
-                elif not self._obey():
-                    self._kill_all()
-                    return
+                self._attend(key.fileobj)
             self._kill_overdue()
             self._kill_strangers()
+        self._kill_all()
+
+    def _attend(self, who: Any) -> None:
+        if isinstance(who, int):
+            self._bury(who)
+        elif who is self._listener:
+            self._accept()
+        elif who in self._clients:  # not one that left a moment ago
+            self._obey(who)
+
+    def _accept(self) -> None:
+        listener = self._listener
+        if listener is None:
+            return
+        try:
+            client, _ = listener.accept()
+            sockets.require_own_peer(client)
+        except OSError:
+            return  # who is somebody else, or gone again
+        self._welcome(client)
+
+    def _welcome(self, client: socket.socket) -> None:
+        client.setblocking(False)
+        self._clients.add(client)
+        self._selector.register(client, selectors.EVENT_READ)
+        self._tell(client, {"ready": True})
+
+    def _part(self, client: socket.socket) -> None:
+        """Forget a client; what it had running ends."""
+        self._clients.discard(client)
+        self._selector.unregister(client)
+        client.close()
+        for running in self._running.values():
+            if running.client is client:
+                _kill_group(running.pid)
+
+    def _tell(self, client: socket.socket, message: dict[str, Any]) -> None:
+        if client not in self._clients:
+            return
+        try:
+            client.send(wire.pack(message))
+        except OSError:  # it is gone, or does not listen
+            self._part(client)
 
     def _patience(self) -> float | None:
         if not self._running:
@@ -78,22 +126,27 @@ class Forkserver:
         nearest = min(running.deadline for running in self._running.values())
         return min(_TIDY_SECONDS, max(0.0, nearest - time.monotonic()))
 
-    def _obey(self) -> bool:
-        received = wire.receive(self._control)
+    def _obey(self, client: socket.socket) -> None:
+        try:
+            received = wire.receive(client)
+        except BlockingIOError:
+            return
+        except wire.MalformedError:
+            received = None
         if received is None:
-            return False
+            self._part(client)
+            return
         message, descriptors = received
         if "kill" in message:
-            self._kill_job(message["kill"])
+            self._kill_job(client, message["kill"])
         else:
-            self._fork(message, descriptors)
-        return True
+            self._fork(client, message, descriptors)
 
-    def _fork(self, message: dict[str, Any], descriptors: list[int]) -> None:
+    def _fork(self, client: socket.socket, message: dict[str, Any], descriptors: list[int]) -> None:
         pid, pidfd = self._take_spare(message, descriptors) or self._new_child(message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        self._running[pidfd] = _Running(message["job"], pid, time.monotonic() + message["wall"])
+        self._running[pidfd] = _Running(client, message["job"], pid, time.monotonic() + message["wall"])
         self._selector.register(pidfd, selectors.EVENT_READ)
 
     def _new_child(self, message: dict[str, Any], descriptors: list[int]) -> tuple[int, int]:
@@ -133,8 +186,7 @@ class Forkserver:
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 6),
             "peak_rss": usage.ru_maxrss * 1024,
         }
-        with suppress(BrokenPipeError, ConnectionResetError):
-            self._control.send(wire.pack(report))
+        self._tell(running.client, report)
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
@@ -143,9 +195,9 @@ class Forkserver:
                 running.timed_out = True
                 _kill_group(running.pid)
 
-    def _kill_job(self, job: int) -> None:
+    def _kill_job(self, client: socket.socket, job: int) -> None:
         for running in self._running.values():
-            if running.job == job:
+            if running.client is client and running.job == job:
                 _kill_group(running.pid)
 
     def _kill_all(self) -> None:
@@ -181,12 +233,12 @@ def _load(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _prepare(settings: dict[str, Any]) -> child.JobFunction:
-    for module in settings["preload"]:
+def _prepare(settings: WarmParent) -> child.JobFunction:
+    for module in settings.preload:
         importlib.import_module(module)
-    function: child.JobFunction = _load(settings["entry"])
-    if settings["warm"]:
-        _load(settings["warm"])()
+    function: child.JobFunction = _load(settings.entry)
+    if settings.warm:
+        _load(settings.warm)()
     os.environ.clear()
     threads = len(os.listdir("/proc/self/task"))  # noqa: PTH208
     if threads != 1:
@@ -200,16 +252,22 @@ def main() -> None:
     """Prepare, say whether that worked, serve."""
     control = socket.socket(fileno=int(sys.argv[1]))
     control.set_inheritable(False)
-    settings = json.loads(sys.argv[2])
+    given = json.loads(sys.argv[2])
+    listening = given.pop("listening")
+    settings = WarmParent(**given)
+    if listening:
+        privileges.die_with_parent()
     try:
         function = _prepare(settings)
     except Exception as error:
-        control.send(wire.pack({"broken": f"{type(error).__name__}: {error}"[:2000]}))
+        reason = f"{type(error).__name__}: {error}"[:2000]
+        if listening:
+            sys.exit(reason)
+        control.send(wire.pack({"broken": reason}))
         sys.exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the socket's end is our sign
-    readable = [*interpreter_paths(), *settings["readable"]]
-    rehearsal = _load(settings["rehearsal"]) if settings["rehearsal"] else None
-    Forkserver(control, function, readable, rehearsal=rehearsal, spares=settings["spares"]).serve()
+    who = {"listener" if listening else "client": control}
+    Forkserver(settings, function, **who).serve()
     os._exit(0)  # DuckDB's bindings print leak reports at a normal exit
 
 

@@ -1,31 +1,27 @@
 """`JobServer`: confined jobs for asyncio programs."""
 
 import asyncio
-import json
-import os
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from libs.common.jail import child
-from libs.common.jail.errors import ConfinementError, JobCrashed, JobFailed, JobTimedOut
+from libs.common.jail.errors import JobServerLost
+from libs.common.jail.exchange import Exchange
 from libs.common.jail.limits import Limits
-from libs.common.jail.parent import Parent, Settings
+from libs.common.jail.parent import Parent
+from libs.common.jail.remote import Remote
+from libs.common.jail.settings import WarmParent
 
 _DEFAULT = Limits()
+_LOOK_SECONDS = 0.5
 
 
 class JobServer:
-    """Runs `entry` ("module:function") in a confined child per job, forked from a warm parent.
+    """Runs `entry` ("module:function") in a confined child per job, forked from a warm parent; see `WarmParent`.
 
-    `preload` names modules to import in the parent, `warm` a function ("module:function") to call there once; neither
-    may leave a thread behind. `readable` are paths that jobs may read besides their files. At most `slots` jobs run at
-    a time; others wait. A parent that died is started again by the next job.
-
-    With a `rehearsal` ("module:function"), which does what jobs do with nothing of anybody's and leaves no thread and
-    nothing else behind, up to `spares` children are forked while no job runs: they call it and wait for theirs. A spare
-    takes one job, confined like any other child's after it was handed over, and costs some 10 MB.
+    At most `slots` jobs run at a time; others wait. A parent that died is started again by the next job. The parent is
+    a child of this process, or, with `JobServer.at`, somewhere else behind a socket.
     """
 
     def __init__(
@@ -39,13 +35,27 @@ class JobServer:
         spares: int = 1,
         slots: int = 2,
     ) -> None:
-        self._settings = Settings(entry, tuple(preload), warm, tuple(readable), rehearsal, spares)
+        settings = WarmParent(entry, tuple(preload), warm, tuple(readable), rehearsal, spares)
+        self._open: Callable[[], Awaitable[Parent | Remote]] = lambda: Parent.start(settings)
+        self._eager = True
         self._slots = asyncio.Semaphore(slots)
         self._starting = asyncio.Lock()
-        self._parent: Parent | None = None
+        self._parent: Parent | Remote | None = None
+
+    @classmethod
+    def at(cls, directory: Path, name: str, *, slots: int = 2) -> Self:
+        """Return a server whose warm parent listens as `name` in a jail's directory; see `host`.
+
+        The jail may start later than this and may die at any time: jobs wait some seconds for it.
+        """
+        server = cls("", slots=slots)
+        server._open = lambda: Remote.connect(directory, name)
+        server._eager = False
+        return server
 
     async def __aenter__(self) -> Self:
-        await self._living()
+        if self._eager:
+            await self._living()
         return self
 
     async def __aexit__(
@@ -56,8 +66,22 @@ class JobServer:
 
     @property
     def pid(self) -> int | None:
-        """The parent's process id while it lives."""
+        """The parent's process id while it lives and is our child."""
         return self._parent.pid if self._parent is not None and self._parent.alive else None
+
+    @property
+    def alive(self) -> bool:
+        """Whether a warm parent is there now."""
+        return self._parent is not None and self._parent.alive
+
+    async def keep(self) -> None:
+        """Look for a warm parent whenever there is none, until cancelled."""
+        while True:
+            try:
+                await self._living()
+            except JobServerLost:
+                continue
+            await asyncio.sleep(_LOOK_SECONDS)
 
     async def run(
         self, job: dict[str, Any], files: Sequence[int] = (), *, writable: Sequence[int] = (), limits: Limits = _DEFAULT
@@ -71,71 +95,19 @@ class JobServer:
         Raises:
             JobFailed: the function raised. JobCrashed: its process died. JobTimedOut: wall time was over.
             ConfinementError: the jail could not be closed; the function was not called.
-            JobServerLost: the parent died under the job.
+            JobServerLost: the parent died under the job, or is away. The job may be run again.
         """
         async with self._slots:
             parent = await self._living()
-            with _Exchange(job, limits) as exchange:
+            with Exchange(job, limits) as exchange:
                 descriptors = (*exchange.descriptors, *files, *writable)
                 report = await parent.fork(descriptors, writable=len(writable), wall=limits.wall_seconds)
                 return exchange.answer(report)
 
-    async def _living(self) -> Parent:
+    async def _living(self) -> Parent | Remote:
         async with self._starting:
             if self._parent is None or not self._parent.alive:
                 if self._parent is not None:
                     await self._parent.close()
-                self._parent = await Parent.start(self._settings)
+                self._parent = await self._open()
             return self._parent
-
-
-class _Exchange:
-    """The three private descriptors of one job: request, result, and the pipe that proves confinement."""
-
-    def __init__(self, job: dict[str, Any], limits: Limits) -> None:
-        self._limit = limits.result_bytes
-        self._request = os.memfd_create("request", os.MFD_CLOEXEC)
-        self._result = os.memfd_create("result", os.MFD_CLOEXEC)
-        self._proof, self._prove = os.pipe()
-        os.set_blocking(self._proof, False)
-        with os.fdopen(self._request, "wb", closefd=False) as request:
-            request.write(json.dumps({"job": job, "limits": limits.to_dict()}).encode())
-        self.descriptors = (self._request, self._result, self._prove)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for descriptor in (*self.descriptors, self._proof):
-            os.close(descriptor)
-
-    def answer(self, report: dict[str, Any]) -> Any:
-        """Return the job's value, or raise what became of it."""
-        confined = self._was_confined()
-        if report["timed_out"]:
-            raise JobTimedOut("the job ran out of wall time and was killed")
-        if report["code"] < 0:
-            raise JobCrashed(signal=-report["code"])
-        result = self._read()
-        if not confined:
-            raise ConfinementError(str(result.get("message", "the job's process did not confine itself")))
-        if "kind" in result:
-            raise JobFailed(str(result["kind"]), str(result.get("message", "")))
-        if report["code"] != 0 or "value" not in result:
-            raise JobCrashed(signal=0, code=report["code"])
-        return result["value"]
-
-    def _was_confined(self) -> bool:
-        with suppress(BlockingIOError):
-            return os.read(self._proof, 2) == child.CONFINED
-        return False
-
-    def _read(self) -> dict[str, Any]:
-        size = os.fstat(self._result).st_size
-        if size > self._limit:
-            raise JobFailed("ResultTooLarge", f"{size} bytes, at most {self._limit} are allowed")
-        try:
-            result = json.loads(os.pread(self._result, size, 0) or b"{}")
-        except ValueError:
-            return {}
-        return result if isinstance(result, dict) else {}

@@ -2,20 +2,23 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import NonNegativeInt
 
-from libs.common.jail import MIB, JobServer, Limits
+from libs.common.jail import MIB, JobServer, JobServerLost, Limits
 from libs.common.vocabulary.base import Strict
 from services.validator.checks import Plan
 
+RULES = "rules"
+"""The warm parent that judges, by name."""
 ENTRY = "services.validator.jail.job:run"
 PRELOAD = ("duckdb", "pyarrow", "pyarrow.parquet", "services.validator.jail.job")
 WARM = "services.validator.jail.engine:warm"
@@ -45,6 +48,7 @@ CORRECTIONS = pa.schema(_CORRECTIONS_COLUMNS)
 _RESERVED = frozenset({"extract", "typed", "held", "failures", "corrections", "isolated"})
 _SMALL = 4 * MIB
 _RESULT_BYTES = 2048 * MIB
+_LIVES = 3
 
 
 class ResultError(Exception):
@@ -125,25 +129,40 @@ class Request:
 
 
 def job_server(slots: int = 2) -> JobServer:
-    """Return the server that validations run in; enter it before use."""
+    """Return a server for validations with a warm parent of its own; enter it before use."""
     return JobServer(ENTRY, preload=PRELOAD, warm=WARM, rehearsal=REHEARSAL, slots=slots)
 
 
+def jailed(directory: Path, slots: int) -> JobServer:
+    """Return the server for validations whose warm parent lives in the jail that listens in `directory`."""
+    return JobServer.at(directory, RULES, slots=slots)
+
+
 async def validate(server: JobServer, request: Request) -> Outcome:
-    """Judge the records of `request.data` in the jail.
+    """Judge the records of `request.data` in the jail; when it dies under the work, in its next life.
 
     Raises:
         ResultError: the answer is malformed. JobError, ConfinementError: see `JobServer.run`.
     """
     _refuse_reserved(request.mappings)
-    with _descriptors(request) as (readable, writable):
-        answer = await server.run(_job(request), readable, writable=writable, limits=_limits(request))
-    outcome = _checked(answer)
+    outcome = _checked(await _answer(server, request))
     if outcome.measures is not None and {one.name for one in outcome.measures.fields} != set(request.plan.texts):
         raise ResultError("other fields were counted than there are")
     _seal(request.scratch / "failures.parquet", FAILURES, outcome.failures)
     _seal(request.scratch / "corrections.parquet", CORRECTIONS, outcome.corrections)
     return outcome
+
+
+async def _answer(server: JobServer, request: Request) -> Any:
+    for _ in range(_LIVES - 1):
+        with suppress(JobServerLost):
+            return await _run(server, request)
+    return await _run(server, request)
+
+
+async def _run(server: JobServer, request: Request) -> Any:
+    with _descriptors(request) as (readable, writable):
+        return await server.run(_job(request), readable, writable=writable, limits=_limits(request))
 
 
 def _job(request: Request) -> dict[str, object]:

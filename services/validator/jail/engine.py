@@ -1,7 +1,6 @@
 """The one DuckDB connection of a job: opened warm, locked before any tenant's data or text comes near it."""
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -48,27 +47,25 @@ def warm() -> None:
     What every validation does is done once, so that children find it in memory.
     """
     connection = _connect()
-    with tempfile.TemporaryDirectory() as directory:
-        path = _literal(f"{directory}/warm.parquet")
-        connection.execute(
-            f"COPY (SELECT 1::BIGINT AS _ordinal, '1' AS a) TO {path} (FORMAT parquet, COMPRESSION zstd)"
-        )
-        connection.execute(f"CREATE TEMP VIEW warm AS SELECT * FROM read_parquet({path})")
-        connection.execute(_REHEARSAL).fetchall()
-        connection.execute("DROP VIEW warm; DROP TABLE rehearsed")
+    _act(connection)
+    connection.execute("DROP VIEW warm; DROP TABLE rehearsed")
     _warm.append(connection)
 
 
 def rehearse() -> None:
     """Do with the warm connection, in memory, what a small validation does; what it has and is set to stays as it is."""
+    with _warm[-1].cursor() as connection:
+        _act(connection)
+
+
+def _act(connection: duckdb.DuckDBPyConnection) -> None:
     data = os.memfd_create("data", os.MFD_CLOEXEC)
     path = _literal(f"/proc/self/fd/{data}")
-    with _warm[-1].cursor() as connection:
-        connection.execute(
-            f"COPY (SELECT 1::BIGINT AS _ordinal, '1' AS a) TO {path} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
-        )
-        connection.execute(f"CREATE TEMP VIEW warm AS SELECT * FROM read_parquet({path})")
-        connection.execute(_REHEARSAL).fetchall()
+    connection.execute(
+        f"COPY (SELECT 1::BIGINT AS _ordinal, '1' AS a) TO {path} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+    )
+    connection.execute(f"CREATE TEMP VIEW warm AS SELECT * FROM read_parquet({path})")
+    connection.execute(_REHEARSAL).fetchall()
     os.close(data)
 
 

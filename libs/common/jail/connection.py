@@ -1,0 +1,170 @@
+"""The asyncio side of a socket to a forkserver. Nothing that comes over it is believed: it may have been taken over."""
+
+import asyncio
+import itertools
+import math
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Self
+
+from libs.common.jail import wire
+from libs.common.jail.errors import JobServerLost, JobTimedOut
+
+_KILL_SECONDS = 2.0
+_SEND_SECONDS = 5.0
+_GRACE_SECONDS = 5.0
+_MOST_SIGNAL, _MOST_CODE, _MOST_NUMBER = 64, 255, 1 << 53
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What became of a job's process, as the forkserver tells it: exit code or minus the signal, seconds, bytes."""
+
+    code: int
+    timed_out: bool
+    cpu_seconds: float
+    peak_rss: int
+
+    @classmethod
+    def of(cls, message: Mapping[str, Any]) -> Self:
+        """Read a forkserver's message.
+
+        Raises:
+            MalformedError: it says what cannot be.
+        """
+        code = _whole(message.get("code"), -_MOST_SIGNAL, _MOST_CODE)
+        cpu: Any = message.get("cpu_seconds")
+        if type(cpu) not in (int, float) or not math.isfinite(cpu) or not 0 <= cpu < _MOST_NUMBER:
+            raise wire.MalformedError("not a report")
+        return cls(code, message.get("timed_out") is True, float(cpu), _whole(message.get("peak_rss"), 0, _MOST_NUMBER))
+
+
+def _whole(value: Any, least: int, most: int) -> int:
+    if type(value) is not int or not least <= value <= most:
+        raise wire.MalformedError("not a report")
+    return value
+
+
+class Connection:
+    """One socket to a forkserver and the jobs that wait for its reports."""
+
+    def __init__(self, control: socket.socket) -> None:
+        control.setblocking(False)
+        self._control = control
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Report]] = {}
+        self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sending = asyncio.Lock()
+        self.alive = True
+        asyncio.get_running_loop().add_reader(control, self._listen)
+
+    async def ready(self, seconds: float) -> None:
+        """Wait until the forkserver says that it is warm.
+
+        Raises:
+            JobServerLost: it says otherwise, or nothing for `seconds`.
+        """
+        try:
+            await asyncio.wait_for(asyncio.shield(self._ready), seconds)
+        except TimeoutError as error:
+            raise JobServerLost(f"the forkserver was not ready after {seconds:.0f} s") from error
+
+    async def fork(self, descriptors: Sequence[int], *, writable: int, wall: float) -> Report:
+        """Have one child forked that gets `descriptors`, and return the report on its end.
+
+        Raises:
+            JobServerLost: when the forkserver dies before it reports.
+            JobTimedOut: it reports nothing well after the job's time; then the connection is given up.
+        """
+        number = next(self._numbers)
+        done: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = done
+        try:
+            await self._send({"job": number, "writable": writable, "wall": wall}, descriptors)
+            return await asyncio.wait_for(asyncio.shield(done), wall + _GRACE_SECONDS)
+        except TimeoutError:
+            self.lose("the forkserver let a job overstay")
+            raise JobTimedOut("the job ran out of wall time and nobody said that it ended") from None
+        except asyncio.CancelledError:
+            await self._stop(number, done)
+            raise
+        finally:
+            self._waiting.pop(number, None)
+
+    async def _stop(self, number: int, done: asyncio.Future[Report]) -> None:
+        with suppress(JobServerLost, TimeoutError):
+            await self._send({"kill": number}, ())
+            await asyncio.wait_for(done, _KILL_SECONDS)
+
+    async def _send(self, message: dict[str, Any], descriptors: Sequence[int]) -> None:
+        async with self._sending:
+            while True:
+                if not self.alive:
+                    raise JobServerLost("the forkserver is gone")
+                try:
+                    socket.send_fds(self._control, [wire.pack(message)], list(descriptors))
+                except BlockingIOError:
+                    await self._writable()
+                except OSError as error:
+                    self.lose(f"the forkserver is gone: {os.strerror(error.errno or 0)}")
+                else:
+                    return
+
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_writer(self._control, _resolve, ready)
+        try:
+            await asyncio.wait_for(ready, _SEND_SECONDS)
+        except TimeoutError:
+            self.lose("the forkserver takes no jobs")
+        finally:
+            if self.alive:
+                loop.remove_writer(self._control)
+
+    def _listen(self) -> None:
+        try:
+            message = wire.hear(self._control)
+            if message is not None:
+                self._take(message)
+        except BlockingIOError:
+            return
+        except wire.MalformedError as error:
+            self.lose(f"the forkserver talks nonsense: {error}")
+        else:
+            if message is None:
+                self.lose("the forkserver died")
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "done" in message:
+            number = message["done"]
+            done = self._waiting.get(number) if type(number) is int else None
+            if done is not None and not done.done():
+                done.set_result(Report.of(message))
+        elif "broken" in message:
+            self.lose(f"the forkserver did not start: {str(message['broken'])[:2000]}")
+        else:
+            _resolve(self._ready)
+
+    def lose(self, reason: str) -> None:
+        """Give the connection up: whatever waits for it is lost."""
+        if not self.alive:
+            return
+        self.alive = False
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._control)
+        loop.remove_writer(self._control)
+        self._control.close()
+        pending: list[asyncio.Future[Any]] = [self._ready, *self._waiting.values()]
+        for waiting in pending:
+            if not waiting.done():
+                waiting.set_exception(JobServerLost(reason))
+                waiting.exception()  # whoever waits still gets it; nobody waiting is no accident
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,118 @@
+"""One job's private descriptors: its request, its result, the pipe that proves confinement; and what is believed of them."""
+
+import fcntl
+import json
+import math
+import os
+import struct
+from contextlib import suppress
+from typing import Any, NoReturn, Self
+
+from libs.common.jail.connection import Report
+from libs.common.jail.errors import ConfinementError, JobCrashed, JobFailed, JobTimedOut
+from libs.common.jail.limits import Limits
+
+LENGTH = struct.Struct("=Q")
+"""What a result begins with: how many bytes of JSON follow."""
+CONFINED = b"1"
+
+_FIXED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
+_READ_ONLY = _FIXED | fcntl.F_SEAL_WRITE
+_MOST_VALUES = 250_000
+_KIND, _MESSAGE = 100, 2000
+
+
+class Exchange:
+    """The request, result and proof of one job; closes them at the end.
+
+    The result's file has its full size from the start, and is sealed: whoever writes it cannot make it larger.
+    """
+
+    def __init__(self, job: dict[str, Any], limits: Limits) -> None:
+        self._limit = limits.result_bytes
+        self._request = sealed(json.dumps({"job": job, "limits": limits.to_dict()}).encode())
+        self._result = os.memfd_create("result", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(self._result, LENGTH.size + self._limit)
+        fcntl.fcntl(self._result, fcntl.F_ADD_SEALS, _FIXED)
+        self._proof, self._prove = os.pipe()
+        os.set_blocking(self._proof, False)
+        self.descriptors = (self._request, self._result, self._prove)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for descriptor in (*self.descriptors, self._proof):
+            os.close(descriptor)
+
+    def answer(self, report: Report) -> Any:
+        """Return the job's value, or raise what became of it.
+
+        Raises:
+            JobFailed, JobCrashed, JobTimedOut, ConfinementError: see `JobServer.run`.
+        """
+        confined = self._was_confined()
+        if report.timed_out:
+            raise JobTimedOut("the job ran out of wall time and was killed")
+        if report.code < 0:
+            raise JobCrashed(signal=-report.code)
+        result = self._read()
+        if not confined:
+            message = _text(result.get("message", "the job's process did not confine itself"), _MESSAGE)
+            raise ConfinementError(message)
+        if "kind" in result:
+            raise JobFailed(_text(result["kind"], _KIND), _text(result.get("message", ""), _MESSAGE))
+        if report.code != 0 or "value" not in result:
+            raise JobCrashed(signal=0, code=report.code)
+        return result["value"]
+
+    def _was_confined(self) -> bool:
+        with suppress(BlockingIOError):
+            return os.read(self._proof, 2) == CONFINED
+        return False
+
+    def _read(self) -> dict[str, Any]:
+        (size,) = LENGTH.unpack(os.pread(self._result, LENGTH.size, 0))
+        if size > self._limit:
+            raise JobFailed("ResultTooLarge", f"{size} bytes, at most {self._limit} are allowed")
+        return parsed(os.pread(self._result, size, LENGTH.size))
+
+
+def parsed(data: bytes) -> dict[str, Any]:
+    """Return the object that untrusted JSON holds; an empty one where there is none, or one of too many values.
+
+    Small data can stand for many times as much memory: what opens and separates values is counted first.
+    """
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > _MOST_VALUES:
+        raise JobFailed("ResultTooLarge", f"more than {_MOST_VALUES} values")
+    try:
+        result = json.loads(data or b"{}", parse_constant=_refuse, parse_float=_finite)
+    except (ValueError, RecursionError):
+        return {}
+    return result if isinstance(result, dict) else {}
+
+
+def sealed(data: bytes) -> int:
+    """Return a descriptor of memory that holds `data` and that nobody can change."""
+    descriptor = os.memfd_create("sealed", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(data)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, _READ_ONLY)
+    return descriptor
+
+
+def _text(value: object, most: int) -> str:
+    """Return what may be shown of a job's words: no control characters, no lone surrogates, not too much."""
+    shown = "".join(character if character.isprintable() else " " for character in str(value)[:most])
+    return shown.encode(errors="replace").decode()
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
