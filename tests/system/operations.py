@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -65,9 +66,10 @@ def wrong(schema: Mapping[str, Any]) -> str | None:
     return "no-such-thing" if typed else None
 
 
-def operations() -> list[Operation]:
+@cache
+def operations() -> tuple[Operation, ...]:
     """Return all operations of all services."""
-    return [operation for service in SERVICES for operation in _of(service)]
+    return tuple(operation for service in SERVICES for operation in _of(service))
 
 
 def is_uuid(schema: Mapping[str, Any]) -> bool:
