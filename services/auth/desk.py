@@ -85,7 +85,8 @@ class Desk:
         async def enter(tx: Transaction, client: Row) -> Entry:
             require_grant(client, "client_credentials")
             jkt = await self._bound(tx, client)
-            return replace(await clients.enter(tx, client, form.get("scope")), jkt=jkt, resource=target.named)
+            entry = await clients.enter(tx, client, form.get("scope"))
+            return replace(entry, jkt=jkt, resource=target.named, nonce=client["dpop_nonce"])
 
         tenant, entry = await self.serve(presented, enter)
         return await self.way.issue(tenant, entry, "client_credentials")

@@ -167,6 +167,7 @@ class Doorway:
             client_id=entry.client_id,
             jkt=entry.jkt,
             resource=entry.resource,
+            nonce=entry.nonce,
         )
         LOGINS.labels(method, "in").inc()
         signed, refresh = signer.sign(access), entry.refresh.text if entry.refresh else None

@@ -56,7 +56,7 @@ async def _start(runtime: Runtime, tidier: Database, authority: Authority) -> No
         rotation=timedelta(days=settings.key_rotation_days),
         lead=lead,
     )
-    publisher = Publisher(runtime.database, tidier, runtime.bus)
+    publisher = Publisher(runtime.database, tidier, runtime.bus, authority.throttle)
     runtime.database.after_commit.append(publisher.wake)
     runtime.checks["publisher"] = lambda: publisher.current
     runtime.spawn("keeper", keeper.run())

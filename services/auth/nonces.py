@@ -1,4 +1,8 @@
-"""Nonces for proofs of possession (RFC 9449, 8): keyed, kept nowhere, good for minutes."""
+"""Nonces for proofs of possession (RFC 9449, 8): keyed, kept nowhere, good for minutes.
+
+The publisher tells every service which they are, so that one that auth gave out is good at all of them: clients keep
+nonces by origin, and everything here is one.
+"""
 
 import hmac
 from datetime import datetime
@@ -17,8 +21,13 @@ def fresh(throttle: Throttle, now: datetime) -> str:
 
 def is_fresh(throttle: Throttle, nonce: str, now: datetime) -> bool:
     """Say whether a nonce was given out in the last two to four minutes."""
-    known = (_of(throttle, _slice(now) - ago) for ago in (0, 1))
-    return any(hmac.compare_digest(nonce.encode("utf-8", "surrogatepass"), one.encode()) for one in known)
+    given = nonce.encode("utf-8", "surrogatepass")
+    return any(hmac.compare_digest(given, one.encode()) for one in good(throttle, now))
+
+
+def good(throttle: Throttle, now: datetime) -> tuple[str, ...]:
+    """Return the nonces that are good: this one's, the last one's, and the next one's, which a faster clock gives out."""
+    return tuple(_of(throttle, _slice(now) + step) for step in (0, -1, 1))
 
 
 def _slice(now: datetime) -> int:

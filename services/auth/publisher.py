@@ -1,4 +1,4 @@
-"""Tells every process which keys verify, which grants are void and which tenants are suspended.
+"""Tells every process which keys verify, which grants are void, which tenants are suspended, which nonces are good.
 
 The bucket is brought to what the database says: after each change, and every second in case a change came from
 elsewhere or the bucket was lost. The bucket is read before the database, so what is removed from it was gone from the
@@ -22,7 +22,9 @@ from libs.common.errors import Unavailable
 from libs.common.identity.state import SnapshotError, read_snapshot
 from libs.common.identity.verifier import ALGORITHM
 from libs.common.ids import SYSTEM_TENANT
+from services.auth import nonces
 from services.auth.store import keys
+from services.auth.throttle import Throttle
 
 _LOG = structlog.get_logger(__name__)
 _PREFIX = IDENTITY_SUBJECTS.removesuffix(">")
@@ -36,10 +38,11 @@ _SUSPENDED = "SELECT tenant_id FROM tenant WHERE status = 'suspended'"
 class Publisher:
     """Keeps the identity bucket at what the database says."""
 
-    def __init__(self, database: Database, keeper: Database, bus: Bus) -> None:
+    def __init__(self, database: Database, keeper: Database, bus: Bus, throttle: Throttle) -> None:
         self._database = database
         self._keeper = keeper
         self._bus = bus
+        self._throttle = throttle
         self._wake = asyncio.Event()
         self.current = False
 
@@ -87,6 +90,7 @@ class Publisher:
             void = await connection.fetch(_VOID, utc_now())
             suspended = await connection.fetch(_SUSPENDED)
         wanted = {
+            "nonces": {"proofs": list(nonces.good(self._throttle, utc_now()))},
             **{f"key.{row['kid']}": {"jwk": row["jwk"]} for row in rows if row["algorithm"] == ALGORITHM},
             **{f"revoked.{row['grant_id']}": {"until": row["until"].isoformat()} for row in void},
             **{f"tenant.{row['tenant_id']}": {"status": "suspended"} for row in suspended},

@@ -73,6 +73,9 @@ class Access:
     resource: tuple[str, ...] = ()
     """What the token is for (RFC 8707); nothing: everything here."""
 
+    nonce: bool = False
+    """Whether proofs that come with the token have to carry a nonce."""
+
     @property
     def scope(self) -> str:
         """The permissions as a scope (RFC 6749): names separated by spaces."""
@@ -88,6 +91,7 @@ class Access:
         own = self.subject.partition(":")[2] if self.subject.startswith("client:") else "regent"
         return {
             **({"cnf": {"jkt": self.jkt}} if self.jkt else {}),
+            **({"dpop_nonce": True} if self.jkt and self.nonce else {}),
             "aud": self.audience,
             "sub": self.subject,
             "client_id": str(self.client_id) if self.client_id else own,

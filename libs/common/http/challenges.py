@@ -12,6 +12,7 @@ _ERRORS = {
     "token-expired": "invalid_token",
     "token-revoked": "invalid_token",
     "invalid-dpop-proof": "invalid_dpop_proof",
+    "use-dpop-nonce": "use_dpop_nonce",
     "malformed-authorization": "invalid_request",
 }
 _UNAUTHENTICATED, _FORBIDDEN = 401, 403

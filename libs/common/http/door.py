@@ -5,6 +5,7 @@ the answer leaves; a refusal or an error rolls back. Endpoints that stream or wa
 """
 
 import asyncio
+import hmac
 import random
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -18,10 +19,17 @@ from fastapi.routing import APIRoute
 from libs.common.context import Context, utc_now
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
-from libs.common.errors import FieldProblem, Invalid, PreconditionFailed, PreconditionRequired, Unauthenticated
+from libs.common.errors import (
+    FieldProblem,
+    Invalid,
+    PreconditionFailed,
+    PreconditionRequired,
+    Unauthenticated,
+    Unavailable,
+)
 from libs.common.http.idempotency import IdempotentRequest
 from libs.common.identity.audience import reaches
-from libs.common.identity.dpop import BadProofError, SeenProofs, read_proof
+from libs.common.identity.dpop import BadProofError, Proof, SeenProofs, read_proof
 from libs.common.identity.principal import Principal
 from libs.common.identity.verifier import Verifier
 from libs.common.telemetry.traces import current_traceparent
@@ -72,8 +80,20 @@ def _require_possession(request: Request, principal: Principal, scheme: str, tok
     seen: SeenProofs = request.app.state.proofs
     if proof.jkt != principal.jkt:
         raise Unauthenticated("The proof is of another key than the token's.", type="invalid-token")
+    if principal.nonce or proof.nonce is not None:
+        _require_nonce(request, proof)
     if not seen.first_time(proof, now):
         raise Unauthenticated("The proof was used before.", type="invalid-dpop-proof")
+
+
+def _require_nonce(request: Request, proof: Proof) -> None:
+    """Check that a proof carries a nonce of ours, and have the answer say the one to use next (RFC 9449, 8.2 and 9)."""
+    known = request.app.state.runtime.identity.nonces
+    if not known:
+        raise Unavailable("Nonces are not known here yet; try again.", retry_after=1)
+    request.state.dpop_nonce = known[0]
+    if not any(hmac.compare_digest((proof.nonce or "").encode(), one.encode()) for one in known):
+        raise Unauthenticated("The proof has to carry the nonce of this answer.", type="use-dpop-nonce")
 
 
 def request_context(request: Request, principal: Principal) -> Context:

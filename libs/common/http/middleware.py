@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Any
@@ -51,7 +52,7 @@ class Surroundings:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode())]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *_nonce(request)]
             await send(message)
 
         structlog.contextvars.bind_contextvars(request_id=request_id)
@@ -143,6 +144,12 @@ def _meters(service: str, method: str, route: str, status: int) -> tuple[Counter
 def _request_id(request: Request) -> str:
     given = request.headers.get("x-request-id", "")
     return given if _REQUEST_ID.fullmatch(given) else str(uuid7(utc_now()))
+
+
+def _nonce(request: Request) -> Sequence[tuple[bytes, bytes]]:
+    """Return the header by which whoever uses nonces is told the next one, where a door has put one aside."""
+    nonce: str | None = getattr(request.state, "dpop_nonce", None)
+    return () if nonce is None else ((b"dpop-nonce", nonce.encode()),)
 
 
 def _address(request: Request) -> str | None:

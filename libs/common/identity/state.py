@@ -38,11 +38,13 @@ class SnapshotError(Exception):
 
 @dataclass(slots=True)
 class IdentityState:
-    """Signing keys by id; revoked grants; suspended tenants. `fresh_at` is a monotonic clock's reading."""
+    """Signing keys by id; revoked grants; suspended tenants; nonces. `fresh_at` is a monotonic clock's reading."""
 
     keys: dict[str, ECKey] = field(default_factory=dict)
     revoked: frozenset[UUID] = frozenset()
     suspended: frozenset[UUID] = frozenset()
+    nonces: tuple[str, ...] = ()
+    """What proofs of possession may carry (RFC 9449, 9), the one to give out first; the same at every service."""
     fresh_at: float | None = None
     version: int = 0
     _published: dict[str, Any] = field(default_factory=dict)
@@ -57,7 +59,8 @@ class IdentityState:
         return self.fresh_at is not None and bool(self.keys)
 
     def replace(self, entries: dict[str, Any]) -> None:
-        """Take a whole snapshot: `key.<kid>`, `revoked.<grant>`, `tenant.<id>` → value."""
+        """Take a whole snapshot: `key.<kid>`, `revoked.<grant>`, `tenant.<id>`, `nonces` → value."""
+        self.nonces = tuple(entries.get("nonces", {}).get("proofs", ()))
         keys = {name[4:]: value for name, value in entries.items() if name.startswith("key.") and "jwk" in value}
         revoked = _ids(name[8:] for name in entries if name.startswith("revoked."))
         suspended = _ids(

@@ -108,6 +108,7 @@ def _principal(claims: dict[str, Any], issuer: str, now: datetime) -> Principal:
         permissions=parse_scope(claims["scope"]),
         expires=datetime.fromtimestamp(expires, UTC),
         jkt=_key_of(claims),
+        nonce=claims.get("dpop_nonce") is True,
         paths=paths_of(_audience(claims["aud"]), issuer),
     )
 

@@ -45,14 +45,11 @@ def for_clients(endpoint: Endpoint) -> Endpoint:
     @wraps(endpoint)
     async def answered(request: Request) -> Response:
         try:
-            response = await endpoint(request)
+            return await endpoint(request)
         except OAuthError as error:
-            response = oauth_error(request, error)
+            return oauth_error(request, error)
         except Refusal as refusal:
-            response = refused(refusal)
-        if getattr(request.state, "nonce", None) is not None:
-            response.headers["DPoP-Nonce"] = request.state.nonce
-        return response
+            return refused(refusal)
 
     return answered
 
@@ -128,7 +125,7 @@ def proof(request: Request) -> Proof | None:
         if len(given) == 1:
             read = read_proof(given[0], request.method, url, way.context.now)
             if read.nonce is not None:  # who uses nonces is always told the next one
-                request.state.nonce = nonces.fresh(way.authority.throttle, way.context.now)
+                request.state.dpop_nonce = nonces.fresh(way.authority.throttle, way.context.now)
             return read
     except BadProofError as error:
         raise OAuthError("invalid_dpop_proof", str(error)) from error
@@ -175,7 +172,7 @@ def oauth_error(request: Request, error: OAuthError) -> Response:
         headers["WWW-Authenticate"] = 'Basic realm="regent"'
     if error.code == "use_dpop_nonce":
         way = doorway(request)
-        request.state.nonce = nonces.fresh(way.authority.throttle, way.context.now)
+        request.state.dpop_nonce = nonces.fresh(way.authority.throttle, way.context.now)
     return answer({"error": error.code, "error_description": error.description}, error.status, headers)
 
 

@@ -38,6 +38,9 @@ class Entry:
     about: Mapping[str, Any] = field(default_factory=dict)
     """What an ID token says of the person, as far as the scope goes."""
 
+    nonce: bool = False
+    """Whether the client's proofs have to carry a nonce (RFC 9449, 9)."""
+
     def since(self) -> dict[str, Any]:
         """Return when the person showed who they are, as an ID token says it, where that is known."""
         return {"auth_time": int(self.auth_time.timestamp())} if self.auth_time else {}
@@ -151,7 +154,8 @@ async def open_given(
     amr, auth_time = given["amr"], given["auth_time"]
     alg = client["id_token_signed_response_alg"]
     about = await persons.claims(tx, user_id, held)
-    return Entry(subject, grant_id, held, token, client["id"], jkt, amr, auth_time, resource, alg, about)
+    known, nonce = (token, client["id"], jkt, amr, auth_time), client["dpop_nonce"]
+    return Entry(subject, grant_id, held, *known, resource, alg, about, nonce)
 
 
 async def refresh(tx: Transaction, presented: RefreshToken, asked: Renewal) -> Entry | OAuthError | None:
@@ -214,6 +218,7 @@ async def _exchange(
         auth_time=grant["auth_time"],
         resource=resource,
         id_token_alg=asked.client["id_token_signed_response_alg"] if asked.client else ALGORITHM,
+        nonce=bool(asked.client and asked.client["dpop_nonce"]),
         about=await persons.claims(tx, UUID(grant["subject"].removeprefix("user:")), permissions),
     )
 
@@ -250,14 +255,20 @@ async def revoke_one(tx: Transaction, id: UUID, reason: Reason) -> None:  # noqa
         NotFound: there is no such grant.
         Conflict: it is revoked already.
     """
+    client = await _client_of(tx, await grants.find_grant(tx, id))
     grant = await grants.lock_grant(tx, id)
     if grant is None:
         raise NotFound("There is no such grant.")
     if grant["revoked_at"] is not None:
         raise Conflict("The grant is revoked already.", type="grant-revoked")
     await revoke(tx, grant, reason)
-    kind, _, owner = grant["subject"].partition(":")
-    if kind == "client":
+    if client is not None:
         following = uuid4()
         await grants.add_grant(tx, following, grant["subject"], "client_credentials", None)
-        await grants.change_client(tx, UUID(owner), grant_id=following)
+        await grants.change_client(tx, client["id"], grant_id=following)
+
+
+async def _client_of(tx: Transaction, grant: Row | None) -> Row | None:
+    """Return the client whose own grant this is, locked before it, as whoever changes a client does."""
+    kind, _, owner = grant["subject"].partition(":") if grant else ("", "", "")
+    return await grants.client_or_none(tx, UUID(owner), lock=True) if kind == "client" else None

@@ -14,8 +14,9 @@ from services.auth.store import accounts, grants
 
 async def shut_out(tx: Transaction, user_id: UUID) -> None:
     """Void all that a user holds, what they gave to clients, and what their own clients hold."""
+    clients = await grants.clients_of(tx, user_id)
     await grant_commands.revoke_all(tx, f"user:{user_id}", "disabled")
-    for client in await grants.clients_of(tx, user_id):
+    for client in clients:
         await grant_commands.revoke_one(tx, client["grant_id"], "disabled")
 
 
@@ -23,11 +24,12 @@ async def of_user(tx: Transaction, user_id: UUID, before: frozenset[str], after:
     """Void what a user's tokens, and those of their clients, may do no longer; a client goes on with what is left."""
     if covers_all(after, before):
         return
+    clients = await grants.clients_of(tx, user_id)
     for grant in await grants.live_grants(tx, f"user:{user_id}"):
         had, has = (protocol.permitted(held, grant["scope"]) for held in (before, after))
         if not covers_all(has, had):
             await grant_commands.revoke(tx, grant, "revoked")
-    for client in await grants.clients_of(tx, user_id):
+    for client in clients:
         held = await roles.permissions_of(tx, client["roles"])
         if not covers_all(protocol.common(held, after), protocol.common(held, before)):
             await grant_commands.revoke_one(tx, client["grant_id"], "revoked")

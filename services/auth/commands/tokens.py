@@ -1,8 +1,10 @@
 """What clients ask about tokens: whether one is good, and to make one void. Nobody learns of others' tokens."""
 
+from contextlib import suppress
 from typing import Any
 
 from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Conflict
 from libs.common.identity.principal import Principal
 from services.auth.commands import grants as grant_commands
 from services.auth.commands import standing
@@ -25,10 +27,8 @@ async def revoke(tx: Transaction, client: Row, refresh: RefreshToken | None, acc
         return
     if not _is_own(client, found):
         raise OAuthError("invalid_grant", "the token was issued to another client")
-    if found["client_id"] is None:
+    with suppress(Conflict):  # somebody else has revoked it a moment ago
         await grant_commands.revoke_one(tx, found["id"], "revoked")
-    else:
-        await grant_commands.revoke(tx, found, "revoked")
 
 
 async def inspect(
@@ -61,9 +61,9 @@ async def inspect(
 async def _grant_of(tx: Transaction, refresh: RefreshToken | None, access: Principal | None) -> Row | None:
     if refresh is not None and refresh.tenant_id == tx.tenant_id:
         known = await grants.find_refresh_token(tx, refresh.grant_id, refresh.digest)
-        return await grants.lock_grant(tx, refresh.grant_id) if known else None
+        return await grants.find_grant(tx, refresh.grant_id) if known else None
     if access is not None and access.tenant_id == tx.tenant_id:
-        return await grants.lock_grant(tx, access.grant_id)
+        return await grants.find_grant(tx, access.grant_id)
     return None
 
 

@@ -1,4 +1,7 @@
-"""Grants, refresh tokens, revocations; OAuth2 clients and their secrets."""
+"""Grants, refresh tokens, revocations; OAuth2 clients and their secrets.
+
+Rows are locked in one order, so that nobody waits for who waits for them: roles, members, clients, grants.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -34,6 +37,11 @@ async def add_grant(
     now = tx.context.now
     values = {"tenant_id": tx.tenant_id, "id": id, "subject": subject, "method": method, "address": tx.context.address}
     await tx.execute(insert(grant).values(**values, created_at=now, last_used_at=now, expires_at=expires_at, **given))
+
+
+async def find_grant(tx: Transaction, id: UUID) -> Row | None:  # noqa: A002
+    """Return a grant, or None where the tenant has no such grant."""
+    return await tx.row(GRANTS.where(_G.id == id))
 
 
 async def lock_grant(tx: Transaction, id: UUID) -> Row | None:  # noqa: A002

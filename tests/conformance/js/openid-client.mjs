@@ -167,6 +167,12 @@ check("DPoP: a client that has to use nonces is told them", async () => {
   const tokens = await signedIn(config, { DPoP });
   const next = await client.refreshTokenGrant(config, tokens.refresh_token, undefined, { DPoP });
   assert.equal(next.token_type, "dpop");
+  const fresh = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
+  const other = await signedIn(config, { DPoP: fresh });
+  for (let time = 0; time < 2; time += 1) {
+    const answer = await client.fetchProtectedResource(config, other.access_token, API, "GET", undefined, undefined, { DPoP: fresh });
+    assert.equal(answer.status, 200);
+  }
 });
 
 check("an ID token by RS256", async () => {
