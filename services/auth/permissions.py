@@ -20,8 +20,8 @@ CATALOGUE: Mapping[str, tuple[str, ...]] = {
     "secret": ("write",),
     "run": ("read", "start", "cancel"),
     "artifact": ("read",),
-    "exception": ("read",),
     "indicator": ("read", "write"),
+    "exception": ("read", "write", "policy"),
     "audit": ("read", "export", "verify"),
     "user": ("read", "write"),
     "role": ("read", "write"),
@@ -57,9 +57,9 @@ PREDEFINED: Mapping[str, frozenset[str]] = {
     "admin": _all(*(resource for resource in CATALOGUE if resource not in (PLATFORM, "tenant"))) | _read("tenant"),
     "report_manager": _all(*_DEFINITIONS, *_WORK, "secret") | _read("tenant"),
     "approver": _read(*_DEFINITIONS, *_WORK, "tenant") | _publish(),
-    "operator": _read(*_DEFINITIONS, *_WORK, "tenant") | _all("run"),
+    "operator": _read(*_DEFINITIONS, *_WORK, "tenant") | _all("run") | {"exception:write"},
     "auditor": _read(*_DEFINITIONS, *_WORK, *_PEOPLE, "tenant") | _all("audit"),
-    "integrator": _read(*_DEFINITIONS, *_WORK, "tenant") | {"run:start", "run:cancel"},
+    "integrator": _read(*_DEFINITIONS, *_WORK, "tenant") | {"run:start", "run:cancel", "exception:write"},
     "viewer": _read(*_DEFINITIONS, "run", "tenant"),
 }
 """Roles by name, the same in every tenant; a tenant may add its own."""

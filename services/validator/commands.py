@@ -1,13 +1,10 @@
 """Rules as definitions, and the two ends of a validation: what was asked, what came of it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter
 
 from libs.common.database.transaction import Transaction
@@ -24,8 +21,7 @@ from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from services.validator import store
 from services.validator.domain import rule_problems, rule_references
-
-_CHUNK = 5000
+from services.validator.exceptions.opening import Origin, open_all
 
 
 async def check_rule(tx: Transaction, spec: RuleSpec, specs: Specs) -> None:
@@ -135,9 +131,8 @@ async def complete(
     names = {count.rule_id: count.name for count in completed.counts}
     by_rule: dict[str, int] = {}
     if failures is not None and request.kind != "backtest":
-        common = (request.run_id, request.report_id, request.business_date, request.phase)
-        for columns in _blocking(failures, names, by_rule):
-            await store.open_exceptions(tx, common, columns)
+        origin = Origin(request.run_id, request.report_id, request.business_date, request.phase, names)
+        by_rule = await open_all(tx, origin, failures)
     if by_rule:
         opened = ExceptionsOpened(
             run_id=request.run_id,
@@ -149,24 +144,6 @@ async def complete(
         await tx.emit("exception.opened", opened, entity=request.run_id)
     await tx.emit("validation.completed", completed, entity=request.run_id)
     return True
-
-
-def _blocking(failures: Path, names: dict[str, str], by_rule: dict[str, int]) -> Iterator[list[list[Any]]]:
-    """Yield the blocking failures, some thousand at a time, as the columns of exceptions; count them by rule."""
-    for batch in pq.ParquetFile(failures).iter_batches(batch_size=_CHUNK):
-        rows = batch.filter(pc.field("severity") == "blocking").to_pydict()
-        for rule in rows["rule_id"]:
-            by_rule[rule] = by_rule.get(rule, 0) + 1
-        yield [
-            rows["_ordinal"],
-            rows["key"],
-            rows["rule_id"],
-            rows["rule_version"],
-            [names.get(rule, rule) for rule in rows["rule_id"]],
-            rows["outcome"],
-            rows["fields"],
-            rows["message"],
-        ]
 
 
 async def fail(tx: Transaction, request: ValidationRequested, attempt: int, code: str, message: str) -> bool:

@@ -2,6 +2,8 @@ from datetime import date
 from typing import Any, Literal
 from uuid import UUID
 
+from pydantic import Field
+
 from libs.common.events.definitions import definition_events
 from libs.common.events.envelope import Data
 from libs.common.events.runner import ObjectReference, VersionReference
@@ -95,6 +97,41 @@ class ThresholdChanged(Data):
     after: Any = None
 
 
+class ExceptionChanged(Data):
+    """Somebody did something to an exception, or a correction run did; `before` and `after` are what changed of it."""
+
+    exception_id: UUID
+    run_id: UUID
+    report_id: UUID
+    rule_id: str
+    key: str
+    before: dict[str, Any]
+    after: dict[str, Any]
+    comment: str = ""
+
+
+class ExceptionsChanged(Data):
+    """Somebody did something to many exceptions at once, chosen by a filter.
+
+    `ids` are they, in order, or the first of them where `listed` names the sealed list of all (JSON).
+    """
+
+    action: Literal["assign", "amend", "waive", "resubmit"]
+    filter: dict[str, Any]
+    count: int
+    ids: tuple[UUID, ...]
+    listed: ObjectReference | None = None
+    after: dict[str, Any] = Field(default_factory=dict)
+    comment: str = ""
+
+
+class ExceptionPolicyChanged(Data):
+    """A tenant chose how its exceptions are to be handled."""
+
+    before: dict[str, Any]
+    after: dict[str, Any]
+
+
 EVENTS: dict[str, type[Data]] = {
     **definition_events("rule"),
     "validation.completed": ValidationCompleted,
@@ -105,4 +142,8 @@ EVENTS: dict[str, type[Data]] = {
     "indicator_threshold.created": ThresholdChanged,
     "indicator_threshold.updated": ThresholdChanged,
     "indicator_threshold.deleted": ThresholdChanged,
+    "exception.assigned": ExceptionChanged,
+    "exception.commented": ExceptionChanged,
+    "exception.changed_together": ExceptionsChanged,
+    "exception_policy.changed": ExceptionPolicyChanged,
 }

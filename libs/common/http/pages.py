@@ -54,7 +54,7 @@ async def page_of(
     """
     inner, arguments = render(statement)
     names = tuple(column.name for column in key)
-    bounds = _decode(page.cursor, key) if page.cursor is not None else []
+    bounds = position(page, key)
     sql = _page_sql(inner, len(arguments), names, from_cursor=bool(bounds), descending=descending)
     found = await tx.connection.fetchrow(sql, *arguments, *bounds, page.limit, page.offset)
     following = f'"{_encode(found["last"])}"' if found["more"] else "null"
@@ -82,6 +82,15 @@ def _page_sql(inner: str, arguments: int, names: tuple[str, ...], *, from_cursor
         FROM (SELECT row_to_json(page)::text AS entry, json_build_array({keys})::text AS key,
                 row_number() OVER (ORDER BY {numbered}) AS place
             FROM (SELECT * FROM ({inner}) list {comparison} ORDER BY {order} LIMIT {limit} + 1 OFFSET {offset}) page) entries"""
+
+
+def position(page: Page, key: Sequence[Column[Any]]) -> list[Any]:
+    """Return the key that a page begins behind, empty for the first; for statements that look only at their part.
+
+    Raises:
+        Invalid: the cursor is none of this list's.
+    """
+    return _decode(page.cursor, key) if page.cursor is not None else []
 
 
 def _encode(key: str) -> str:

@@ -6,10 +6,12 @@ from libs.common.definitions.api import definition_routes
 from services.validator import commands
 from services.validator.api.exceptions import exceptions
 from services.validator.api.indicators import indicators
+from services.validator.api.together import TOGETHER
 from services.validator.api.trying import trying
 
 ROUTERS: list[APIRouter] = [
     trying,
+    *TOGETHER,
     exceptions,
     indicators,
     *(definition_routes(kind) for kind in commands.KINDS.values()),

@@ -1,0 +1,103 @@
+"""One way to change exceptions, one or many: the rows, their history and the counts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import any_, bindparam, select, update
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import Uuid
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import NotFound
+from libs.common.events.validator import ExceptionChanged
+from libs.common.http.door import require_revision
+from services.validator.exceptions import tally
+from services.validator.exceptions.states import require_transition
+from services.validator.exceptions.tables import exception
+
+_E = exception.c
+_HISTORY = """
+INSERT INTO exception_history (tenant_id, exception_id, at, actor, action, old, new, comment)
+SELECT $1, u.id, $2, $3, $4, u.old, u.new, $5 FROM unnest($6::uuid[], $7::jsonb[], $8::jsonb[]) AS u (id, old, new)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is done to exceptions: the action as history calls it, the columns' new values, why.
+
+    `revised` is false for what changes nothing that somebody could have read: its revision stays.
+    """
+
+    action: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+    comment: str = ""
+    actor: str | None = None
+    revised: bool = True
+
+
+async def lock(tx: Transaction, exception_id: UUID, revision: int | None = None) -> Row:
+    """Return an exception, held against other changes until we commit, in the revision that was read.
+
+    Raises:
+        NotFound: there is none. PreconditionFailed: it changed since it was read.
+    """
+    row = await tx.row(select(exception).where(_E.id == exception_id).with_for_update())
+    if row is None:
+        raise NotFound("There is no such exception.")
+    if revision is not None:
+        require_revision(revision, row["revision"])
+    return row
+
+
+async def apply(tx: Transaction, rows: Sequence[Row], change: Change) -> None:
+    """Change exceptions whose rows the caller holds.
+
+    Raises:
+        WrongStatus: one of them cannot go to the new status.
+    """
+    if not rows:
+        return
+    _move(tx, rows, change.values.get("status"))
+    ids = [row["id"] for row in rows]
+    values = {**change.values, "changed_at": tx.context.now}
+    if change.revised:
+        values["revision"] = _E.revision + 1
+    await tx.execute(update(exception).where(_E.id == any_(bindparam(None, ids, type_=ARRAY(Uuid)))).values(**values))
+    old = [before(row, change) for row in rows]
+    new = [dict(plain(change.values))] * len(rows)
+    actor = change.actor or tx.context.actor
+    arguments = (tx.context.now, actor, change.action, change.comment, ids, old, new)
+    await tx.connection.execute(_HISTORY, tx.tenant_id, *arguments)
+
+
+def _move(tx: Transaction, rows: Sequence[Row], after: str | None) -> None:
+    for row in rows:
+        if after is not None and row["status"] != after:
+            require_transition(row["status"], after)
+            tally.move(tx, row, after)
+
+
+def before(row: Row, change: Change) -> dict[str, Any]:
+    """Return what a change replaces, as JSON."""
+    return plain({name: row[name] for name in change.values})
+
+
+def plain(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values as JSON has them."""
+    simple = (str, int, bool, dict, list, type(None))
+    return {name: value if isinstance(value, simple) else str(value) for name, value in values.items()}
+
+
+def fact(row: Row, change: Change) -> ExceptionChanged:
+    """Return what a change of one exception is announced with."""
+    names = ("run_id", "report_id", "rule_id", "key")
+    return ExceptionChanged(
+        exception_id=row["id"],
+        **{name: row[name] for name in names},
+        before=before(row, change),
+        after=plain(change.values),
+        comment=change.comment,
+    )

@@ -1,0 +1,161 @@
+"""Which exceptions are meant: one shape for lists and for actions on many."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from sqlalchemy import Column, ColumnElement, Select, Text, Uuid, any_, bindparam, select, tuple_, union_all
+from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.types import TypeEngine
+
+from services.validator.exceptions.evidence import term_of
+from services.validator.exceptions.states import STATUSES
+from services.validator.exceptions.tables import exception, term
+
+_E = exception.c
+Plain = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
+_HIDDEN = ("tenant_id", "grouped", "evidence", "opened_at", "id")
+
+
+class Filter(BaseModel):
+    """Exceptions that meet all that is given. `cause` is one of a group's; `value` is of the field `field`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    status: Literal["open", "amended", "waived", "resubmitted", "closed"] | None = None
+    assignee: UUID | None = Field(default=None, description="a user's id")
+    unassigned: bool = False
+    run_id: UUID | None = Field(default=None, description="a run, or the correction that judged them again")
+    report_id: UUID | None = None
+    rule_id: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] | None = None
+    phase: Literal["input", "output"] | None = None
+    business_date: date | None = None
+    key: Plain | None = Field(default=None, description="a record's business key")
+    cause: UUID | None = Field(default=None, description="`cause` of a group or of another exception")
+    field: Annotated[str, Field(max_length=63, pattern=r"^[^\x00]*$")] | None = None
+    value: Plain | None = Field(default=None, description="of `field`, as the source has it")
+    older_than: timedelta | None = Field(
+        default=None, ge=timedelta(0), le=timedelta(days=3660), description="opened longer ago: seconds, or `P2D`"
+    )
+
+    @model_validator(mode="after")
+    def _value_has_a_field(self) -> "Filter":
+        if (self.field is None) != (self.value is None):
+            raise ValueError("field and value go together")
+        return self
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether few exceptions can meet it: then they are sorted, not read in order."""
+        return self.key is not None or self.value is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is given."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+class GivenFilter(Filter):
+    """A filter in a body: what it does not know is refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def conditions(wanted: Filter, now: datetime, resubmission: UUID | None) -> list[ColumnElement[bool]]:
+    """Return what a filter asks of a row, but for its status; `resubmission` is the one that its run is of."""
+    equal: list[tuple[Column[Any], Any]] = [
+        (_E.assignee, wanted.assignee),
+        (_E.report_id, wanted.report_id),
+        (_E.rule_id, wanted.rule_id),
+        (_E.phase, wanted.phase),
+        (_E.business_date, wanted.business_date),
+        (_E.key, wanted.key),
+        (_E.evidence, wanted.cause),
+        (_E.resubmission_id, resubmission),
+    ]
+    if resubmission is None:
+        equal.append((_E.run_id, wanted.run_id))
+    found: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
+    if wanted.unassigned:
+        found.append(_E.assignee.is_(None))
+    if wanted.older_than is not None:
+        found.append(_opened_at(wanted) <= now - wanted.older_than)
+    if wanted.field is not None and wanted.value is not None:
+        found.append(term.c.term == term_of(wanted.field, wanted.value))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The part of a list that is read: behind `position` (when opened, and id), at most so many."""
+
+    most: int
+    position: Sequence[Any] = ()
+    descending: bool = True
+
+    def of(self, statement: Select[Any], opened_at: Column[Any], id_: Column[Any]) -> Select[Any]:
+        """Return a statement that reads this part only, in the order of an index."""
+        columns = (opened_at, id_)
+        if self.position:
+            here, there = tuple_(*columns), tuple_(*self.position)
+            statement = statement.where(here < there if self.descending else here > there)
+        order = [column.desc() if self.descending else column for column in columns]
+        return statement.order_by(*order).limit(self.most)
+
+
+def listed(wanted: Filter, now: datetime, part: Part, resubmission: UUID | None = None) -> Any:
+    """Return the statement of a part of a list.
+
+    Without a status it is the statuses' lists merged: each is read in the order of an index, and no further than the
+    part goes. The engine would not see that by itself.
+    """
+    base = _shown(wanted, now).where(*conditions(wanted, now, resubmission))
+    if wanted.is_narrow:
+        base = base.where(_E.status == wanted.status) if wanted.status else base
+        return part.of(base, *((term.c.opened_at, term.c.exception_id) if wanted.value else (_E.opened_at, _E.id)))
+    statuses = [wanted.status] if wanted.status else STATUSES
+    parts = [part.of(base.where(_E.status == status), _E.opened_at, _E.id) for status in statuses]
+    return parts[0] if len(parts) == 1 else union_all(*parts)
+
+
+def matching(
+    wanted: Filter, statuses: tuple[str, ...], now: datetime, most: int, resubmission: UUID | None = None
+) -> Select[Any]:
+    """Return the statement that finds the ids of what an action on many is for: those in one of some statuses."""
+    chosen = [status for status in statuses if wanted.status in (None, status)]
+    statement = select(_E.id).where(*conditions(wanted, now, resubmission), _E.status == _any(chosen, Text))
+    if wanted.value is not None:
+        statement = statement.join(term, (term.c.exception_id == _E.id) & (term.c.tenant_id == _E.tenant_id))
+    return statement.limit(most)
+
+
+def held(ids: Sequence[UUID], statuses: tuple[str, ...]) -> Select[Any]:
+    """Return the statement that locks exceptions, in one order everywhere, if they are still in one of some statuses."""
+    chosen = (_E.id == _any(list(ids), Uuid), _E.status == _any(list(statuses), Text))
+    return select(exception).where(*chosen).order_by(_E.id).with_for_update()
+
+
+def _any(values: list[Any], kind: type[TypeEngine[Any]]) -> Any:
+    return any_(bindparam(None, values, type_=ARRAY(kind)))
+
+
+def shown_columns(now: datetime) -> list[Any]:
+    """Return what an exception looks like from outside, but for its id and when it was opened."""
+    columns = [column for column in _E if column.name not in _HIDDEN]
+    overdue = (_E.due_at < now) & (_E.status != "closed")
+    return [*columns, _E.evidence.label("cause"), overdue.label("overdue")]
+
+
+def _shown(wanted: Filter, now: datetime) -> Select[Any]:
+    if wanted.value is None:
+        return select(_E.id, _E.opened_at, *shown_columns(now))
+    columns = (term.c.exception_id.label("id"), term.c.opened_at, *shown_columns(now))
+    return select(*columns).join_from(
+        term, exception, (term.c.exception_id == _E.id) & (term.c.tenant_id == _E.tenant_id)
+    )
+
+
+def _opened_at(wanted: Filter) -> Column[Any]:
+    return term.c.opened_at if wanted.value is not None else _E.opened_at

@@ -1,0 +1,54 @@
+"""An exception's life, declared as data. An open one with an assignee is being worked on."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from libs.common.errors import Conflict
+
+TRANSITIONS: Mapping[str, frozenset[str]] = MappingProxyType(
+    {
+        "open": frozenset({"amended", "waived", "resubmitted"}),
+        "amended": frozenset({"open", "resubmitted"}),
+        "waived": frozenset({"open", "resubmitted"}),
+        "resubmitted": frozenset({"open", "closed"}),
+        "closed": frozenset({"open"}),
+    }
+)
+"""Status → what may follow. A closed exception opens again only by a later verdict on the same record."""
+
+STATUSES = tuple(TRANSITIONS)
+WAITING = tuple(status for status in STATUSES if status not in ("resubmitted", "closed"))
+"""The statuses in which somebody has something to do."""
+
+EVENT_NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "open": "exception.reopened",
+        "amended": "exception.amended",
+        "waived": "exception.waived",
+        "resubmitted": "exception.resubmitted",
+        "closed": "exception.closed",
+    }
+)
+"""The event that announces the arrival in a status."""
+
+
+class WrongStatus(Conflict):
+    """What is asked for is not possible in the exception's status."""
+
+    type = "wrong-status"
+    title = "The exception's status does not allow this"
+
+
+def sources(after: str) -> tuple[str, ...]:
+    """Return the statuses from which `after` may be reached."""
+    return tuple(status for status, following in TRANSITIONS.items() if after in following)
+
+
+def require_transition(before: str, after: str) -> None:
+    """Refuse what is not declared.
+
+    Raises:
+        WrongStatus: an exception does not go from one status to the other.
+    """
+    if after not in TRANSITIONS[before]:
+        raise WrongStatus(f"The exception is {before}; it cannot become {after}.")
