@@ -94,7 +94,7 @@ async def group_exceptions(
 
 
 @exceptions.get("/policy", dependencies=READ)
-async def show_policy(tx: Tx) -> Response:
+async def show_exception_policy(tx: Tx) -> Response:
     """Show how the tenant wants its exceptions handled."""
     current = await policy.policy_of(tx)
     return shown(
@@ -103,7 +103,7 @@ async def show_policy(tx: Tx) -> Response:
 
 
 @exceptions.put("/policy", dependencies=POLICY)
-async def change_policy(tx: Tx, body: PolicyBody, revision: IfMatch) -> Response:
+async def change_exception_policy(tx: Tx, body: PolicyBody, revision: IfMatch) -> Response:
     """Choose how the tenant's exceptions are handled from now on."""
     changed = await policy.set_policy(tx, Policy(body.second_person, body.due_hours, revision))
     return shown(body.model_dump(), changed.revision)
@@ -116,7 +116,7 @@ async def get_exception(tx: Tx, id: UUID) -> Response:  # noqa: A002 - the path'
 
 
 @exceptions.get("/{id}/history", dependencies=READ)
-async def list_history(tx: Tx, page: PageParameters, id: UUID) -> Response:  # noqa: A002
+async def list_exception_history(tx: Tx, page: PageParameters, id: UUID) -> Response:  # noqa: A002
     """List what was done to an exception and said of it, the first first."""
     await store.find(tx, id)
     columns = (_H.id, _H.at, _H.actor, _H.action, _H.old, _H.new, _H.comment)
