@@ -4,21 +4,27 @@ A refusal cannot succeed on retry. The HTTP door answers with the status, the bu
 no refusal is an error: 500 with its detail removed, or a retry with back-off.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True)
 class FieldProblem:
-    """What is wrong with one field; `field` is a JSON pointer into the body, or the parameter's name."""
+    """What is wrong with one field; `field` is a JSON pointer into the body, or the parameter's name.
+
+    `place` says more where the field is a text of its own: `line` and `column` from 1, what was `expected`, the
+    `nearest` known name, a `category`.
+    """
 
     field: str
     message: str
+    place: Mapping[str, str | int] = dataclasses.field(default_factory=dict)
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, str | int]:
         """Return the problem as a JSON object."""
-        return {"field": self.field, "message": self.message}
+        return {"field": self.field, "message": self.message, **self.place}
 
 
 class Refusal(Exception):  # noqa: N818 - a refusal is not an error

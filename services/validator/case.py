@@ -12,6 +12,7 @@ from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import Phase
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import ExpressionError, MappingTable, Moment, mapping_rows
+from libs.expressions.sql import SqlError
 from services.validator.domain import column_type
 from services.validator.jail.broker import Request
 from services.validator.plan import ResolvedRule, Subject, build_plan
@@ -43,7 +44,7 @@ class Case:
         subject = Subject(source=self.schema, column_types=types, business_key=self.business_key, phase=self.phase)
         try:
             plan = build_plan(subject, self.rules, tables, self.moment)
-        except (ExpressionError, KeyError) as error:
+        except (ExpressionError, SqlError, KeyError) as error:
             raise RuleUnfitError(str(error)) from error
         contents = {
             _table(id_): mapping_rows(mapping, self.moment.business_date) for id_, mapping in self.mappings.items()

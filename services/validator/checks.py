@@ -1,5 +1,6 @@
 """What a plan is made of: data, made outside the jail, carried out inside it."""
 
+from datetime import date, datetime
 from typing import Literal
 
 from libs.common.vocabulary.base import Strict
@@ -70,6 +71,21 @@ class SetCheck(Strict):
     message: str
 
 
+class Question(Strict):
+    """A tenant's own query, guarded: `sql` gives `_ordinal` of each failing record of the table `records`.
+
+    `aliases` gives the mapping tables their names in it. It is asked on an engine of its own.
+    """
+
+    rule_id: str
+    rule_version: int
+    severity: Severity
+    sql: str
+    aliases: dict[str, str]
+    fields: tuple[str, ...]
+    message: str
+
+
 class Plan(Strict):
     """All checks of one phase. `columns` is the typed view's select list over the extract `r`, `texts` each field's text."""
 
@@ -79,6 +95,9 @@ class Plan(Strict):
     conditions: tuple[Condition, ...]
     corrections: tuple[Correction, ...] = ()
     set_checks: tuple[SetCheck, ...] = ()
+    questions: tuple[Question, ...] = ()
+    business_date: date
+    as_of: datetime
 
 
 class ResolvedRule(Strict):

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 from libs.common.definitions.kinds import Reference
 from libs.common.errors import FieldProblem
 from libs.common.vocabulary.mappings import MappingSpec
-from libs.common.vocabulary.rules import ExpressionCheck, ReferenceCheck, RuleSpec, SequenceCheck, UniqueCheck
+from libs.common.vocabulary.rules import ExpressionCheck, ReferenceCheck, RuleSpec, SequenceCheck, SqlCheck, UniqueCheck
 from libs.common.vocabulary.schemas import FieldType, SchemaSpec
 from libs.expressions import ExpressionError, MappingTable, Scope, typecheck
+from libs.expressions.sql import SqlError, inspect
+from services.validator.tables import ORDINAL, declared_tables
 
 # Parquet's logical types, as DuckDB names what it reads from them.
 _COLUMN_TYPES = {"string": "VARCHAR", "large_string": "VARCHAR", "int64": "BIGINT", "bool": "BOOLEAN"}
@@ -50,6 +52,8 @@ def _check_problems(spec: RuleSpec, scope: Scope) -> Iterator[FieldProblem]:
         yield from _unknown_fields(check.fields, scope.schema, f"{place}/fields")
         yield from _expression(check.when, scope, f"{place}/when", "boolean")
         yield from _expression(check.requires, scope, f"{place}/requires", "boolean")
+    elif isinstance(check, SqlCheck):
+        yield from _query(check.sql, scope, f"{place}/sql")
 
 
 def _unknown_fields(names: tuple[str, ...], schema: SchemaSpec, place: str) -> list[FieldProblem]:
@@ -61,11 +65,29 @@ def _expression(text: str, scope: Scope, place: str, expected: FieldType) -> lis
     try:
         typecheck(text, scope, expected)
     except ExpressionError as error:
-        nearest = f"; did you mean {error.nearest!r}?" if error.nearest else ""
-        wanted = f" (expected {error.expected})" if error.expected else ""
-        said = f"line {error.line}, column {error.column}: {error.message}{wanted}{nearest}"
-        return [FieldProblem(place, said)]
+        return [_located(error, place)]
     return []
+
+
+def _query(text: str, scope: Scope, place: str) -> list[FieldProblem]:
+    tables = declared_tables(scope.schema, {alias: table.columns for alias, table in scope.mappings.items()})
+    try:
+        columns = inspect(text, tables).columns
+    except SqlError as error:
+        return [_located(error, place, category=error.category)]
+    if columns.get(ORDINAL) == "BIGINT":
+        return []
+    wanted = f"SELECT {ORDINAL} FROM records ..."
+    missing = SqlError("column", f"it does not give {ORDINAL} of the failing records", expected=wanted)
+    return [_located(missing, place, category=missing.category)]
+
+
+def _located(error: ExpressionError | SqlError, place: str, **more: str) -> FieldProblem:
+    nearest = f"; did you mean {error.nearest!r}?" if error.nearest else ""
+    wanted = f" (expected {error.expected})" if error.expected else ""
+    said = f"line {error.line}, column {error.column}: {error.message}{wanted}{nearest}"
+    parts = {"line": error.line, "column": error.column, "expected": error.expected, "nearest": error.nearest, **more}
+    return FieldProblem(place, said, {name: value for name, value in parts.items() if value})
 
 
 def column_type(arrow_type: str) -> str:

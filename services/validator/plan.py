@@ -18,7 +18,7 @@ def build_plan(
     Rules of the other phase are left out. `mappings` gives each mapping's table in the engine.
 
     Raises:
-        ExpressionError: a rule does not compile against this schema.
+        ExpressionError, SqlError: a rule does not fit this schema.
         KeyError: a mapping or a column is missing.
     """
     planner = Planner(subject, mappings, moment)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from libs.expressions import quote_identifier, quote_literal
-from services.validator.checks import Condition, Correction, Join, Plan, SetCheck
+from services.validator.checks import Condition, Correction, Join, Plan, Question, SetCheck
 from services.validator.messages import fields_sql
 
 PER_WORD = 4
@@ -46,6 +46,26 @@ def probe(plan: Plan, number: int, broken: Collection[int]) -> str:
 def define_view(plan: Plan, broken: Collection[int]) -> str:
     """Return the statement that makes the view `typed`, which dataset checks read."""
     return f"CREATE TEMP VIEW typed AS SELECT * FROM {typed_view(plan, broken)}"
+
+
+def define_records(plan: Plan, broken: Collection[int]) -> str:
+    """Return the statement that makes the view `records`, which tenants' queries read: ordinals and typed fields."""
+    fields = ", ".join(quote_identifier(name) for name in plan.texts)
+    return f"CREATE TEMP VIEW records AS SELECT _ordinal, {fields} FROM {typed_view(plan, broken)}"
+
+
+def define_run(plan: Plan) -> str:
+    """Return the statement that makes the view `run`, one row of what the run knows of itself."""
+    day, moment = plan.business_date.isoformat(), plan.as_of.isoformat(sep=" ")
+    columns = (
+        f"CAST({quote_literal(day)} AS DATE) AS business_date, CAST({quote_literal(moment)} AS TIMESTAMPTZ) AS as_of"
+    )
+    return f"CREATE TEMP VIEW run AS SELECT {columns}"
+
+
+def answer(question: Question, most: int) -> str:
+    """Return the statement that keeps the distinct ordinals that a query selects, `most` at most."""
+    return f"CREATE TEMP TABLE answer AS SELECT DISTINCT _ordinal FROM ({question.sql}) AS asked LIMIT {most}"
 
 
 def flag(plan: Plan, group: Group, broken: Collection[int] = (), *, isolated: bool = False) -> str:
@@ -98,7 +118,7 @@ def failures_of(group: Group, index: int) -> str:
     return f"{_failure(condition, severity, outcome)} FROM {group.table} AS g JOIN held AS h USING (_ordinal) WHERE {_failing(index, condition)}"
 
 
-def failures_of_set(check: SetCheck, table: str) -> str:
+def failures_of_set(check: SetCheck | Question, table: str) -> str:
     """Return the query of one dataset check's failures."""
     return f"{_failure(check, quote_literal(check.severity), quote_literal('fail'))} FROM {table} AS g JOIN held AS h USING (_ordinal)"
 
@@ -125,7 +145,7 @@ def _failing(index: int, condition: Condition) -> str:
     return f"(w{index // PER_WORD} & {mask}) <> 0"
 
 
-def _failure(check: Condition | SetCheck, severity: str, outcome: str) -> str:
+def _failure(check: Condition | SetCheck | Question, severity: str, outcome: str) -> str:
     return (
         f'SELECT h._ordinal, h."?key" AS key, {quote_literal(check.rule_id)} AS rule_id, {check.rule_version}::INTEGER AS rule_version, '
         f"{severity} AS severity, {outcome} AS outcome, {fields_sql(check.fields)} AS fields, {check.message} AS message"

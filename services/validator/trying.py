@@ -109,7 +109,7 @@ def _require_alike(specs: Sequence[RuleSpec], first: RuleSpec) -> None:
 def _require_fit(spec: RuleSpec, schema: SchemaSpec, mappings: dict[UUID, MappingSpec], number: int) -> None:
     known = {alias: mappings[id_] for alias, id_ in spec.mappings.items()}
     problems = [
-        FieldProblem(f"/rules/{number}{one.field.removeprefix('/spec')}", one.message)
+        FieldProblem(f"/rules/{number}{one.field.removeprefix('/spec')}", one.message, one.place)
         for one in rule_problems(spec, schema, known)
     ]
     if problems:

@@ -28,3 +28,6 @@ Text = Annotated[str, Field(max_length=500)]
 
 ExpressionText = Annotated[str, Field(min_length=1, max_length=4096)]
 """The source text of an expression; `libs.expressions` gives it meaning."""
+
+SqlText = Annotated[str, Field(min_length=1, max_length=8192)]
+"""The text of a query over declared tables; `libs.expressions.sql` says what of it may run."""

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat, model_validator
 
-from libs.common.vocabulary.base import ExpressionText, Name, Strict, Text
+from libs.common.vocabulary.base import ExpressionText, Name, SqlText, Strict, Text
 
 Severity = Literal["blocking", "warning", "correctable"]
 Phase = Literal["input", "output"]
@@ -48,7 +48,20 @@ class SequenceCheck(Strict):
     requires: ExpressionText
 
 
-Check = Annotated[ExpressionCheck | UniqueCheck | ReferenceCheck | SequenceCheck, Field(discriminator="kind")]
+class SqlCheck(Strict):
+    """A query of the failing records: one SELECT that gives their `_ordinal`.
+
+    It reads `records` (the typed fields and `_ordinal`), `run` (one row: `business_date`, `as_of`) and the rule's
+    mappings by alias (`key` and their columns, as valid on the business date). `docs/expressions.md` has the rest.
+    """
+
+    kind: Literal["sql"] = "sql"
+    sql: SqlText
+
+
+Check = Annotated[
+    ExpressionCheck | UniqueCheck | ReferenceCheck | SequenceCheck | SqlCheck, Field(discriminator="kind")
+]
 
 
 class Fix(Strict):
@@ -117,6 +130,13 @@ class RuleSpec(Strict):
             raise ValueError("only expression rules can be correctable")
         if self.severity == "correctable" and self.phase != "input":
             raise ValueError("a correctable rule belongs to the input phase")
+        return self
+
+    @model_validator(mode="after")
+    def _query_tables_differ(self) -> Self:
+        taken = sorted({"records", "run", "previous"} & self.mappings.keys())
+        if isinstance(self.check, SqlCheck) and taken:
+            raise ValueError(f"a query has a table named {taken[0]!r} already; give the mapping another alias")
         return self
 
     @model_validator(mode="after")

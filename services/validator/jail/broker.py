@@ -45,7 +45,9 @@ _CORRECTIONS_COLUMNS: dict[str, pa.DataType] = {
 }
 FAILURES = pa.schema(_FAILURES_COLUMNS)
 CORRECTIONS = pa.schema(_CORRECTIONS_COLUMNS)
-_RESERVED = frozenset({"extract", "typed", "held", "failures", "corrections", "isolated"})
+_RESERVED = frozenset({"extract", "typed", "held", "failures", "corrections", "isolated", "records", "run", "answer"})
+_QUERY_SHARE = 0.7
+"""Of the wall time: a query that takes longer is its rule's error; beyond the wall time the whole job is stopped."""
 _SMALL = 4 * MIB
 _RESULT_BYTES = 2048 * MIB
 _LIVES = 3
@@ -167,12 +169,14 @@ async def _run(server: JobServer, request: Request) -> Any:
 
 def _job(request: Request) -> dict[str, object]:
     small = request.data.stat().st_size < _SMALL
-    resources: dict[str, int] = {"memory": request.memory}
+    resources: dict[str, float] = {"memory": request.memory, "query_seconds": request.wall_seconds * _QUERY_SHARE}
     if not small:
         resources |= {"threads": request.threads, "spill_bytes": request.spill_bytes}
-    return {"plan": request.plan.model_dump(), "mappings": list(request.mappings), "resources": resources} | (
-        {"measure": True} if request.measure else {}
-    )
+    return {
+        "plan": request.plan.model_dump(mode="json"),
+        "mappings": list(request.mappings),
+        "resources": resources,
+    } | ({"measure": True} if request.measure else {})
 
 
 def _limits(request: Request) -> Limits:

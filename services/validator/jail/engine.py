@@ -34,11 +34,15 @@ _warm: list[duckdb.DuckDBPyConnection] = []
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the engine may use: bytes of memory, threads, and how many bytes to spill to disk, none for small data."""
+    """What the engine may use: bytes of memory, threads, and how many bytes to spill to disk, none for small data.
+
+    A tenant's own query takes `query_seconds` at most.
+    """
 
     memory: int = DEFAULT_MEMORY
     threads: int = 1
     spill_bytes: int = 0
+    query_seconds: float = 0
 
 
 def warm() -> None:
@@ -70,18 +74,19 @@ def _act(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def open_engine(
-    resources: Resources, paths: Sequence[str], spill: str, *, careful: bool = False
+    resources: Resources, paths: Sequence[str], spill: str, *, careful: bool = False, fresh: bool = False
 ) -> duckdb.DuckDBPyConnection:
     """Return a connection that can read and write `paths` and spill below `spill`, no more, its configuration locked.
 
-    `careful` keeps errors inside TRY: shared sub-expressions would be computed outside of it.
+    `careful` keeps errors inside TRY: shared sub-expressions would be computed outside of it. `fresh` is one for
+    tenants' own queries: a query that takes long stops by itself, before the job is stopped.
     """
-    connection = _connect() if careful or not _warm else _warm.pop()
-    connection.execute("; ".join(_settings(resources, paths, spill, careful=careful)))
+    connection = _connect() if careful or fresh or not _warm else _warm.pop()
+    connection.execute("; ".join(_settings(resources, paths, spill, careful=careful, fresh=fresh)))
     return connection
 
 
-def _settings(resources: Resources, paths: Sequence[str], spill: str, *, careful: bool) -> Iterator[str]:
+def _settings(resources: Resources, paths: Sequence[str], spill: str, *, careful: bool, fresh: bool) -> Iterator[str]:
     # each costs half a millisecond or more: what is as it should be already is left alone
     if careful:
         yield "SET disabled_optimizers = 'common_subexpressions'"
@@ -92,6 +97,8 @@ def _settings(resources: Resources, paths: Sequence[str], spill: str, *, careful
         yield f"SET memory_limit = '{int(resources.memory)}B'"
     if resources.threads != 1:
         yield f"SET threads = {int(resources.threads)}"
+    if fresh and resources.query_seconds:
+        yield f"SET max_execution_time = {int(resources.query_seconds * 1000)}"
     yield f"SET allowed_paths = [{', '.join(_literal(path) for path in paths)}]"
     yield "SET enable_external_access = false"
     yield "SET lock_configuration = true"

@@ -1,78 +1,19 @@
 """The validation job: runs confined, knows nothing but its plan and its descriptors."""
 
-import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
-from libs.expressions import quote_identifier, quote_literal
+from libs.expressions import quote_literal
 from services.validator import queries
-from services.validator.checks import Condition, Plan, SetCheck
-from services.validator.jail.engine import Resources, open_engine
+from services.validator.checks import Condition, Plan, Question, SetCheck
+from services.validator.jail.asking import ask_all
+from services.validator.jail.engine import Resources
 from services.validator.jail.measuring import measure
+from services.validator.jail.work import Files, Judgement, Tally, one, open_data, reason
 from services.validator.queries import Group
-
-Row = tuple[Any, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Files:
-    """The paths of a job's descriptors, in the order in which the broker sends them."""
-
-    data: str
-    mappings: tuple[str, ...]
-    failures: str
-    corrections: str
-    spill: str
-
-    @classmethod
-    def of(cls, descriptors: Sequence[int]) -> "Files":
-        """Name the descriptors: data, mappings, then the writable ones."""
-        paths = [f"/proc/self/fd/{descriptor}" for descriptor in descriptors]
-        return cls(paths[0], tuple(paths[1:-3]), *paths[-3:])
-
-    def all(self) -> list[str]:
-        """Return those that the engine may open as files."""
-        return [self.data, *self.mappings, self.failures, self.corrections]
-
-
-@dataclass(slots=True)
-class Tally:
-    """What came of one rule."""
-
-    rule_id: str
-    rule_version: int
-    severity: str
-    failed: int = 0
-    unknown: int = 0
-    errors: int = 0
-    problem: str = ""
-
-    def to_dict(self, rows: int) -> dict[str, Any]:
-        """Return it with the records that passed: the rest."""
-        passed = rows - self.failed - self.unknown - self.errors
-        return {name: getattr(self, name) for name in self.__slots__} | {"passed": passed}
-
-
-@dataclass(slots=True)
-class Judgement:
-    """The state of one validation on its way."""
-
-    plan: Plan
-    files: Files
-    mappings: Sequence[str]
-    resources: Resources
-    engine: duckdb.DuckDBPyConnection = field(init=False)
-    rows: int = 0
-    numbers: Iterator[int] = field(default_factory=itertools.count)
-    broken: set[int] = field(default_factory=set)
-    groups: list[Group] = field(default_factory=list)
-    sets: list[tuple[SetCheck, str]] = field(default_factory=list)
-    tallies: dict[str, Tally] = field(default_factory=dict)
-    failing: list[tuple[Group, int]] = field(default_factory=list)
 
 
 def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
@@ -80,8 +21,8 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     files = Files.of(descriptors)
     resources = Resources(**job["resources"])
     work = Judgement(Plan.model_validate(job["plan"]), files, job["mappings"], resources)
-    work.engine = _open(work)
-    work.rows = _one(work, "SELECT count(*) FROM extract")[0]
+    work.engine = open_data(work)
+    work.rows = one(work, "SELECT count(*) FROM extract")[0]
     _judge(work)
     counts = _report(work)
     rules = [tally.to_dict(work.rows) for tally in work.tallies.values()]
@@ -91,34 +32,21 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     return answer
 
 
-def _open(work: Judgement, *, careful: bool = False) -> duckdb.DuckDBPyConnection:
-    engine = open_engine(work.resources, work.files.all(), work.files.spill, careful=careful)
-    engine.execute(f"CREATE TEMP VIEW extract AS SELECT * FROM read_parquet({quote_literal(work.files.data)})")
-    for table, path in zip(work.mappings, work.files.mappings, strict=True):
-        source = f"SELECT * FROM read_parquet({quote_literal(path)})"
-        engine.execute(f"CREATE TEMP TABLE {quote_identifier(table)} AS {source}")
-    return engine
-
-
-def _one(work: Judgement, query: str) -> Row:
-    row: Row | None = work.engine.execute(query).fetchone()
-    return row or ()
-
-
 def _judge(work: Judgement) -> None:
     plan = work.plan
-    checks: list[Condition | SetCheck] = [*plan.conditions, *plan.set_checks]
+    checks: list[Condition | SetCheck | Question] = [*plan.conditions, *plan.set_checks, *plan.questions]
     for check in checks:
         work.tallies.setdefault(check.rule_id, Tally(check.rule_id, check.rule_version, check.severity))
     units = _units(plan.conditions)
-    _flag(work, [unit for unit in units if all(one.total for one in unit)])
+    _flag(work, [unit for unit in units if all(part.total for part in unit)])
     for unit in units:
-        if not all(one.total for one in unit):
+        if not all(part.total for part in unit):
             _flag(work, [unit])
     if plan.set_checks:
         work.engine.execute(queries.define_view(plan, work.broken))
     for check in plan.set_checks:
         _find(work, check)
+    ask_all(work)
     for group in work.groups:
         _count(work, group)
 
@@ -140,7 +68,7 @@ def _flag(work: Judgement, units: Sequence[list[Condition]]) -> None:
         return
     group = Group(f"g{next(work.numbers)}", tuple(condition for unit in units for condition in unit))
     try:
-        flagged = _one(work, queries.flag(work.plan, group, work.broken))[0]
+        flagged = one(work, queries.flag(work.plan, group, work.broken))[0]
     except duckdb.Error:
         if _find_broken_corrections(work):
             _flag(work, units)
@@ -163,19 +91,19 @@ def _find_broken_corrections(work: Judgement) -> bool:
             work.engine.execute(queries.probe(work.plan, number, work.broken))
         except duckdb.Error as error:
             work.broken.add(number)
-            work.tallies[correction.rule_id].problem = _reason(error)
+            work.tallies[correction.rule_id].problem = reason(error)
     return len(work.broken) > before
 
 
 def _isolate(work: Judgement, group: Group) -> None:
     """Judge one rule with errors caught record by record, on a connection of its own."""
-    engine = _open(work, careful=True)
+    engine = open_data(work, careful=True)
     try:
         engine.execute(queries.flag(work.plan, group, work.broken, isolated=True))
         flagged = _table(engine, f"SELECT * FROM {group.table}")
     except duckdb.Error as error:
         tally = work.tallies[group.conditions[0].rule_id]
-        tally.errors, tally.problem = work.rows, _reason(error)
+        tally.errors, tally.problem = work.rows, reason(error)
     else:
         work.engine.register("isolated", flagged)
         work.engine.execute(f"CREATE TEMP TABLE {group.table} AS SELECT * FROM isolated")
@@ -192,12 +120,12 @@ def _table(engine: duckdb.DuckDBPyConnection, query: str) -> pa.Table:
 
 
 def _find(work: Judgement, check: SetCheck) -> None:
-    table = f"s{len(work.sets)}"
+    table = f"s{next(work.numbers)}"
     tally = work.tallies[check.rule_id]
     try:
-        found = _one(work, queries.find(check, table))[0]
+        found = one(work, queries.find(check, table))[0]
     except duckdb.Error as error:
-        tally.errors, tally.problem = work.rows, _reason(error)
+        tally.errors, tally.problem = work.rows, reason(error)
     else:
         tally.failed = found
         if tally.failed:
@@ -205,7 +133,7 @@ def _find(work: Judgement, check: SetCheck) -> None:
 
 
 def _count(work: Judgement, group: Group) -> None:
-    histograms = _one(work, queries.count(group))
+    histograms = one(work, queries.count(group))
     for index, condition in enumerate(group.conditions):
         if condition.recheck:
             continue
@@ -229,7 +157,7 @@ def _report(work: Judgement) -> dict[str, int]:
     _hold(work)
     work.engine.execute(f"CREATE TEMP TABLE failures AS {' UNION ALL '.join(_failures(work))}")
     held = "count(DISTINCT _ordinal) FILTER (severity = 'blocking')"
-    failures, held_records = _one(work, f"SELECT count(*), {held} FROM failures")
+    failures, held_records = one(work, f"SELECT count(*), {held} FROM failures")
     _copy(work, "SELECT * FROM failures ORDER BY key, _ordinal, rule_id", work.files.failures)
     return {"failures": failures, "held": held_records, "corrections": _correct(work)}
 
@@ -264,14 +192,10 @@ def _correct(work: Judgement) -> int:
         return 0
     work.engine.execute(f"CREATE TEMP TABLE corrections AS {' UNION ALL '.join(correctable)}")
     _copy(work, "SELECT * FROM corrections ORDER BY _ordinal, rule_id", work.files.corrections)
-    count: int = _one(work, "SELECT count(*) FROM corrections")[0]
+    count: int = one(work, "SELECT count(*) FROM corrections")[0]
     return count
 
 
 def _copy(work: Judgement, query: str, path: str) -> None:
     options = "FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false"
     work.engine.execute(f"COPY ({query}) TO {quote_literal(path)} ({options})")
-
-
-def _reason(error: Exception) -> str:
-    return str(error).partition("\n")[0][:500]

@@ -1,0 +1,50 @@
+"""What a schema implies by itself: types, required fields, lengths."""
+
+from collections.abc import Iterator, Sequence
+
+from libs.common.vocabulary.schemas import SchemaField
+from libs.expressions import TypedColumn, quote_identifier
+from services.validator.checks import Condition, Correction
+from services.validator.messages import message_sql
+
+
+def implied(field: SchemaField, column: TypedColumn, corrections: Sequence[Correction]) -> Iterator[Condition]:
+    """Yield the checks of one field; what a correction replaced counts as it is afterwards."""
+    corrected = [f'("t"."?c{n}" IN {one.failing})' for n, one in enumerate(corrections) if one.field == field.name]
+    shown = f"{{{field.name}}}"
+    if column.conforms != "true":
+        sound = " OR ".join([f'"t"."?type:{field.name}"', *corrected])
+        yield _condition(field, "type", sound, f"{field.name} {shown} is not of type {field.type}")
+    if field.required:
+        yield _condition(field, "required", _given(field.name, corrected), f"{field.name} is missing")
+    if column.fits != "true":
+        fits = _fits(field) if corrected else f'"t"."?length:{field.name}"'
+        yield _condition(field, "length", fits, f"{field.name} is longer than {field.max_length} characters")
+
+
+def code_of(condition: str) -> str:
+    """Return SQL that gives a three-valued condition's code: 0 true, 1 false, 2 neither."""
+    return f"coalesce(CAST(NOT ({condition}) AS UTINYINT), 2::UTINYINT)"
+
+
+def _given(name: str, corrected: Sequence[str]) -> str:
+    if not corrected:
+        return f'"t"."?given:{name}"'
+    return (
+        f'CASE WHEN {" OR ".join(corrected)} THEN "t".{quote_identifier(name)} IS NOT NULL ELSE "t"."?given:{name}" END'
+    )
+
+
+def _fits(field: SchemaField) -> str:
+    return f'coalesce(length("t".{quote_identifier(field.name)}) <= {field.max_length}, true)'
+
+
+def _condition(field: SchemaField, kind: str, condition: str, message: str) -> Condition:
+    return Condition(
+        rule_id=f"schema:{field.name}:{kind}",
+        rule_version=1,
+        severity="blocking",
+        code=code_of(condition),
+        fields=(field.name,),
+        message=message_sql(message, [field.name]),
+    )

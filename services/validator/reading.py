@@ -1,0 +1,115 @@
+"""What the checks of a plan read of the data: typed fields, the texts that are shown, what makes records equal."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from libs.common.vocabulary.rules import RuleSpec
+from libs.common.vocabulary.schemas import FieldType, SchemaField
+from libs.expressions import (
+    Compiled,
+    ExpressionError,
+    MappingTable,
+    Moment,
+    Scope,
+    TypedColumn,
+    compile_expression,
+    quote_identifier,
+    typed_columns,
+)
+from libs.expressions.errors import nearest_name
+from libs.expressions.instants import timestamp_text
+from services.validator.checks import Subject
+from services.validator.messages import placeholders
+
+
+class Reading:
+    """The data of one plan; remembers which fields are read, so that the typed view has these and no others."""
+
+    def __init__(self, subject: Subject, mappings: Mapping[UUID, MappingTable], moment: Moment) -> None:
+        self.subject = subject
+        self.mappings = mappings
+        self.moment = moment
+        self.fields = {field.name: field for field in subject.source.fields}
+        self.typed = {column.name: column for column in typed_columns(subject.source, subject.column_types)}
+        self._read: set[str] = set()
+        self._keyed: set[str] = set()
+
+    def read(self, names: Iterable[str]) -> None:
+        """Note that these fields are read."""
+        self._read |= set(names)
+
+    def field(self, name: str) -> SchemaField:
+        """Return a field of the schema; ExpressionError where there is none."""
+        if name not in self.fields:
+            near = nearest_name(name, self.fields)
+            raise ExpressionError(f"unknown field {name}", expected="a field of the schema", nearest=near)
+        return self.fields[name]
+
+    def compile(self, text: str, spec: RuleSpec, expect: FieldType | None = "boolean") -> Compiled:
+        """Compile an expression of a rule and note what it reads."""
+        tables = {alias: self.mappings[mapping] for alias, mapping in spec.mappings.items()}
+        scope = Scope(schema=self.subject.source, mappings=tables)
+        compiled = compile_expression(text, scope, self.moment, expect)
+        self.read(compiled.fields)
+        return compiled
+
+    def keys(self, names: Sequence[str]) -> list[str]:
+        """Return columns of the typed view that make records equal in these fields.
+
+        They are the typed values, and beside them the text of a value that is not of its type.
+        """
+        columns: list[str] = []
+        for name in names:
+            self.field(name)
+            self.read([name])
+            columns.append(quote_identifier(name))
+            if self.typed[name].conforms != "true":
+                self._keyed.add(name)
+                columns.append(quote_identifier(f"?bad:{name}"))
+        return columns
+
+    def shown(self, spec: RuleSpec, read: Sequence[str], template: str) -> tuple[str, ...]:
+        """Return the fields whose texts are kept with a failure: the rule's own or those read, and the message's."""
+        for name in spec.fields:
+            self.field(name)
+        chosen = spec.fields or read
+        return tuple(dict.fromkeys([*chosen, *placeholders(template, list(self.fields))]))
+
+    def columns(self, corrected: frozenset[str]) -> Iterable[str]:
+        """Yield the select list of the typed view; the length of a corrected field is looked at afterwards."""
+        yield '"r"."_ordinal"'
+        for name, field in self.fields.items():
+            column = self.typed[name]
+            if name in self._read:
+                yield f"{column.sql} AS {quote_identifier(name)}"
+            yield from self._checked(field, column, name in corrected)
+
+    def texts(self) -> dict[str, str]:
+        """Return SQL of each field's text."""
+        return {name: source_text(name, self.subject.column_types[name]) for name in self.fields}
+
+    def _checked(self, field: SchemaField, column: TypedColumn, corrected: bool) -> Iterable[str]:  # noqa: FBT001
+        text = source_text(field.name, self.subject.column_types[field.name])
+        if column.conforms != "true":
+            yield f'{column.conforms} AS "?type:{field.name}"'
+        if field.required:
+            yield f"(nullif({text}, '') IS NOT NULL) AS \"?given:{field.name}\""
+        if column.fits != "true" and not corrected:
+            yield f'{column.fits} AS "?length:{field.name}"'
+        if field.name in self._keyed:
+            yield f'CASE WHEN NOT {column.conforms} THEN {text} END AS "?bad:{field.name}"'
+
+
+def source_text(name: str, physical: str) -> str:
+    """Return SQL over `r` of a field's text as the source has it; ISO 8601 for instants."""
+    raw, kind = f'"r".{quote_identifier(name)}', physical.upper()
+    if kind in ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"):
+        return timestamp_text(raw)
+    return raw if kind == "VARCHAR" else f"CAST({raw} AS VARCHAR)"
+
+
+def typed_text(value: str, field: SchemaField) -> str:
+    """Return SQL of the text of a typed value."""
+    if field.type == "text":
+        return value
+    return timestamp_text(value) if field.type == "timestamp" else f"CAST({value} AS VARCHAR)"
