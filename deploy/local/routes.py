@@ -60,7 +60,7 @@ ROUTES = (
         ),
     ),
     Route("scheduler", ("/v1/schedules", "/v1/calendars", "/v1/firings", "/v1/obligations")),
-    Route("runner", ("/v1/runs", "/v1/artifacts", "/v1/deliveries")),
+    Route("runner", ("/v1/runs", "/v1/backtests", "/v1/artifacts", "/v1/deliveries")),
     Route(
         "validator",
         (

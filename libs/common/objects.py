@@ -127,6 +127,11 @@ def _open(url: str) -> ObjectStore:
     return from_url(url)
 
 
+def hash_bytes(content: bytes) -> str:
+    """Return the SHA-256 of some bytes, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
 def hash_file(path: Path) -> tuple[str, int]:
     """Return a file's SHA-256 (hex) and size in bytes."""
     with path.open("rb") as file:

@@ -19,6 +19,7 @@ CATALOGUE: Mapping[str, tuple[str, ...]] = {
     "calendar": _DEFINED,
     "secret": ("write",),
     "run": ("read", "start", "cancel"),
+    "backtest": ("read", "start"),
     "artifact": ("read",),
     "indicator": ("read", "write"),
     "exception": ("read", "write", "policy"),
@@ -34,7 +35,7 @@ CATALOGUE: Mapping[str, tuple[str, ...]] = {
 """Every resource with its actions; each opens a route, and a test looks whether that is so."""
 
 _DEFINITIONS = ("connector", "schema", "mapping", "xsd_set", "report", "destination", "rule", "schedule", "calendar")
-_WORK = ("run", "artifact", "exception", "indicator")
+_WORK = ("run", "backtest", "artifact", "exception", "indicator")
 _PEOPLE = ("user", "role", "client", "grant", "identity_provider")
 PLATFORM = "platform"
 

@@ -71,8 +71,8 @@ KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
         Kind("connector", "connectors", TypeAdapter(ConnectorSpec)),
-        Kind("schema", "schemas", TypeAdapter(SchemaSpec)),
-        Kind("mapping", "mappings", TypeAdapter(MappingSpec)),
+        Kind("schema", "schemas", TypeAdapter(SchemaSpec), replayed=True),
+        Kind("mapping", "mappings", TypeAdapter(MappingSpec), replayed=True),
         Kind("xsd_set", "xsd_sets", TypeAdapter(XsdSetSpec), check=check_xsd_set),
         Kind("destination", "destinations", TypeAdapter(DestinationSpec)),
         Kind("report", "reports", TypeAdapter(ReportSpec), report_references, check_report),

@@ -4,7 +4,7 @@ from libs.common.bus.subscriptions import Subscriptions
 from libs.common.database.transaction import Transaction
 from libs.common.definitions import copies
 from libs.common.events.envelope import Event
-from services.runner.commands import cancelling, creation, verdicts
+from services.runner.commands import cancelling, creation, drafts, verdicts
 
 
 async def on_published(tx: Transaction, event: Event) -> None:
@@ -13,6 +13,13 @@ async def on_published(tx: Transaction, event: Event) -> None:
     await creation.look_again(tx)
 
 
+async def on_replayed_published(tx: Transaction, event: Event) -> None:
+    """Learn a version of what can be tried on past data: its draft is none any more."""
+    await drafts.on_settled(tx, event)
+    await on_published(tx, event)
+
+
+_REPLAYED = ("validator.rule", "catalog.mapping", "catalog.schema")
 _KINDS = ("connector", "schema", "mapping", "xsd_set", "destination", "report")
 
 SUBSCRIPTIONS: Subscriptions = {
@@ -20,6 +27,11 @@ SUBSCRIPTIONS: Subscriptions = {
     "evt.*.scheduler.schedule.fired": creation.on_schedule_fired,
     "evt.*.validator.validation.completed": verdicts.on_completed,
     "evt.*.validator.validation.failed": verdicts.on_failed,
+    **{f"evt.*.{kind}.{verb}": drafts.on_drafted for kind in _REPLAYED for verb in ("created", "updated")},
+    **{f"evt.*.{kind}.deleted": drafts.on_settled for kind in _REPLAYED},
+    **{f"evt.*.{kind}.published": on_replayed_published for kind in _REPLAYED},
+    "evt.*.validator.rule.announced": copies.on_published,
+    "evt.*.validator.rule.archived": copies.on_archived,
     **{f"evt.*.catalog.{kind}.published": on_published for kind in _KINDS},
     **{f"evt.*.catalog.{kind}.announced": on_published for kind in _KINDS},
     **{f"evt.*.catalog.{kind}.archived": copies.on_archived for kind in _KINDS},

@@ -14,7 +14,7 @@ from libs.common.definitions.commands import NotYetVisible
 from libs.common.definitions.kinds import Kind, Specs
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.events.envelope import Event
-from libs.common.events.runner import ValidationRequested
+from libs.common.events.runner import ValidationRequested, VersionReference
 from libs.common.events.validator import ExceptionsOpened, ValidationCompleted, ValidationFailed
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import RuleSpec
@@ -54,7 +54,9 @@ async def part_of(tx: Transaction, specs: Specs, kind: str, id_: UUID, field: st
     return spec
 
 
-KINDS: dict[str, Kind] = {"rule": Kind("rule", "rules", TypeAdapter(RuleSpec), rule_references, check_rule)}
+KINDS: dict[str, Kind] = {
+    "rule": Kind("rule", "rules", TypeAdapter(RuleSpec), rule_references, check_rule, replayed=True)
+}
 
 
 async def on_validation_requested(tx: Transaction, event: Event) -> None:
@@ -85,6 +87,8 @@ async def resolve_rules(tx: Transaction, sealed: copies.SealedReader, request: V
             break
     else:
         found = await _resolve(tx, sealed, request)
+    for draft in request.drafts:
+        found = await _with_draft(tx, sealed, request, found, draft)
     rules = [{**pinned.as_json(), "name": found.names[str(pinned.id)]} for pinned in found.rules]
     await store.keep_run_rules(tx, request.run_id, rules, [pinned.as_json() for pinned in found.mappings])
     return found
@@ -111,6 +115,24 @@ async def _resolve(tx: Transaction, sealed: copies.SealedReader, request: Valida
         for mapping in spec.mappings.values():
             mappings[mapping] = await _mapping_in_force(tx, mapping, request)
     return RunRules(tuple(rules), names, tuple(mappings.values()))
+
+
+async def _with_draft(
+    tx: Transaction, sealed: copies.SealedReader, request: ValidationRequested, found: RunRules, draft: VersionReference
+) -> RunRules:
+    """Return the set with a draft in place of what it would replace; a rule that is not in the set is added."""
+    pinned = copies.Pinned(draft.kind, draft.id, draft.number, draft.key, draft.sha256)
+    mappings = {each.id: pinned if each.id == draft.id else each for each in found.mappings}
+    if draft.kind != "rule":
+        return RunRules(found.rules, found.names, tuple(mappings.values()))
+    spec = RuleSpec.model_validate(await sealed.read(pinned))
+    if str(draft.id) not in found.names and spec.phase == request.phase and spec.schema_id != request.schema_version.id:
+        return found  # a rule for records of another shape
+    for mapping in set(spec.mappings.values()) - mappings.keys():
+        mappings[mapping] = await _mapping_in_force(tx, mapping, request)
+    rules = {each.id: each for each in found.rules} | {draft.id: pinned}
+    names = {str(draft.id): (await definitions.find(tx, "rule", draft.id))["name"], **found.names}
+    return RunRules(tuple(rules.values()), names, tuple(mappings.values()))
 
 
 async def _mapping_in_force(tx: Transaction, id_: UUID, request: ValidationRequested) -> copies.Pinned:

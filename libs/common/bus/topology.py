@@ -107,7 +107,13 @@ TOPOLOGY = Topology(
         Service("scheduler", reads=(*_IDENTITY, "evt.*.catalog.report.*", "evt.*.runner.run.*")),
         Service(
             "runner",
-            reads=(*_IDENTITY, "evt.*.scheduler.schedule.fired", "evt.*.catalog.>", "evt.*.validator.validation.*"),
+            reads=(
+                *_IDENTITY,
+                "evt.*.scheduler.schedule.fired",
+                "evt.*.catalog.>",
+                "evt.*.validator.validation.*",
+                "evt.*.validator.rule.*",
+            ),
         ),
         Service(
             "validator",

@@ -1,6 +1,5 @@
 """What can be done with a definition; one shape for every kind and owner."""
 
-import hashlib
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import ValidationError
 from libs.common.database.transaction import Row, Transaction
 from libs.common.definitions import copies, store
 from libs.common.definitions.kinds import Kind, Reference
+from libs.common.definitions.sealing import content, seal_draft
 from libs.common.errors import Conflict, FieldProblem, Invalid
 from libs.common.events.definitions import (
     DefinitionArchived,
@@ -21,9 +21,10 @@ from libs.common.events.definitions import (
     DefinitionPublished,
     Dependency,
 )
+from libs.common.events.runner import VersionReference
 from libs.common.http.door import require_revision
 from libs.common.ids import uuid7
-from libs.common.objects import Objects, tenant_key
+from libs.common.objects import Objects, hash_bytes, tenant_key
 
 _LARGEST_VALUE = 16 * 1024
 ALWAYS = date(1, 1, 1)
@@ -60,7 +61,8 @@ class Definitions:
             await store.add(tx, kind.name, id, name, draft)
         except UniqueViolationError as error:
             raise _name_taken(kind, name) from error
-        data = DefinitionDrafted(kind=kind.name, id=id, name=name, revision=1, after=loggable(draft))
+        sealed = await self._sealed_draft(tx, kind, id, 1, name, draft)
+        data = DefinitionDrafted(kind=kind.name, id=id, name=name, revision=1, after=loggable(draft), draft=sealed)
         await tx.emit(f"{kind.name}.created", data, entity=id)
         return id
 
@@ -89,8 +91,20 @@ class Definitions:
             revision=revision + 1,
             before=loggable(row["draft"]),
             after=loggable(draft),
+            draft=await self._sealed_draft(tx, kind, id, row["latest"] + 1, name, draft),
         )
         await tx.emit(f"{kind.name}.updated", data, entity=id)
+
+    async def _sealed_draft(
+        self,
+        tx: Transaction,
+        kind: Kind,
+        id: UUID,  # noqa: A002
+        number: int,
+        name: str,
+        draft: Any,
+    ) -> VersionReference | None:
+        return await seal_draft(tx, self.objects, kind.name, id, number, name, draft) if kind.replayed else None
 
     async def publish(self, tx: Transaction, kind: Kind, id: UUID, effective_from: date | None) -> int:  # noqa: A002
         """Seal the draft as the next version; returns its number.
@@ -121,8 +135,7 @@ class Definitions:
     ) -> DefinitionPublished:
         number = row["latest"] + 1
         key = tenant_key(tx.tenant_id, "definitions", kind.name, str(row["id"]), str(number))
-        content = {"kind": kind.name, "id": str(row["id"]), "number": number, "name": row["name"], "spec": row["draft"]}
-        sealed = await self.objects.put(key, orjson.dumps(content, option=orjson.OPT_SORT_KEYS))
+        sealed = await self.objects.put(key, content(kind.name, row["id"], number, row["name"], row["draft"]))
         await store.add_version(
             tx,
             definition_id=row["id"],
@@ -257,10 +270,8 @@ async def announce(tx: Transaction) -> int:
 
 def loggable(value: Any) -> Any:
     """Return a value as an event carries it: itself, or its hash and size where it is large."""
-    content = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-    if len(content) <= _LARGEST_VALUE:
-        return value
-    return {"sha256": hashlib.sha256(content).hexdigest(), "size": len(content)}
+    body = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return value if len(body) <= _LARGEST_VALUE else {"sha256": hash_bytes(body), "size": len(body)}
 
 
 def _dump(kind: Kind, spec: Any) -> Any:

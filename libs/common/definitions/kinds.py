@@ -37,6 +37,7 @@ def no_references(_spec: Any) -> Iterable[Reference]:
 class Kind:
     """One kind of definition: its name, its path, its model, what it refers to and its deeper check.
 
+    `replayed` kinds can be tried on past data before they are published.
     `check` runs when a draft is saved and again when it is published, `prove` when it is published only; both raise
     `Invalid` naming the field.
     """
@@ -47,3 +48,4 @@ class Kind:
     references: Callable[[Any], Iterable[Reference]] = no_references
     check: Callable[[Transaction, Any, Specs], Awaitable[None]] = no_check
     prove: Callable[[Transaction, Any, Specs], Awaitable[None]] = no_check
+    replayed: bool = False

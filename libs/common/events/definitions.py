@@ -7,10 +7,14 @@ from uuid import UUID
 from pydantic import Field
 
 from libs.common.events.envelope import Data
+from libs.common.events.runner import VersionReference
 
 
 class DefinitionDrafted(Data):
-    """A draft was made or changed. Values larger than 16 KiB are given as `{"sha256": ..., "size": ...}`."""
+    """A draft was made or changed. Values larger than 16 KiB are given as `{"sha256": ..., "size": ...}`.
+
+    `draft` is the draft sealed as the version that it would be, of kinds that can be tried on past data.
+    """
 
     kind: str
     id: UUID
@@ -18,6 +22,7 @@ class DefinitionDrafted(Data):
     revision: int
     before: Any = None
     after: Any = None
+    draft: VersionReference | None = None
 
 
 class Dependency(Data):

@@ -116,7 +116,7 @@ class ValidationRequested(Data):
     On the run's first request it resolves the rules in force on the business date and keeps the set under the run id;
     `rules_of` names another run whose set is to be used (a rerun's parent). `business_key` names the source fields of
     the key in the input phase; the output phase's dataset carries `_key`. What a backtest judges is judged only: no
-    exception is opened and no indicator counts it.
+    exception is opened and no indicator counts it. `drafts` are used in place of the versions in force.
     """
 
     run_id: UUID
@@ -133,6 +133,7 @@ class ValidationRequested(Data):
     rows: int
     grant: Grant
     kind: RunKind = "report"
+    drafts: tuple[VersionReference, ...] = ()
 
 
 class ArtifactRendered(Data):
@@ -165,6 +166,26 @@ class DeliveryEnded(Data):
     reason: str = ""
 
 
+class BacktestCreated(Data):
+    """Past runs are replayed with a draft in place of what was published; `proposal_id` names who waits for it."""
+
+    backtest_id: UUID
+    draft: VersionReference
+    proposal_id: UUID | None = None
+    runs: int
+
+
+class BacktestCompleted(Data):
+    """All runs of a backtest have ended, `failed` of them without a result; `counts` sums what the others found."""
+
+    backtest_id: UUID
+    draft: VersionReference
+    proposal_id: UUID | None = None
+    runs: int
+    failed: int
+    counts: dict[str, Any] = Field(default_factory=dict)
+
+
 EVENTS: dict[str, type[Data]] = {
     "run.created": RunCreated,
     "run.waiting": RunChanged,
@@ -177,6 +198,8 @@ EVENTS: dict[str, type[Data]] = {
     "run.cancelled": RunEnded,
     "step.sealed": StepSealed,
     "step.failed": StepFailed,
+    "backtest.created": BacktestCreated,
+    "backtest.completed": BacktestCompleted,
     "validation.requested": ValidationRequested,
     "artifact.rendered": ArtifactRendered,
     "artifact.downloaded": ArtifactDownloaded,

@@ -9,7 +9,7 @@ from libs.common.tenancy import is_active, on_tenant_changed
 from services.runner.commands.claims import Claim
 from services.runner.commands.moves import LostRaceError, move
 from services.runner.domain.states import ENDED
-from services.runner.store import runs
+from services.runner.store import backtests, runs
 
 
 async def cancel_run(tx: Transaction, run_id: UUID, reason: str = "") -> Row:
@@ -52,3 +52,17 @@ async def on_tenant(tx: Transaction, event: Event) -> None:
         run = await runs.lock(tx, run_id)
         if run["status"] not in ENDED and not run["delivering"]:
             await cancel_run(tx, run_id, "The tenant was suspended.")
+
+
+async def cancel_backtest(tx: Transaction, backtest_id: UUID) -> None:
+    """Cancel a backtest's runs that have not ended; it is complete with the last of them.
+
+    Raises:
+        NotFound: there is no such backtest.
+    """
+    await backtests.find(tx, backtest_id)
+    for replay in await backtests.replays(tx, backtest_id):
+        if replay["status"] not in ENDED:
+            run = await runs.lock(tx, replay["id"])
+            if run["status"] not in ENDED:
+                await cancel_run(tx, replay["id"])

@@ -24,6 +24,7 @@ _LOOK_AGAIN = timedelta(seconds=5)
 _NOT_YET = (
     "report_version", "parent_id", "rules_of", "schedule_id", "nominal_time", "calendar_id", "calendar_version",
     "waiting_until", "records_in", "records_out", "records_held", "started_at", "ended_at", "row_limit",
+    "backtest_id", "draft",
 )  # fmt: skip
 _DEFAULTS = {
     **dict.fromkeys(("report_name", "step", "code", "reason", "worker"), ""),

@@ -9,6 +9,7 @@ import structlog
 from libs.common.database.transaction import Row, Transaction
 from libs.common.events.envelope import Data
 from libs.common.events.runner import RunChanged, RunEnded
+from services.runner.commands.concluding import Ending
 from services.runner.domain.states import ENDED, EVENT_NAMES, require_transition
 from services.runner.metrics import RUN_SECONDS
 from services.runner.store import parts, runs
@@ -44,6 +45,8 @@ async def move(tx: Transaction, run: Row, after: str, *, reason: str = "", code:
     await announce(tx, run["id"], EVENT_NAMES[after], fact(moved, before))
     if after in ENDED:
         _note_end(tx, moved)
+        if run["backtest_id"] is not None:
+            tx.at_end.setdefault(("backtest", run["backtest_id"]), Ending(tx, run["backtest_id"]))
     return moved
 
 

@@ -19,7 +19,7 @@ from services.runner.commands.moves import announce, fail, move
 from services.runner.commands.results import DeliveryResult, StepResult
 from services.runner.domain.endings import conclude
 from services.runner.domain.ledger import Balance, close
-from services.runner.domain.steps import STEP_OF_PHASE, following
+from services.runner.domain.steps import STEP_OF_PHASE, TRIALS, following
 from services.runner.store import parts, runs
 
 
@@ -150,7 +150,8 @@ async def finish(tx: Transaction, claim: Claim, result: StepResult) -> None:
         await _end_delivery(tx, claim.run_id, delivered)
     totals = close(await parts.balances(tx, claim.run_id), run["kind"])
     undelivered = sum(1 for delivered in result.deliveries if delivered.code)
-    ending = conclude(totals.held, len(result.deliveries), undelivered)
+    held = 0 if run["kind"] in TRIALS else totals.held
+    ending = conclude(held, len(result.deliveries), undelivered)
     counts: dict[str, Any] = {
         "records_in": totals.records_in,
         "records_out": totals.records_out,

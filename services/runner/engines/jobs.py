@@ -7,11 +7,12 @@ from typing import Any
 from libs.common.vocabulary.base import Strict
 from services.runner.artifacts.render import render
 from services.runner.artifacts.requests import RenderRequest
+from services.runner.engines.compare import compare_runs
 from services.runner.engines.errors import DataPathError
-from services.runner.engines.requests import TransformRequest
+from services.runner.engines.requests import CompareRequest, TransformRequest
 from services.runner.engines.transform import run_transform
-from services.runner.records.files import find_records, write_mapping, write_not_out
-from services.runner.records.requests import FindRequest, MappingRequest, NotOutRequest
+from services.runner.records.files import find_records, read_differences, write_mapping, write_not_out
+from services.runner.records.requests import DifferencesRequest, FindRequest, MappingRequest, NotOutRequest
 from services.runner.sources.csv_file import parse_csv
 from services.runner.sources.query import run_query
 from services.runner.sources.requests import CsvRequest, QueryRequest
@@ -23,6 +24,8 @@ _WORK: dict[str, tuple[type[Strict], Callable[[Any, Sequence[int]], Strict]]] = 
     "render": (RenderRequest, render),
     "not_out": (NotOutRequest, write_not_out),
     "find_records": (FindRequest, find_records),
+    "compare": (CompareRequest, compare_runs),
+    "differences": (DifferencesRequest, read_differences),
     "mapping": (MappingRequest, write_mapping),
 }
 

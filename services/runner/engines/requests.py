@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
@@ -58,3 +59,41 @@ class Transformed(Strict):
     held: int
     filtered: int
     unfit: int
+
+
+class Side(Strict):
+    """What one of two runs made: its transformed records, and the failures of its rules and of its target schema."""
+
+    records: Path
+    input: Path | None = None
+    faults: Path | None = None
+    output: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that exist."""
+        return [self.records, *(path for path in (self.input, self.faults, self.output) if path is not None)]
+
+
+class CompareRequest(Strict):
+    """Two runs over the same extract, and where what differs is to be written."""
+
+    before: Side
+    after: Side
+    target: Path
+    memory: str = "128MiB"
+    threads: int = 2
+
+
+class Compared(Strict):
+    """What differs, sorted by difference and key; counts by difference, of failures by rule, of changed values by field.
+
+    `records` are those that came out before or come out now; `samples` the first rows of each difference.
+    """
+
+    file: SealedFile
+    records: int
+    counts: dict[str, int]
+    by_rule: dict[str, dict[str, int]]
+    by_field: dict[str, int]
+    samples: list[dict[str, Any]]

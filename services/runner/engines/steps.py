@@ -2,7 +2,7 @@
 
 from libs.common.jail import JobServer
 from services.runner.artifacts.requests import Artifact, RenderRequest
-from services.runner.engines.requests import Transformed, TransformRequest
+from services.runner.engines.requests import Compared, CompareRequest, Transformed, TransformRequest
 from services.runner.engines.workshop import run_in_child
 
 
@@ -29,6 +29,19 @@ async def render_artifact(jobs: JobServer, request: RenderRequest, *, timeout_se
         request,
         Artifact,
         reads=[request.transformed, *request.failures],
+        writes=[request.target.parent],
+        timeout_seconds=timeout_seconds,
+    )
+
+
+async def compare_runs(jobs: JobServer, request: CompareRequest, *, timeout_seconds: float) -> Compared:
+    """Compare in a child; see `services.runner.engines.compare.compare_runs`."""
+    return await run_in_child(
+        jobs,
+        "compare",
+        request,
+        Compared,
+        reads=[*request.before.files, *request.after.files],
         writes=[request.target.parent],
         timeout_seconds=timeout_seconds,
     )

@@ -3,7 +3,14 @@
 from libs.common.jail import JobServer
 from services.runner.engines.sealing import SealedFile
 from services.runner.engines.workshop import run_in_child
-from services.runner.records.requests import FindRequest, Found, MappingRequest, NotOutRequest
+from services.runner.records.requests import (
+    Differences,
+    DifferencesRequest,
+    FindRequest,
+    Found,
+    MappingRequest,
+    NotOutRequest,
+)
 
 _SECONDS = 3600.0
 _ANSWER_SECONDS = 30.0
@@ -27,3 +34,9 @@ async def lay_out_mapping(jobs: JobServer, request: MappingRequest) -> SealedFil
     """Write a mapping's valid entries; see `services.runner.records.files.write_mapping`."""
     writes = [request.target.parent]
     return await run_in_child(jobs, "mapping", request, SealedFile, writes=writes, timeout_seconds=_SECONDS)
+
+
+async def some_differences(jobs: JobServer, request: DifferencesRequest) -> Differences:
+    """Read rows of a backtest's differences; see `services.runner.records.files.read_differences`."""
+    reads = [request.file]
+    return await run_in_child(jobs, "differences", request, Differences, reads=reads, timeout_seconds=_ANSWER_SECONDS)

@@ -12,7 +12,14 @@ from libs.expressions import mapping_rows, quote_literal
 from services.runner.engines.duck import open_duckdb
 from services.runner.engines.parquet import parquet_rows
 from services.runner.engines.sealing import SealedFile, seal
-from services.runner.records.requests import FindRequest, Found, MappingRequest, NotOutRequest
+from services.runner.records.requests import (
+    Differences,
+    DifferencesRequest,
+    FindRequest,
+    Found,
+    MappingRequest,
+    NotOutRequest,
+)
 
 _MOST = 1000
 _FAILURES = """
@@ -73,3 +80,12 @@ def write_mapping(request: MappingRequest, _descriptors: Sequence[int] = ()) -> 
     """Write a mapping's valid entries."""
     pq.write_table(mapping_rows(request.mapping, request.business_date), request.target)
     return seal(request.target, parquet_rows(request.target))
+
+
+def read_differences(request: DifferencesRequest, _descriptors: Sequence[int] = ()) -> Differences:
+    """Return rows of a backtest's differences; row groups before the position are not read."""
+    wanted = pc.field("position") >= request.position
+    if request.difference is not None:
+        wanted = wanted & (pc.field("difference") == request.difference)
+    found = ds.dataset(request.file, format="parquet").head(request.limit, filter=wanted, use_threads=False)
+    return Differences(rows=found.to_pylist())

@@ -45,3 +45,18 @@ class MappingRequest(Strict):
     mapping: MappingSpec
     business_date: date
     target: Path
+
+
+class DifferencesRequest(Strict):
+    """Read rows of a backtest's differences from `position` on, at most `limit`, of one difference if it is named."""
+
+    file: Path
+    position: int
+    limit: int
+    difference: str | None = None
+
+
+class Differences(Strict):
+    """Some rows of a backtest's differences."""
+
+    rows: list[dict[str, Any]]

@@ -26,6 +26,7 @@ from services.runner.domain.ledger import UnbalancedError
 from services.runner.domain.steps import PHASES, last_step, next_step
 from services.runner.engines.errors import DataPathError
 from services.runner.metrics import STEP_SECONDS
+from services.runner.steps.compare import compare
 from services.runner.steps.deliver import deliver
 from services.runner.steps.extract import extract
 from services.runner.steps.job import Job, Tools
@@ -40,7 +41,7 @@ _LOG = structlog.get_logger(__name__)
 _BEAT_SECONDS = 1.0
 
 _STEPS: Mapping[str, Callable[[Job], Awaitable[StepResult]]] = MappingProxyType(
-    {"extract": extract, "transform": transform, "render": render, "deliver": deliver}
+    {"extract": extract, "transform": transform, "render": render, "deliver": deliver, "compare": compare}
 )
 _DATASETS = {"validate": ("extract", "extract"), "validate_output": ("transform", "records")}
 

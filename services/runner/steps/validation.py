@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from datetime import timedelta
 
-from libs.common.events.runner import ObjectReference, ValidationRequested
+from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
 from libs.common.ids import derived_id
 from libs.common.objects import Sealed
 from services.runner.commands.verdicts import granted_prefix
@@ -24,6 +24,7 @@ def request_for(job: Job, step: str, dataset: Sealed, rows: int) -> ValidationRe
         writes=granted_prefix(run, step),
         expires=tools.now() + timedelta(seconds=tools.settings.validation_timeout_seconds),
     )
+    drafts = (VersionReference(**run["draft"]),) if run["draft"] else ()
     schema = report.source_schema_id if phase == "input" else report.target_schema_id
     return ValidationRequested(
         run_id=run["id"],
@@ -40,4 +41,5 @@ def request_for(job: Job, step: str, dataset: Sealed, rows: int) -> ValidationRe
         rows=rows,
         grant=grant,
         kind=run["kind"],
+        drafts=drafts,
     )
