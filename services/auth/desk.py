@@ -12,7 +12,7 @@ from libs.common.events.auth import LoginFailed
 from libs.common.identity.dpop import Proof
 from services.auth import assertions, nonces, opaque
 from services.auth.client_keys import ClientKeys
-from services.auth.commands import clients, codes, device, grants
+from services.auth.commands import clients, codes, device, grants, standing
 from services.auth.commands.grants import Entry, Renewal
 from services.auth.doorway import Doorway, Method, Tokens
 from services.auth.opaque import RefreshToken
@@ -83,7 +83,7 @@ class Desk:
         target = Target.read(form, self.issuer)
 
         async def enter(tx: Transaction, client: Row) -> Entry:
-            require_grant(client, "client_credentials")
+            await require_entitled(tx, client, "client_credentials")
             jkt = await self._bound(tx, client)
             entry = await clients.enter(tx, client, form.get("scope"))
             return replace(entry, jkt=jkt, resource=target.named, nonce=client["dpop_nonce"])
@@ -100,7 +100,7 @@ class Desk:
         lifetime, target = self.way.authority.lifetimes.login, Target.read(form, self.issuer)
 
         async def redeem(tx: Transaction, client: Row) -> tuple[Entry, Row] | None:
-            require_grant(client, REDIRECTING)
+            await require_entitled(tx, client, REDIRECTING)
             return await codes.redeem(tx, client, form, await self._bound(tx, client), target, lifetime)
 
         tenant, given = await self.serve(presented, redeem)
@@ -117,7 +117,7 @@ class Desk:
         lifetime, target = self.way.authority.lifetimes.login, Target.read(form, self.issuer)
 
         async def poll(tx: Transaction, client: Row) -> tuple[Entry, Row]:
-            require_grant(client, DEVICE)
+            await require_entitled(tx, client, DEVICE)
             jkt = await self._bound(tx, client)
             got = await device.poll(tx, client, form["device_code"], lifetime, jkt, target)
             if isinstance(got, OAuthError):
@@ -140,7 +140,7 @@ class Desk:
         token, target = RefreshToken.read(form["refresh_token"]), Target.read(form, self.issuer)
 
         async def exchange(tx: Transaction, client: Row) -> Entry | None:
-            require_grant(client, REFRESHING)
+            await require_entitled(tx, client, REFRESHING)
             if token is None or token.tenant_id != tx.tenant_id:
                 return None
             asked = Renewal(target, form.get("scope"), client, await self._bound(tx, client))
@@ -217,14 +217,15 @@ class Desk:
         await tx.emit("session.failed", failed, entity=f"login:{tx.tenant_id}")
 
 
-def require_grant(client: Row, grant_type: str) -> None:
-    """Refuse a grant that a client is not registered for.
+async def require_entitled(tx: Transaction, client: Row, grant_type: str) -> None:
+    """Refuse a grant that a client is not registered for, and every grant where nobody answers for the client.
 
     Raises:
-        OAuthError: it is not.
+        OAuthError: it is refused.
     """
     if grant_type not in client["grant_types"]:
         raise OAuthError("unauthorized_client", "the client is not registered for this grant")
+    await standing.require_answered_for(tx, client)
 
 
 def as_uuid(text: str) -> UUID:

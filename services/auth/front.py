@@ -10,7 +10,7 @@ from libs.common.database.transaction import Row, Transaction
 from services.auth import asking, authentication
 from services.auth.admission import Shown
 from services.auth.asking import Ask, Parameters
-from services.auth.commands import browser, codes
+from services.auth.commands import browser, codes, standing
 from services.auth.commands.browser import SESSION_PREFIX, Session
 from services.auth.desk import as_uuid
 from services.auth.doorway import Doorway
@@ -67,6 +67,8 @@ class Front:
             parameters, pushed = await self._pushed(tx, client, sent)
         uri = asking.redirect_of(client, parameters)
         try:
+            async with self.way.acting(client["tenant_id"], "anonymous") as tx:
+                await standing.require_answered_for(tx, client)
             ask = asking.checked(client, parameters, uri, self.issuer, pushed=pushed is not None)
             ask = await self._hinted(client, ask)
         except OAuthError as error:

@@ -146,8 +146,8 @@ async def browser(world: World) -> AsyncIterator[Browser]:
         yield Browser(http)
 
 
-async def register(tenant: Tenant, **changed: Any) -> App:
-    """Register a client with the tenant's owner's token."""
+async def register(tenant: Tenant, by: str | None = None, **changed: Any) -> App:
+    """Register a client with the token of the tenant's owner, or of somebody else."""
     body = {
         "name": "Ledger <b>",
         "roles": [],
@@ -156,7 +156,7 @@ async def register(tenant: Tenant, **changed: Any) -> App:
         "scopes": SCOPES,
         **changed,
     }
-    async with tenant.caller() as http:
+    async with tenant.caller(by) as http:
         answer = await http.post("/v1/clients", json=body)
     assert answer.status_code == 201, answer.text
     return App(tenant, answer.json()["id"], answer.json()["client_secret"])

@@ -1,5 +1,6 @@
 """A client may never do more than whoever owns it, whenever that changes; and nothing once they are gone."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -7,7 +8,8 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.auth.browsing import browser, register
+from services.auth.protocol import DEVICE
+from tests.auth.browsing import GRANTS, browser, register, told
 from tests.auth.test_refresh import me, until_refused
 from tests.auth.test_roles import change, disable, own_role, remove
 from tests.auth.world import Tenant, World
@@ -192,3 +194,46 @@ async def given(app: Any, email: str, scope: str) -> Any:
     answer = await app.redeem(code, verifier)
     assert answer.status_code == 200, answer.text
     return answer.json()
+
+
+async def given_to_admins_app(tenant: Tenant) -> tuple[UUID, str, Any, Any]:
+    """Return an administrator, their address, their client, and the tokens that somebody else gave it."""
+    id_, email = await tenant.user("admin")
+    app = await register(tenant, by=email, scopes=["run:read", "offline_access"], grant_types=[*GRANTS, DEVICE])
+    _, viewer = await tenant.user("viewer")
+    return id_, email, app, await given(app, viewer, "run:read offline_access")
+
+
+@pytest.mark.parametrize("part", PARTINGS.values(), ids=PARTINGS.keys())
+async def test_without_its_owner_a_client_does_nothing_for_others(tenant: Tenant, world: World, part: Any) -> None:
+    """What users gave it is void within a second, and it can ask nobody for more: by browser, by device, by refresh."""
+    id_, email, app, tokens = await given_to_admins_app(tenant)
+    await part(tenant, id_, email)
+    await until_refused(world, tokens["access_token"])
+    again = await app.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    async with browser(world) as person, world.client() as http:
+        asked = told(await person.open(app.request("v" * 64, scope="run:read")))
+        device = await http.post("/oauth2/device_authorization", data={"scope": "run:read"}, auth=(app.id, app.secret))
+    assert [again.json()["error"], asked["error"], device.json()["error"]] == ["unauthorized_client"] * 3
+
+
+async def test_a_code_that_waits_ends_with_the_clients_owner(tenant: Tenant, world: World) -> None:
+    """What a user allowed a moment before is not fetched any more."""
+    id_, _, app, _ = await given_to_admins_app(tenant)
+    async with browser(world) as person:
+        code = (await person.allow(app, app.request("v" * 64, scope="run:read")))["code"]
+    async with tenant.caller() as owner:
+        await remove(owner, id_)
+    assert (await app.redeem(code, "v" * 64)).json()["error"] == "unauthorized_client"
+
+
+async def test_whoever_adopts_a_client_before_keeps_it_going(tenant: Tenant, world: World) -> None:
+    """The explicit way: its tokens, and those that users gave it, outlive its former owner."""
+    id_, _, app, tokens = await given_to_admins_app(tenant)
+    async with tenant.caller() as owner:
+        assert (await owner.post(f"/v1/clients/{app.id}/adopt")).status_code == 200
+        assert (await remove(owner, id_)).status_code == 204
+    await asyncio.sleep(1.2)  # longer than a revocation takes
+    assert await me(world, tokens["access_token"]) == 200
+    again = await app.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
+    assert again.status_code == 200, again.text

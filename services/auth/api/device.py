@@ -14,7 +14,7 @@ from services.auth.api.shapes import NO_STORE, answer
 from services.auth.authority import authority
 from services.auth.commands import device
 from services.auth.commands.browser import Session
-from services.auth.desk import require_grant
+from services.auth.desk import require_entitled
 from services.auth.protocol import DEVICE, REFRESHING
 from services.auth.resources import Target
 from services.auth.store import devices as stored
@@ -34,7 +34,7 @@ async def authorize_device(request: Request) -> Response:
     presented, desk = forms.required(request, form), forms.desk(request)
 
     async def work(tx: Transaction, client: Row) -> device.Begun:
-        require_grant(client, DEVICE)
+        await require_entitled(tx, client, DEVICE)
         scope = protocol.requested_scope(form.get("scope"), client["scopes"])
         if REFRESHING not in client["grant_types"]:
             scope -= {"offline_access"}

@@ -14,7 +14,6 @@ from libs.common.identity.principal import Principal
 from services.auth import domain, opaque
 from services.auth.commands import grants as grant_commands
 from services.auth.commands import lessening, roles, standing
-from services.auth.protocol import OAuthError
 from services.auth.registration import Registration
 from services.auth.store import accounts, grants
 
@@ -181,10 +180,8 @@ async def enter(tx: Transaction, client: Row, scope: str | None) -> grant_comman
         OAuthError: its owner is shut out, or gone.
         Invalid: the scope asks for more than the client's roles, and those of its owner, allow.
     """
-    held = await standing.behalf_of(tx, client)
-    if held is None:
-        raise OAuthError("unauthorized_client", "whoever answers for this client is no longer let in")
-    held = domain.narrowed(held, scope)
+    await standing.require_answered_for(tx, client)
+    held = domain.narrowed(await standing.behalf_of(tx, client) or frozenset(), scope)
     subject, grant_id = f"client:{client['id']}", client["grant_id"]
     await grants.touch_grant(tx, grant_id)
     opened = SessionOpened(grant_id=grant_id, subject=subject, method="client_credentials", address=tx.context.address)

@@ -13,11 +13,16 @@ from services.auth.store import accounts, grants
 
 
 async def shut_out(tx: Transaction, user_id: UUID) -> None:
-    """Void all that a user holds, what they gave to clients, and what their own clients hold."""
+    """Void all that a user holds, what they gave to clients, and what their own clients hold, whoever gave it.
+
+    Whoever wants their clients to go on adopts them before.
+    """
     clients = await grants.clients_of(tx, user_id)
     await grant_commands.revoke_all(tx, f"user:{user_id}", "disabled")
     for client in clients:
         await grant_commands.revoke_one(tx, client["grant_id"], "disabled")
+        for given in await grants.grants_given_to(tx, client["id"]):
+            await grant_commands.revoke(tx, given, "disabled")
 
 
 async def of_user(tx: Transaction, user_id: UUID, before: frozenset[str], after: frozenset[str]) -> None:

@@ -6,6 +6,7 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.identity.principal import Principal
 from services.auth import protocol
 from services.auth.commands import roles
+from services.auth.protocol import OAuthError
 from services.auth.store import accounts, grants
 
 
@@ -29,6 +30,16 @@ async def of_client(tx: Transaction, client: Row) -> frozenset[str] | None:
         return held
     owner = await of_user(tx, client["owner_id"])
     return None if owner is None else protocol.common(held, owner)
+
+
+async def require_answered_for(tx: Transaction, client: Row) -> None:
+    """Refuse a client whose owner is shut out or gone, whoever it acts for, until somebody adopts it.
+
+    Raises:
+        OAuthError: it has an owner, and they are no longer let in.
+    """
+    if client["owner_id"] is not None and await of_user(tx, client["owner_id"]) is None:
+        raise OAuthError("unauthorized_client", "whoever answers for this client is no longer let in")
 
 
 async def behalf_of(tx: Transaction, client: Row) -> frozenset[str] | None:
