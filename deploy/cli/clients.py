@@ -3,10 +3,11 @@
 import argparse
 from typing import Any
 
-from deploy.cli.arguments import role_names, tenant_id
+from deploy.cli.arguments import role_names
 from deploy.cli.local import auth_database
 from deploy.cli.output import show
 from libs.common.context import utc_now
+from libs.common.ids import tenant_named
 from services.auth import operator
 
 
@@ -14,7 +15,7 @@ def add_to(groups: Any) -> None:
     """Add the group's parser."""
     commands = groups.add_parser("client", help="OAuth2 clients").add_subparsers(required=True, metavar="<command>")
     create = commands.add_parser("create", help="add a client to a tenant and print its secret")
-    create.add_argument("--tenant", type=tenant_id, required=True, help="the tenant's id, or `system`")
+    create.add_argument("--tenant", type=tenant_named, required=True, help="the tenant's id, or `system`")
     create.add_argument("--name", default="client", help="what the client is called")
     create.add_argument("--roles", type=role_names, default=["integrator"], help="role names, separated by commas")
     create.set_defaults(run=_create)

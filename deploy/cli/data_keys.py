@@ -2,22 +2,20 @@
 
 import argparse
 import asyncio
-import sys
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from deploy.cli.output import show, show_table
 from deploy.cli.rings import Keeping, RingFile
-from libs.common.crypto import versions
-from libs.common.crypto.resealing import SealedColumn, left
-from libs.common.errors import NotFound, Unavailable
+from libs.common.crypto.resealing import SealedColumn
+from libs.common.crypto.turning import Turning
+from libs.common.errors import NotFound
 from libs.common.ids import SYSTEM_TENANT
 from services.audit import signing
 from services.auth.sealed import SEALED as AUTH
 from services.catalog.sealed import SEALED as CATALOG
 
-_POLL_SECONDS = 0.5
-_PATIENCE_SECONDS = 60.0
 _COLUMNS: dict[str, Sequence[SealedColumn]] = {"auth": AUTH, "catalog": CATALOG}
 
 
@@ -32,33 +30,13 @@ async def rotate(chosen: argparse.Namespace, keeping: Sequence[Keeping]) -> None
     for each in keeping:
         if each.service == "audit":
             told += await _reseal(each, chosen.tenant)
-        elif await _begun(each, chosen.tenant):
-            told.append({"service": each.service, "version": await _until_turned(each, chosen.tenant)})
+            continue
+        turning = Turning(each.service, partial(each.transaction, "server", chosen.tenant), _COLUMNS[each.service])
+        if await turning.begin(await asyncio.to_thread(RingFile.of(each.service).ring)):
+            told.append({"service": each.service, "version": await turning.finish()})
     if not told:
         raise NotFound(f"No service keeps a secret of tenant {chosen.tenant}.")
     show_table(chosen, told)
-
-
-async def _begun(each: Keeping, tenant: UUID) -> bool:
-    ring = await asyncio.to_thread(RingFile.of(each.service).ring)
-    async with each.transaction("server", tenant) as tx:
-        return await versions.begin_turning(tx, ring)
-
-
-async def _until_turned(each: Keeping, tenant: UUID) -> int:
-    waited, before = 0.0, -1
-    while True:
-        async with each.transaction("server", tenant) as tx:
-            known, remaining = await versions.all_versions(tx), await left(tx, _COLUMNS[each.service])
-        if len(known) == 1:
-            return known[0].version
-        if remaining != before:
-            waited, before = 0.0, remaining
-            print(f"{each.service}: {remaining} secrets to go", file=sys.stderr)
-        if waited >= _PATIENCE_SECONDS:
-            raise Unavailable(f"{each.service} seals nothing anew: does it run? Begin again then.")
-        await asyncio.sleep(_POLL_SECONDS)
-        waited += _POLL_SECONDS
 
 
 async def _reseal(each: Keeping, tenant: UUID) -> list[dict[str, object]]:

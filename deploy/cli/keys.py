@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from deploy.cli import data_keys
-from deploy.cli.arguments import tenant_id
 from deploy.cli.output import show, show_table
 from deploy.cli.rings import KEEPING, Keeping, RingFile, fresh_ring, newest
 from libs.common.crypto.canaries import canary_faults
 from libs.common.crypto.holdings import note_extended, retire
 from libs.common.errors import Conflict, Unavailable
+from libs.common.ids import tenant_named
 
 _POLL_SECONDS = 0.5
 _PATIENCE_SECONDS = 60.0
@@ -40,7 +40,7 @@ def add_to(groups: Any) -> None:
         if verb == "retire":
             command.add_argument("kid", help="the key's id")
         if verb == "rotate-dek":
-            command.add_argument("tenant", type=tenant_id, help="the tenant's id, or `system`")
+            command.add_argument("tenant", type=tenant_named, help="the tenant's id, or `system`")
     replace = commands.add_parser("replace-signing-key", help="give audit another key to sign checkpoints with")
     replace.set_defaults(run=_replace_signing_key)
 

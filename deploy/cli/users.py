@@ -4,12 +4,13 @@ import argparse
 import asyncio
 from typing import Any
 
-from deploy.cli.arguments import role_names, tenant_id
+from deploy.cli.arguments import role_names
 from deploy.cli.local import auth_database, public_url
 from deploy.cli.output import add_password, read_password, show
 from deploy.cli.rings import StillRing, ring_of
 from libs.common.context import utc_now
 from libs.common.crypto.vault import Vault
+from libs.common.ids import tenant_named
 from services.auth import operator
 
 
@@ -17,7 +18,7 @@ def add_to(groups: Any) -> None:
     """Add the group's parser."""
     commands = groups.add_parser("user", help="people").add_subparsers(required=True, metavar="<command>")
     create = commands.add_parser("create", help="add a user to a tenant")
-    create.add_argument("--tenant", type=tenant_id, required=True, help="the tenant's id, or `system`")
+    create.add_argument("--tenant", type=tenant_named, required=True, help="the tenant's id, or `system`")
     create.add_argument("--email", required=True, help="the user's address")
     create.add_argument("--name", required=True, help="the user's name")
     create.add_argument("--roles", type=role_names, default=["viewer"], help="role names, separated by commas")

@@ -19,3 +19,12 @@ def uuid7(now: datetime) -> UUID:
 def derived_id(*parts: str) -> UUID:
     """Return the same UUID (version 5) for the same parts: what is done twice is one."""
     return uuid5(_NAMESPACE, "\x1f".join(parts))
+
+
+def tenant_named(text: str) -> UUID:
+    """Read a tenant's id as an operator types it; `system` is the tenant of what belongs to none.
+
+    Raises:
+        ValueError: it is no id.
+    """
+    return SYSTEM_TENANT if text == "system" else UUID(text)

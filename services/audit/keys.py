@@ -1,7 +1,8 @@
-"""Operate audit's signing key: `python -m services.audit.keys ensure | rotate`.
+"""Operate audit's signing key: `python -m services.audit.keys ensure | rotate | reseal`.
 
 `ensure` makes the first key where nothing was ever read or signed, and otherwise checks that the present one opens; the
-service does the same when it starts. `rotate` replaces the key. The ring's keys are turned by `regent keys`.
+service does the same when it starts. `rotate` replaces the key, `reseal` encrypts all of them anew. The ring's keys are
+turned by `regent keys`.
 """
 
 import argparse
@@ -30,7 +31,12 @@ async def rotate(tx: Transaction, ring: KeyRing) -> str:
     return "made a new signing key; the one before is retired"
 
 
-_ACTIONS: dict[str, Action] = {"ensure": ensure, "rotate": rotate}
+async def reseal(tx: Transaction, ring: KeyRing) -> str:
+    """Seal the signing keys anew under the ring's active key."""
+    return f"sealed {await signing.reseal(tx, ring)} signing keys anew"
+
+
+_ACTIONS: dict[str, Action] = {"ensure": ensure, "rotate": rotate, "reseal": reseal}
 
 
 async def run(settings: AuditSettings, action: Action) -> str:

@@ -1,0 +1,14 @@
+"""Turn a tenant's data key where `regent keys` does not reach: `python -m services.auth.keys rotate-dek TENANT`."""
+
+from libs.common.crypto import turning
+from services.auth.sealed import SEALED
+from services.auth.settings import Settings
+
+
+def main() -> None:
+    """Read the command line and run, with the environment of the service."""
+    turning.main("auth", Settings.load, SEALED)
+
+
+if __name__ == "__main__":
+    main()
