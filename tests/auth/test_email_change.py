@@ -71,9 +71,7 @@ async def test_an_address_that_was_taken_meanwhile_stays_where_it_is(
     email = somebody()
     await ask(tenant, email)
     token = (await mailbox.newest(email, CONFIRM)).token
-    async with (await world.tenant()).caller() as http:
-        body = {"email": email, "name": "Nina", "password": f"{PASSWORD} of hers", "roles": []}
-        assert (await http.post("/v1/users", json=body)).status_code == 201
+    await (await world.tenant()).join(email)
     assert await confirm(world, token) == 403
     assert (await login(world, tenant.email)).status_code == 200
 

@@ -54,6 +54,8 @@ async def verified(app: App, email: str, password: str = PASSWORD) -> bool:
 async def test_an_address_that_somebody_else_wrote_down_is_not_verified(tenant: Tenant) -> None:
     """Neither an operator's owner nor a user whom an administrator added has shown anything."""
     app, (_, email) = await register(tenant, scopes=SCOPES), await tenant.user("viewer")
+    for each in (tenant.email, email):
+        await tenant.world.prove(each, proven=False)
     assert [await verified(app, each) for each in (tenant.email, email)] == [False, False]
 
 
@@ -68,20 +70,23 @@ async def test_signing_up_by_mail_verifies(world: World, mailbox: Mailbox) -> No
 
 
 async def test_an_invitation_verifies_whom_it_makes(world: World, tenant: Tenant, mailbox: Mailbox) -> None:
-    """It does not verify an account from before: its password may be that of whoever wrote the address down there."""
+    """It verifies an account from before as well, and takes it from whoever wrote the address down there."""
     app, email = await register(tenant, scopes=SCOPES), somebody()
     assert (await accept(world, (await invited(tenant, mailbox, email)).token)).status_code == 201
     assert await verified(app, email)
     elsewhere = await world.tenant()
     prepared = operator.NewPerson(somebody(), "Paul Prepared", PASSWORD)
     await operator.create_user(world.runtime.database, utc_now(), elsewhere.id, prepared, ["viewer"])
-    await accept(world, (await invited(tenant, mailbox, prepared.email)).token, password=None)
-    assert not await verified(app, prepared.email)
+    token = (await invited(tenant, mailbox, prepared.email)).token
+    assert (await accept(world, token, password=None)).status_code == 422
+    assert (await accept(world, token, password=ANOTHER)).status_code == 201
+    assert await verified(app, prepared.email, ANOTHER)
 
 
 async def test_a_password_chosen_by_mail_verifies(world: World, tenant: Tenant, mailbox: Mailbox) -> None:
     """The reset ends what others knew."""
     app = await register(tenant, scopes=SCOPES)
+    await world.prove(tenant.email, proven=False)
     assert (await reset(world, await asked(world, mailbox, tenant.email))).status_code == 204
     assert await verified(app, tenant.email, ANOTHER)
 
@@ -89,6 +94,7 @@ async def test_a_password_chosen_by_mail_verifies(world: World, tenant: Tenant, 
 async def test_a_changed_address_is_verified(world: World, tenant: Tenant, mailbox: Mailbox) -> None:
     """Its link came by the new address's mail."""
     app, email = await register(tenant, scopes=SCOPES), somebody()
+    await world.prove(tenant.email, proven=False)
     await ask(tenant, email)
     assert await confirm(world, (await mailbox.newest(email, "Confirm your new e-mail address")).token) == 204
     assert await verified(app, email)
@@ -99,6 +105,7 @@ async def test_a_providers_word_counts_in_its_tenant(tenant: Tenant, world: Worl
     app, provider = await register(tenant, scopes=SCOPES), idps.new()
     id_ = await registered(tenant, provider)
     await linked(tenant, provider, id_, "alice")
+    await world.prove(tenant.email, proven=False)
     for claims, expected in (
         ({"email": tenant.email, "email_verified": True}, True),
         ({"email": tenant.email, "email_verified": False}, False),

@@ -74,5 +74,5 @@ async def test_no_length_is_kept(tenant: Tenant, world: World) -> None:
         await http.post("/v1/password", json={"current": PASSWORD, "password": SHORT})
     async with world.runtime.database.transaction(Context(SYSTEM_TENANT, "service:test")) as tx:
         row = await tx.connection.fetchrow("SELECT * FROM identity WHERE id = $1", tenant.owner)
-    assert set(row.keys()) == {"id", "email", "password_hash", "password_alone", "created_at"}
+    assert set(row.keys()) == {"id", "email", "password_hash", "password_alone", "email_proven_at", "created_at"}
     assert row["password_alone"] is False

@@ -204,9 +204,7 @@ async def test_a_provider_leads_into_its_own_tenant_only(app: App, provider: Pro
     id_ = await registered(app.tenant, provider)
     await linked(app.tenant, provider, id_, "alice")
     other = await register(await world.tenant())
-    async with other.tenant.caller() as http:
-        body = {"email": app.tenant.email, "name": "Olga", "password": PASSWORD, "roles": ["viewer"]}
-        assert (await http.post("/v1/users", json=body)).status_code == 201
+    await other.tenant.join(app.tenant.email, "viewer")
     async with browser(world) as person:
         assert id_ not in (await person.open(other.request(VERIFIER))).text
         query = "&".join(f"{name}={value}" for name, value in other.request(VERIFIER, state="x").items())

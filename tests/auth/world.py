@@ -19,7 +19,8 @@ from fastapi import FastAPI
 
 from deploy.local import nats
 from libs.common.app import Runtime, build_app, running
-from libs.common.context import utc_now
+from libs.common.context import Context, utc_now
+from libs.common.ids import SYSTEM_TENANT
 from services.auth import operator
 from services.auth.main import service
 from services.auth.settings import Settings
@@ -82,7 +83,14 @@ class World:
         email = f"owner-{uuid4().hex[:12]}@example.com"
         person = operator.NewPerson(email, "Olga Owner", PASSWORD)
         tenant, owner = await operator.create_tenant(self.runtime.database, utc_now(), "Broker", person)
+        await self.prove(email)
         return Tenant(self, tenant, owner, email)
+
+    async def prove(self, email: str, *, proven: bool = True) -> None:
+        """Let an address count as proven, as after a link by its mail, or as one that somebody else wrote down."""
+        async with self.runtime.database.transaction(Context(SYSTEM_TENANT, "service:test")) as tx:
+            when = utc_now() if proven else None
+            await tx.connection.execute("UPDATE identity SET email_proven_at = $2 WHERE email = $1", email, when)
 
     async def outbox(self, tenant: UUID) -> list[dict[str, Any]]:
         """Return a tenant's events, in order."""
@@ -126,8 +134,14 @@ class Tenant:
     async def user(self, *roles: str) -> tuple[UUID, str]:
         """Add a user with roles; returns id and address."""
         email = f"user-{uuid4().hex[:12]}@example.com"
+        return await self.join(email, *roles), email
+
+    async def join(self, email: str, *roles: str) -> UUID:
+        """Make somebody a user who may have an account elsewhere; returns their id."""
         person = operator.NewPerson(email, "Uwe User", PASSWORD)
-        return await operator.create_user(self.world.runtime.database, utc_now(), self.id, person, roles), email
+        id_ = await operator.create_user(self.world.runtime.database, utc_now(), self.id, person, roles)
+        await self.world.prove(email)
+        return id_
 
     async def oauth_client(self, *roles: str) -> tuple[UUID, str]:
         """Add a client with roles; returns id and secret."""

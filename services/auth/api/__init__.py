@@ -59,7 +59,6 @@ ROUTERS = (
     passkeys.PUBLIC,
     tenants.PLATFORM,
     tenants.ROUTER,
-    people.CREATING,
     people.ROUTER,
     roles.ROUTER,
     roles.PERMISSIONS,

@@ -25,20 +25,24 @@ class NewInvitation(Body):
 
     email: Email
     roles: RoleNames
+    name: Name | None = None
 
 
 class Accepted(Body):
-    """The invitation's token; a password where there is no account yet, else it is ignored."""
+    """The invitation's token; a password where there is no account yet, else it is ignored.
+
+    An account whose address nobody has proven counts as none. The name may be left out where the invitation has one.
+    """
 
     token: Annotated[str, Field(min_length=1, max_length=300, description="what stands behind the # of the link")]
-    name: Name
+    name: Name | None = None
     password: Password | None = None
 
 
 @ROUTER.post("", status_code=201, name="create_invitation", dependencies=_WRITE)
 async def create(request: Request, tx: Tx, caller: Caller, body: NewInvitation) -> Response:
     """Invite somebody by mail; an earlier invitation of the address ends."""
-    id_ = await flows.invite(tx, outbox(request), caller, normalise_mailable(body.email), body.roles)
+    id_ = await flows.invite(tx, outbox(request), caller, normalise_mailable(body.email), body.roles, body.name)
     return answer(await invitations.find(tx, id_), 201, {"Location": f"/v1/invitations/{id_}"})
 
 

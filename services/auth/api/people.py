@@ -3,31 +3,39 @@
 from uuid import UUID
 
 from fastapi import Request, Response
+from pydantic import Field
 
-from libs.common.http.door import Caller, Door, IfMatch, OpenDoor, Tx, etag, permission, request_context
+from libs.common.errors import FieldProblem, Invalid
+from libs.common.http.door import Caller, Door, IfMatch, Tx, etag, permission
 from libs.common.http.pages import PageParameters, page_of
-from services.auth import domain
 from services.auth.api.shapes import Body, Email, Name, Password, RoleNames, answer
-from services.auth.authority import authority
 from services.auth.commands import tenants
-from services.auth.flows import lost_factors
+from services.auth.flows import invitations, lost_factors
+from services.auth.mail.addresses import normalise_mailable
 from services.auth.mail.outbox import outbox
-from services.auth.password_policy import require_good_password
 from services.auth.store import accounts
+from services.auth.store import invitations as stored
 from services.auth.store.tables import membership
 
-CREATING = OpenDoor("/v1/users", tag="users")
+_NOT_YOURS = (
+    "Nobody chooses somebody else's password: whoever knows it would act in their name. Leave it out; they get a mail, and "
+    "choose it themselves."
+)
 ROUTER = Door("/v1/users", tag="users")
 _READ, _WRITE = [permission("user:read")], [permission("user:write")]
 
 
 class NewUser(Body):
-    """A user to be; the password is ignored where the person has one already, from another tenant."""
+    """A user to be: they are invited, prove the address and choose their password."""
 
     email: Email
     name: Name
-    password: Password
     roles: RoleNames
+    password: Password | None = Field(
+        default=None,
+        description="refused: nobody chooses somebody else's password",
+        json_schema_extra={"deprecated": True},
+    )
 
 
 class ChangedUser(Body):
@@ -37,15 +45,13 @@ class ChangedUser(Body):
     roles: RoleNames
 
 
-@CREATING.post("", status_code=201, name="create_user", dependencies=_WRITE)
-async def create(request: Request, caller: Caller, body: NewUser) -> Response:
-    """Add a user to the tenant."""
-    email = domain.normalise_email(body.email)
-    password = require_good_password(body.password, email=email)
-    person = tenants.Person(email, body.name, await authority(request).passwords.hash(password))
-    async with request.app.state.database.transaction(request_context(request, caller)) as tx:
-        id_ = await tenants.invite(tx, caller, person, body.roles)
-        return await _shown(tx, id_, 201)
+@ROUTER.post("", status_code=202, name="create_user", dependencies=_WRITE)
+async def create(request: Request, tx: Tx, caller: Caller, body: NewUser) -> Response:
+    """Invite somebody to become a user, as `POST /v1/invitations` does; the answer is the invitation."""
+    if body.password is not None:
+        raise Invalid(_NOT_YOURS, type="password-by-others", fields=[FieldProblem("/password", "leave it out")])
+    id_ = await invitations.invite(tx, outbox(request), caller, normalise_mailable(body.email), body.roles, body.name)
+    return answer(await stored.find(tx, id_), 202, {"Location": f"/v1/invitations/{id_}"})
 
 
 @ROUTER.get("", name="list_users", dependencies=_READ)
@@ -99,9 +105,6 @@ async def reset_factors(request: Request, tx: Tx, caller: Caller, id: UUID) -> R
     return Response(status_code=204)
 
 
-async def _shown(tx: Tx, id: UUID, status: int = 200) -> Response:  # noqa: A002
+async def _shown(tx: Tx, id: UUID) -> Response:  # noqa: A002
     row = await accounts.find_member(tx, id)
-    headers = etag(row["revision"])
-    if status == 201:  # noqa: PLR2004 - created
-        headers["Location"] = f"/v1/users/{id}"
-    return answer(row, status, headers)
+    return answer(row, headers=etag(row["revision"]))

@@ -67,18 +67,6 @@ async def set_second_factor(
     await tx.emit("policy.changed", changed, entity=tx.tenant_id)
 
 
-async def invite(tx: Transaction, caller: Principal, person: Person, names: Sequence[str]) -> UUID:
-    """Add a user on a caller's behalf.
-
-    Raises:
-        Invalid: a role does not exist.
-        Forbidden: a role is not the caller's to give.
-        Conflict: the tenant has a user of that address.
-    """
-    domain.require_assignable(caller.permissions, await roles.require_roles(tx, names))
-    return await add_user(tx, person, names)
-
-
 async def add_user(tx: Transaction, person: Person, names: Sequence[str]) -> UUID:
     """Add a user. Somebody who has the address already keeps their password and becomes a member here too.
 

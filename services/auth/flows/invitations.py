@@ -12,6 +12,7 @@ from services.auth import domain, opaque
 from services.auth.commands import roles, standing, tenants
 from services.auth.flows.limits import has_room
 from services.auth.flows.office import Office
+from services.auth.flows.taking_over import is_owners, take_over
 from services.auth.mail.outbox import Letter, Outbox
 from services.auth.password_policy import require_good_password
 from services.auth.permissions import covers_all
@@ -27,8 +28,12 @@ class InvitationToken(opaque.NamingToken):
     prefix = "iv_"
 
 
-async def invite(tx: Transaction, outbox: Outbox, caller: Principal, email: str, names: Sequence[str]) -> UUID:
+async def invite(
+    tx: Transaction, outbox: Outbox, caller: Principal, email: str, names: Sequence[str], name: str | None = None
+) -> UUID:
     """Invite a normalised address into the transaction's tenant; an earlier invitation of it ends.
+
+    `name` is what they are called unless they say otherwise.
 
     Raises:
         Invalid: a role does not exist.
@@ -43,7 +48,7 @@ async def invite(tx: Transaction, outbox: Outbox, caller: Principal, email: str,
         raise TooManyRequests("This address was sent enough invitations; wait.", retry_after=3600)
     id = uuid4()  # noqa: A001
     token = InvitationToken.make(tx.tenant_id, id)
-    await invitations.add(tx, id, email, names, token.digest, tx.context.now + _VALID)
+    await invitations.add(tx, id, email, names, token.digest, tx.context.now + _VALID, name)
     await _say(tx, "invitation.created", id, names)
     values = {
         "tenant": (await accounts.find_tenant(tx))["name"],
@@ -69,16 +74,19 @@ async def revoke(tx: Transaction, id: UUID) -> None:  # noqa: A002
     await _say(tx, "invitation.revoked", id, row["roles"])
 
 
-async def accept(office: Office, text: str, name: str, password: str | None) -> tuple[UUID, UUID]:
+async def accept(office: Office, text: str, name: str | None, password: str | None) -> tuple[UUID, UUID]:
     """Use an invitation up; returns the tenant's and the user's id. Who has an account keeps its password.
+
+    An account whose address nobody has proven yet is taken over instead, by another password: see `taking_over`.
 
     Raises:
         Forbidden: the invitation is unknown, used, revoked or expired, or the tenant is suspended.
-        Invalid: there is no account yet, and no password that can be used; the invitation stays open.
+        Invalid: there is no account yet, and no password that can be used, or no name; the invitation stays open.
     """
     token, row = await presented(office, text)
     async with office.acting(token.tenant_id) as tx:
-        known = await accounts.find_identity(tx, row["email"]) is not None
+        person = await accounts.find_identity(tx, row["email"])
+    known = person is not None and is_owners(person)
     hashed = "" if known else await _hashed(office, row["email"], password)
     async with office.acting(token.tenant_id) as tx:
         if await _open(tx, token) is None:
@@ -106,17 +114,21 @@ async def presented(office: Office, text: str) -> tuple[InvitationToken, Row]:
     return token, row
 
 
-async def join(tx: Transaction, row: Row, name: str, password_hash: str | None) -> UUID:
+async def join(tx: Transaction, row: Row, name: str | None, password_hash: str | None) -> UUID:
     """Use a locked open invitation up; returns the user's id. Who has an account keeps their password, or its absence.
-
-    The mail has proven the address of an account that is made here; who made another may be somebody else.
 
     Raises:
         Forbidden: the inviter could no longer give these roles. Conflict: the tenant has a user of that address.
+        Invalid: nobody has said what they are called.
     """
     await _require_standing(tx, row)
-    person = tenants.Person(row["email"], name, password_hash, proven=True)
-    user = await tenants.add_user(tx, person, row["roles"])
+    called = name or row["name"]
+    if called is None:
+        raise Invalid("Say what you are called.", fields=[FieldProblem("/name", "is missing")])
+    known = await accounts.find_identity(tx, row["email"])
+    user = await tenants.add_user(tx, tenants.Person(row["email"], called, password_hash, proven=True), row["roles"])
+    if known is not None and not is_owners(known):
+        await take_over(tx, user, password_hash)
     await invitations.settle(tx, row["id"], "accepted")
     await _say(tx, "invitation.accepted", row["id"], row["roles"], user)
     return user

@@ -9,6 +9,7 @@ from libs.common.events.auth import LoginFailed
 from services.auth.commands.factors import confirmed_ones
 from services.auth.flows.limits import count_network, has_room
 from services.auth.flows.office import VALID, Office
+from services.auth.flows.taking_over import clear_factors, keeps_factors
 from services.auth.mail.outbox import Letter, shown_moment
 from services.auth.password_policy import normalise_password, require_good_password, stands_alone
 from services.auth.store import accounts, attempts, factors, links, people
@@ -40,17 +41,22 @@ async def forget(office: Office, email: str) -> None:
 async def reset(office: Office, token: str, password: str) -> None:
     """Use a link up: give its person another password, end all their logins everywhere, and tell them.
 
+    Second factors stay, unless nobody had proven the address before: then somebody else may have set them up.
+
     Raises:
         Forbidden: the link is unknown, used or expired.
         Invalid: the password cannot be used; the link stays usable.
         Conflict: the last second factor went meanwhile, and the password is too short without.
     """
     held = await office.peek("reset", token)
-    chosen = await _accepted(office, held.identity_id, held.content["email"], password)
+    chosen = await _accepted(office, held.identity_id, held.content["email"], password, by_mail=True)
     async with office.system() as tx:
         user = (await office.redeem(tx, "reset", token)).identity_id
         if user is None:
             raise Forbidden("The link is unknown, used or expired.", type="account-link")
+        person = await links.find_person(tx, user)
+        if person is not None and not keeps_factors(person):
+            await clear_factors(tx, user)
         await _replace(office, tx, user, chosen, keep=None)
         await people.prove_email(tx, user)
 
@@ -103,11 +109,12 @@ async def prove(office: Office, user: UUID, password: str) -> str:
     return email
 
 
-async def _accepted(office: Office, user: UUID | None, email: str, password: str) -> Chosen:
+async def _accepted(office: Office, user: UUID | None, email: str, password: str, *, by_mail: bool = False) -> Chosen:
     """Return a password that can be used: a shorter one will do beside a second factor (NIST SP 800-63B-4, 3.1.1.2)."""
     async with office.system() as tx:
         person = await links.find_person(tx, user) if user else None
-        factor = person is not None and person["password_hash"] is not None and await _has_factor(tx, person["id"])
+        kept = person is not None and (keeps_factors(person) or not by_mail)
+        factor = person is not None and kept and await _has_factor(tx, person["id"])
     text = require_good_password(password, email=email, second_factor=factor)
     return Chosen(await office.authority.passwords.hash(text), stands_alone(text))
 
@@ -116,23 +123,10 @@ async def _has_factor(tx: Transaction, user: UUID) -> bool:
     return bool(confirmed_ones(await factors.of_person(tx, user)))
 
 
-async def _start_afresh(tx: Transaction, user: UUID) -> None:
-    """Remove the factors of an account whose address nobody has proven to us before.
-
-    It came to be by a provider's word; whoever logged in there may be somebody else than who reads the address's mail,
-    and would shut them out.
-    """
-    for one in await factors.of_person(tx, user, lock=True):
-        await factors.remove(tx, user, one["id"])
-    await factors.replace_codes(tx, user, [])
-
-
 async def _replace(office: Office, tx: Transaction, user: UUID, chosen: Chosen, *, keep: UUID | None) -> None:
     person = await links.find_person(tx, user)
     if person is None:
         raise Forbidden("The link is unknown, used or expired.", type="account-link")
-    if person["password_hash"] is None:
-        await _start_afresh(tx, user)
     if not chosen.alone and not await _has_factor(tx, user):
         raise Conflict("The second factor is gone: choose a longer password.", type="password-too-short")
     await accounts.set_password_hash(tx, user, chosen.hashed, alone=chosen.alone)

@@ -12,7 +12,7 @@ from libs.common.errors import NotFound
 from services.auth.store.tables import identity, invitation, membership
 
 _V = invitation.c
-INVITATION = (_V.id, _V.email, _V.roles, _V.invited_by, _V.state, _V.created_at, _V.expires_at, _V.settled_at)
+INVITATION = (_V.id, _V.email, _V.name, _V.roles, _V.invited_by, _V.state, _V.created_at, _V.expires_at, _V.settled_at)
 INVITATIONS = select(*INVITATION)
 
 
@@ -23,12 +23,14 @@ async def add(
     roles: Sequence[str],
     digest: bytes,
     expires_at: datetime,
+    name: str | None,
 ) -> None:
     """Add an invitation; an open one of the same address ends here."""
     earlier = update(invitation).where(_V.tenant_id == tx.tenant_id, _V.email == email, _V.state == "open")
     await tx.execute(earlier.values(state="revoked", settled_at=tx.context.now))
     values = {"tenant_id": tx.tenant_id, "id": id, "email": email, "roles": list(roles), "sha256": digest}
     more = {"invited_by": tx.context.actor, "state": "open", "created_at": tx.context.now, "expires_at": expires_at}
+    more["name"] = name
     await tx.execute(insert(invitation).values(**values, **more))
 
 

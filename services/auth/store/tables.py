@@ -177,6 +177,7 @@ invitation = Table(
     Column("tenant_id", Uuid, primary_key=True),
     Column("id", Uuid, primary_key=True),
     Column("email", Text),
+    Column("name", Text),
     Column("roles", ARRAY(Text)),
     Column("invited_by", Text),
     Column("sha256", LargeBinary),
