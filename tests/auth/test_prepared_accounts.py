@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.auth.mailbox import Mailbox
-from tests.auth.test_invitations import accept, invited
+from tests.auth.test_invitations import accept, invite
 from tests.auth.test_people import person
 from tests.auth.test_refresh import until_refused
 from tests.auth.test_reset import asked, reset
@@ -81,8 +81,13 @@ async def prepared(world: World) -> Prepared:
         return Prepared(email, id_, http.headers["Authorization"].removeprefix("Bearer "), codes)
 
 
+async def invitation(tenant: Tenant, mailbox: Mailbox, email: str) -> str:
+    assert (await invite(tenant, email)).status_code == 201
+    return (await mailbox.newest(email, "You are invited to Broker")).token
+
+
 async def by_invitation(world: World, mailbox: Mailbox, tenant: Tenant, email: str) -> None:
-    token = (await invited(tenant, mailbox, email)).token
+    token = await invitation(tenant, mailbox, email)
     assert (await accept(world, token, password=None)).status_code == 422
     answer = await accept(world, token, password=CHOSEN)
     assert answer.status_code == 201, answer.text
@@ -119,7 +124,7 @@ async def test_whose_address_is_proven_keeps_all(tenant: Tenant, world: World, m
         answer = await http.post("/v1/login", json={"email": email, "password": PASSWORD})
         http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
         await enrolled(http)
-        assert (await accept(world, (await invited(tenant, mailbox, email)).token, password=CHOSEN)).status_code == 201
+        assert (await accept(world, await invitation(tenant, mailbox, email), password=CHOSEN)).status_code == 201
         assert (await http.get("/v1/me")).status_code == 200
     for password in (PASSWORD, CHOSEN):
         if password == CHOSEN:

@@ -61,6 +61,12 @@ class Provider(Body):
         default=False, description="where the provider says that it asked for several factors, ours is not asked for"
     )
     acr_values: list[Word] = Field(default=[], max_length=10, description="what in `acr` says so, beside `amr` mfa")
+    roles_claim: Word | None = Field(default=None, description="the claim of ID tokens whose values give roles")
+    claimed_roles: dict[Word, RoleNames] = Field(
+        default={},
+        max_length=100,
+        description="the roles that each value gives as long as a login names it; never owner",
+    )
     enabled: bool = True
 
     def terms(self) -> Terms:

@@ -33,7 +33,7 @@ async def create(tx: Transaction, vault: Vault, caller: Principal, issuer: str, 
         raise Conflict(f"A tenant can have {MOST} identity providers.", type="too-many-providers")
     id_ = uuid4()
     sealed = await vault.seal(tx, row=str(id_), secret=secret.encode(), **_PLACE)
-    await providers.add(tx, id_, sealed, {"issuer": issuer, **terms.values()})
+    await providers.add(tx, id_, sealed, {"issuer": issuer, "set_by": caller.subject, **terms.values()})
     after = {"issuer": issuer, **terms.values()}
     await tx.emit("provider.created", ProviderChanged(provider_id=id_, name=terms.name, after=after), entity=id_)
     return id_
@@ -57,7 +57,7 @@ async def change(
     require_revision(revision, row["revision"])
     terms.require_sound()
     await _require_assignable(tx, caller, terms, before=row)
-    values = terms.values()
+    values = {**terms.values(), "set_by": caller.subject}
     if secret is not None:
         values["sealed"] = await vault.seal(tx, row=str(id), secret=secret.encode(), **_PLACE)
     await providers.change(tx, id, values)
@@ -76,7 +76,7 @@ async def remove(tx: Transaction, caller: Principal, id: UUID) -> None:  # noqa:
         Forbidden: it gives roles that are not the caller's to take.
     """
     row = await providers.find(tx, id, lock=True)
-    before = await roles.permissions_of(tx, row["roles"])
+    before = await roles.permissions_of(tx, roles_of(row))
     domain.require_assignable(caller.permissions, frozenset(), before)
     await end_logins(tx, [one["id"] for one in await upstream.of_provider(tx, id)])
     await providers.remove(tx, id)
@@ -95,6 +95,11 @@ async def end_logins(tx: Transaction, ids: Sequence[UUID]) -> None:
         await grants.revoke(tx, grant, "revoked")
 
 
+def roles_of(row: Mapping[str, Any]) -> list[str]:
+    """Return every role that a provider gives, at somebody's first login or by a claim."""
+    return [*row["roles"], *(name for names in row["claimed_roles"].values() for name in names)]
+
+
 async def open_secret(tx: Transaction, vault: Vault, row: Row) -> str:
     """Return a provider's client secret."""
     return (await vault.open(tx, row=str(row["id"]), sealed=row["sealed"], **_PLACE)).decode()
@@ -104,8 +109,8 @@ async def _require_assignable(
     tx: Transaction, caller: Principal, terms: Terms, before: Mapping[str, Any] | None
 ) -> None:
     """Refuse terms that would give, or take, more than the caller may."""
-    given = await roles.require_roles(tx, terms.roles)
-    held = await roles.permissions_of(tx, before["roles"]) if before else frozenset[str]()
+    given = await roles.require_roles(tx, terms.roles) | await roles.require_roles(tx, terms.all_roles())
+    held = await roles.permissions_of(tx, roles_of(before)) if before else frozenset[str]()
     domain.require_assignable(caller.permissions, given, held)
     if terms.trusts_second_factor and not (before and before["trusts_second_factor"]):
         caller.require("tenant:write")  # it lessens what the tenant asks of logins

@@ -229,7 +229,8 @@ async def role_is_used(tx: Transaction, name: str) -> bool:
         statement = select(table.c.tenant_id).where(table.c.roles.contains([name])).limit(1)
         if await tx.value(statement):
             return True
-    return False
+    given = await tx.rows(select(identity_provider.c.claimed_roles))
+    return any(name in names for row in given for names in row["claimed_roles"].values())
 
 
 async def add_setup_link(tx: Transaction, digest: bytes, expires_at: Any) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Boolean, Column, DateTime, Integer, LargeBinary, Table, Text, Uuid, delete, select, update
-from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB, insert
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, NotFound
@@ -26,13 +26,16 @@ identity_provider = Table(
     Column("roles", ARRAY(Text)),
     Column("trusts_second_factor", Boolean),
     Column("acr_values", ARRAY(Text)),
+    Column("roles_claim", Text),
+    Column("claimed_roles", JSONB),
+    Column("set_by", Text),
     Column("enabled", Boolean),
     Column("revision", Integer),
     Column("created_at", DateTime(timezone=True)),
 )
 _P = identity_provider.c
 PROVIDER = (_P.id, _P.name, _P.issuer, _P.client_id, _P.scopes, _P.domains, _P.provisions, _P.roles,
-            _P.trusts_second_factor, _P.acr_values, _P.enabled, _P.revision, _P.created_at)  # fmt: skip
+            _P.trusts_second_factor, _P.acr_values, _P.roles_claim, _P.claimed_roles, _P.set_by, _P.enabled, _P.revision, _P.created_at)  # fmt: skip
 PROVIDERS = select(*PROVIDER)
 _TAKEN = "A provider of this name exists already."
 

@@ -27,6 +27,7 @@ upstream_identity = Table(
     Column("created_at", _MOMENT),
     Column("last_used_at", _MOMENT),
     Column("verified_email", Text),
+    Column("given_roles", ARRAY(Text)),
 )
 upstream_trip = Table(
     "upstream_trip",
@@ -98,6 +99,17 @@ async def touch(tx: Transaction, id: UUID, verified_email: str | None) -> None: 
     """Note that somebody came by a link now, and which address their provider has verified by its own account."""
     statement = update(upstream_identity).where(_U.tenant_id == tx.tenant_id, _U.id == id)
     await tx.execute(statement.values(last_used_at=tx.context.now, verified_email=verified_email))
+
+
+async def given_roles(tx: Transaction, id: UUID) -> list[str]:  # noqa: A002
+    """Return the roles that a provider's claim has given somebody by a link."""
+    return list(await tx.value(select(_U.given_roles).where(_U.id == id)))
+
+
+async def set_given_roles(tx: Transaction, id: UUID, names: Sequence[str]) -> None:  # noqa: A002
+    """Keep which roles a claim has given."""
+    statement = update(upstream_identity).where(_U.tenant_id == tx.tenant_id, _U.id == id)
+    await tx.execute(statement.values(given_roles=list(names)))
 
 
 async def end_unredeemed(tx: Transaction, ids: Sequence[UUID]) -> None:

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from libs.common.database.transaction import Row, Transaction
 from services.auth.authentication import FEDERATED, SEVERAL
-from services.auth.commands import identities, roles, standing, tenants
+from services.auth.commands import identities, standing, tenants
 from services.auth.doorway import Doorway
 from services.auth.flows import invitations as flows
 from services.auth.mail.outbox import Letter, shown_moment
@@ -14,6 +14,7 @@ from services.auth.metrics import LOGINS
 from services.auth.second_step import left_pending
 from services.auth.store import accounts, grants, invitations
 from services.auth.store import upstream as stored
+from services.auth.upstream import claimed
 from services.auth.upstream.trips import Back, Trips, UpstreamRefused
 
 _NO_LINK = (
@@ -60,6 +61,7 @@ class Arrivals:
             known = Known(back.tenant, linked["user_id"], linked["id"]) if linked else await self._provisioned(tx, back)
             if known is not None:
                 await stored.touch(tx, known.upstream_id, back.arrived.email)
+                await claimed.bring_up_to_date(tx, back.provider, known.upstream_id, known.user, back.arrived.claimed)
         if known is None:
             return await self.trips.refuse(back.tenant, "unlinked", _NO_LINK)
         trusted = back.provider["trusts_second_factor"] and back.arrived.several_factors
@@ -76,7 +78,8 @@ class Arrivals:
             or (await accounts.find_tenant(tx))["status"] != "active"
         ):
             return None
-        await roles.require_roles(tx, terms["roles"])
+        if set(await claimed.within_limits(tx, terms, terms["roles"])) != set(terms["roles"]):
+            return None  # whoever set the terms could not give these roles themselves any more
         user = uuid4()
         if await accounts.ensure_identity(tx, user, email, None) != user:
             return None  # somebody took the address a moment ago

@@ -1,13 +1,15 @@
 """A code of an identity provider becomes a person there (OpenID Connect Core, 3.1.3)."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from libs.common.database.transaction import Row
 from libs.common.errors import Invalid
 from services.auth import domain
 from services.auth.upstream import id_tokens
+from services.auth.upstream.claimed import named
 from services.auth.upstream.directory import Directory
 from services.auth.upstream.id_tokens import BadIdTokenError, Expected
 from services.auth.upstream.metadata import Metadata
@@ -48,6 +50,8 @@ class Arrived:
     name: str | None
     several_factors: bool
     auth_time: datetime | None
+    claimed: frozenset[str] = frozenset()
+    """What the claim says that the tenant's terms give roles for."""
 
 
 async def redeem(
@@ -55,7 +59,7 @@ async def redeem(
     provider: Metadata,
     us: Registered,
     brought: Redemption,
-    acr_values: Sequence[str],
+    terms: Row,
     now: datetime,
 ) -> Arrived:
     """Exchange a code and return who it is.
@@ -74,10 +78,15 @@ async def redeem(
         auth_time = id_tokens.moment(claims, "auth_time") if "auth_time" in claims else None
     except BadIdTokenError as error:
         raise RejectedError(str(error)) from None
-    about = claims if "email" in claims else await _userinfo(directory, provider, access, claims)
+    about = (
+        claims
+        if {"email", terms["roles_claim"] or "email"} <= claims.keys()
+        else await _userinfo(directory, provider, access, claims)
+    )
     amr, acr = claims.get("amr"), claims.get("acr")
-    several = (isinstance(amr, list) and TWO_FACTORS in amr) or (isinstance(acr, str) and acr in acr_values)
-    return Arrived(claims["sub"], _verified_email(about), _name(about), several, auth_time)
+    several = (isinstance(amr, list) and TWO_FACTORS in amr) or (isinstance(acr, str) and acr in terms["acr_values"])
+    claimed = named({**about, **claims}, terms["roles_claim"])
+    return Arrived(claims["sub"], _verified_email(about), _name(about), several, auth_time, claimed)
 
 
 async def _tokens(directory: Directory, provider: Metadata, us: Registered, brought: Redemption) -> Mapping[str, Any]:

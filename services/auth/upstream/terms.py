@@ -1,8 +1,8 @@
 """On what terms a tenant lets people in by an identity provider, and when they make sense."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from libs.common.errors import FieldProblem, Invalid
@@ -25,7 +25,13 @@ class Terms:
     roles: Sequence[str] = ()
     trusts_second_factor: bool = False
     acr_values: Sequence[str] = ()
+    roles_claim: str | None = None
+    claimed_roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     enabled: bool = True
+
+    def all_roles(self) -> list[str]:
+        """Return every role that somebody can get by these terms, once each."""
+        return sorted({*self.roles, *(name for names in self.claimed_roles.values() for name in names)})
 
     def values(self) -> dict[str, Any]:
         """Return the columns."""
@@ -59,4 +65,7 @@ class Terms:
             ("/roles", "name at least one where people become members by themselves", self.provisions and not self.roles),
             ("/acr_values", "means nothing where our second factor is asked for anyway",
              bool(self.acr_values) and not self.trusts_second_factor),
+            ("/roles_claim", "name the claim whose values give roles", bool(self.claimed_roles) and not self.roles_claim),
+            ("/claimed_roles", "no claim makes an owner: a tenant would depend on its provider",
+             any("owner" in names for names in self.claimed_roles.values())),
         ]  # fmt: skip

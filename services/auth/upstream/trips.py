@@ -139,9 +139,7 @@ class Trips:
         brought = Redemption(code, self._derived("verifier", state), self._derived("nonce", state))
         us = Registered(row["client_id"], secret, self.redirect_uri(row["id"]))
         try:
-            arrived = await exchange.redeem(
-                self.directory, described, us, brought, row["acr_values"], self.way.context.now
-            )
+            arrived = await exchange.redeem(self.directory, described, us, brought, row, self.way.context.now)
         except RejectedError as error:
             return await self.refuse(state.tenant_id, str(error), _PROVES_NOTHING)
         except UnreachableError as error:
