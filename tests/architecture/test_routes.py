@@ -43,6 +43,8 @@ PUBLIC = {
     "GET /account": "the page of whoever has a session, or a login page",
     "POST /account/login": "address and password, or the second factor, in our own form are the proof",
     "GET /account/password": "a form for whoever has a session, or a login page",
+    "GET /account/address": "a form for whoever has a session, or a login page",
+    "POST /account/address": "the browser's session, our own form's token and the password are the proof",
     "POST /account/logout": "the browser's session and our own form's token are the proof",
     "POST /account/end": "the browser's session and our own form's token are the proof",
     "POST /account/app": "the browser's session and our own form's token are the proof",

@@ -30,6 +30,7 @@ def overview(
     return (
         f"{problem_text(problem)}{said}<p>{escape(email)}, at {escape(tenant)}</p>"
         f"{_factors(hidden, held)}{_codes(hidden, held, codes_left)}"
+        '<h2>E-mail address</h2><p><a href="/account/address">Change your e-mail address</a></p>'
         '<h2>Password</h2><p><a href="/account/password">Change your password</a></p>'
         '<h2>Identity providers</h2><p><a href="/account/identities">Log in by your organisation\'s own login</a></p>'
         f"{live}{SCRIPT}"
@@ -48,6 +49,20 @@ def password_form(hidden: dict[str, str], email: str, problem: str | None = None
         f'<p class="soft" id="hint">{_PASSWORD_HINT}</p>'
         "<p>Your other logins end, and you get a mail about it.</p>"
         '<button type="submit">Change the password</button></form>' + BACK
+    )
+
+
+def address_form(hidden: dict[str, str], email: str, wanted: str, problem: str | None = None) -> str:
+    """Return the form for another address; what was typed before stands in it."""
+    return (
+        f"{problem_text(problem)}<p>You log in as {escape(email)}.</p>"
+        f'<form method="post" action="/account/address">{hidden_fields(hidden)}'
+        '<label for="email">New e-mail address</label><input id="email" name="email" type="email" autocomplete="email" '
+        f'value="{escape(wanted)}" aria-describedby="hint" required>'
+        '<p class="soft" id="hint">A link is sent there; the address counts once it was opened, and the old one is told.</p>'
+        '<label for="password">Your password</label>'
+        '<input id="password" name="password" type="password" autocomplete="current-password" required>'
+        '<button type="submit">Send the link</button></form>' + BACK
     )
 
 

@@ -25,7 +25,7 @@ from services.auth.store import grants as stored_grants
 
 ROUTER = OpenDoor("/account", tag="pages")
 _HOME, _BOUND, _LONGEST_NAME = "/account", "account", 60
-_ENTRANCE = Entrance("/account/login", "/account/login", _BOUND)
+ENTRANCE = Entrance("/account/login", "/account/login", _BOUND)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Visit:
         await passwords.prove(self.office, self.session.user_id, self.form.get("password", ""))
 
 
-def _for_member(work: Callable[[Visit], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
+def for_member(work: Callable[[Visit], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:
     """Let a form through that a logged-in person's own page sent; a refusal is said on that page."""
 
     @for_people
@@ -76,7 +76,7 @@ def _for_member(work: Callable[[Visit], Awaitable[Response]]) -> Callable[[Reque
         try:
             return await work(visit)
         except Refusal as refusal:
-            return await _home(visit, refusal)
+            return await show_home(visit, refusal)
 
     return sent
 
@@ -87,8 +87,8 @@ async def home(request: Request) -> Response:
     """Show one's own account; whoever is not logged in logs in first."""
     session = await anywhere(request)
     if session is None:
-        return entrance.login_page(request, _ENTRANCE)
-    return await _home(Visit(request, session, {}))
+        return entrance.login_page(request, ENTRANCE)
+    return await show_home(Visit(request, session, {}))
 
 
 @ROUTER.post("/login", name="account_login", include_in_schema=False)
@@ -97,12 +97,12 @@ async def login(request: Request) -> Response:
     """Log a person in, by one step or two, and show their account."""
     form = await browsers.own_form(request)
     browsers.require_login_token(request, form)
-    passed = await entrance.log_in(request, _ENTRANCE, form)
+    passed = await entrance.log_in(request, ENTRANCE, form)
     return passed if isinstance(passed, Response) else await entrance.admit(request, passed, _HOME)
 
 
 @ROUTER.post("/logout", name="account_logout", include_in_schema=False)
-@_for_member
+@for_member
 async def logout(visit: Visit) -> Response:
     """End this login, or all of them."""
     if visit.form.get("where") == "everywhere":
@@ -114,7 +114,7 @@ async def logout(visit: Visit) -> Response:
 
 
 @ROUTER.post("/end", name="account_login_end", include_in_schema=False)
-@_for_member
+@for_member
 async def end(visit: Visit) -> Response:
     """End one of one's own logins in this organisation."""
     id_, subject = as_uuid(visit.form.get("id", "")), f"user:{visit.session.user_id}"
@@ -123,11 +123,11 @@ async def end(visit: Visit) -> Response:
         if found is None or found["subject"] != subject:
             raise NotFound("There is no such login.")
         await grants.revoke_one(tx, id_, "logout")
-    return await _home(visit, done="The login has ended.")
+    return await show_home(visit, done="The login has ended.")
 
 
 @ROUTER.post("/app", name="account_app", include_in_schema=False)
-@_for_member
+@for_member
 async def app(visit: Visit) -> Response:
     """Show what an authenticator app needs; it counts once a code of it was shown."""
     await visit.prove()
@@ -137,7 +137,7 @@ async def app(visit: Visit) -> Response:
 
 
 @ROUTER.post("/app/confirm", name="account_app_confirm", include_in_schema=False)
-@_for_member
+@for_member
 async def confirm(visit: Visit) -> Response:
     """Let an authenticator app count; recovery codes are shown where it is the first factor."""
     way, id_ = visit.way, as_uuid(visit.form.get("id", ""))
@@ -155,7 +155,7 @@ async def confirm(visit: Visit) -> Response:
 
 
 @ROUTER.post("/passkey", name="account_passkey", include_in_schema=False)
-@_for_member
+@for_member
 async def passkey(visit: Visit) -> Response:
     """Show the page on which a browser makes a passkey."""
     await visit.prove()
@@ -170,7 +170,7 @@ async def passkey(visit: Visit) -> Response:
 
 
 @ROUTER.post("/passkey/finish", name="account_passkey_finish", include_in_schema=False)
-@_for_member
+@for_member
 async def passkey_finish(visit: Visit) -> Response:
     """Keep a passkey; recovery codes are shown where it is the first factor."""
     way, token = visit.way, visit.form.get("registration", "")
@@ -181,17 +181,17 @@ async def passkey_finish(visit: Visit) -> Response:
 
 
 @ROUTER.post("/remove", name="account_factor_remove", include_in_schema=False)
-@_for_member
+@for_member
 async def remove(visit: Visit) -> Response:
     """Remove a second factor."""
     await visit.prove()
     async with visit.way.system() as tx:
         await factors.remove(tx, visit.way.authority, visit.person, as_uuid(visit.form.get("id", "")))
-    return await _home(visit, done="The second factor is removed.")
+    return await show_home(visit, done="The second factor is removed.")
 
 
 @ROUTER.post("/codes", name="account_codes", include_in_schema=False)
-@_for_member
+@for_member
 async def codes(visit: Visit) -> Response:
     """Make other recovery codes, shown once."""
     await visit.prove()
@@ -206,12 +206,12 @@ async def password_page(request: Request) -> Response:
     """Show the form for another password; whoever is not logged in logs in first."""
     session = await anywhere(request)
     if session is None:
-        return entrance.login_page(request, _ENTRANCE)
+        return entrance.login_page(request, ENTRANCE)
     return _password_page(Visit(request, session, {}))
 
 
 @ROUTER.post("/password", name="account_password", include_in_schema=False)
-@_for_member
+@for_member
 async def password(visit: Visit) -> Response:
     """Change the password; all other logins of the account end, and a mail says so."""
     current, new, session = visit.form.get("password", ""), visit.form.get("new", ""), visit.session
@@ -219,7 +219,7 @@ async def password(visit: Visit) -> Response:
         await passwords.change(visit.office, session.user_id, session.grant_id, current, new)
     except Refusal as refusal:
         return _password_page(visit, refusal)
-    return await _home(visit, done="The password is changed, and your other logins have ended.")
+    return await show_home(visit, done="The password is changed, and your other logins have ended.")
 
 
 def _name(text: str) -> str:
@@ -231,10 +231,11 @@ def _name(text: str) -> str:
 async def _added(visit: Visit, made: list[str], done: str) -> Response:
     if made:
         return pages.page("Your recovery codes", codes_link(made, _HOME))
-    return await _home(visit, done=done)
+    return await show_home(visit, done=done)
 
 
-async def _home(visit: Visit, refusal: Refusal | None = None, done: str = "") -> Response:
+async def show_home(visit: Visit, refusal: Refusal | None = None, done: str = "") -> Response:
+    """Return the page of one's own account, with what went wrong or what was done."""
     user: UUID = visit.session.user_id
     async with visit.way.acting(visit.session.tenant_id, f"user:{user}") as tx:
         tenant = (await accounts.find_tenant(tx))["name"]
@@ -243,7 +244,7 @@ async def _home(visit: Visit, refusal: Refusal | None = None, done: str = "") ->
         held, left = await stored.of_person(tx, user), await stored.codes_left(tx, user)
     hidden, email = visit.hidden(), visit.session.email
     logins = account_forms.logins(hidden, live, visit.session.grant_id)
-    body = account_forms.overview(hidden, email, tenant, held, left, logins, _said(refusal), done)
+    body = account_forms.overview(hidden, email, tenant, held, left, logins, said(refusal), done)
     status = refusal.status if refusal else 200
     title = f"Hello, {visit.session.name}"
     return pages.page(title, body, status, headers=pages.retry(refusal), wide=True)
@@ -251,18 +252,18 @@ async def _home(visit: Visit, refusal: Refusal | None = None, done: str = "") ->
 
 def _app_page(visit: Visit, made: factors.Enrolment, refusal: Refusal | None = None) -> Response:
     hidden = visit.hidden(id=str(made.id))
-    form = app_form("/account/app/confirm", hidden, made, visit.session.email, _said(refusal))
+    form = app_form("/account/app/confirm", hidden, made, visit.session.email, said(refusal))
     status = refusal.status if refusal else 200
     return pages.page("Add an authenticator app", f"{form}{account_forms.BACK}", status)
 
 
 def _password_page(visit: Visit, refusal: Refusal | None = None) -> Response:
-    form = account_forms.password_form(visit.hidden(), visit.session.email, _said(refusal))
+    form = account_forms.password_form(visit.hidden(), visit.session.email, said(refusal))
     status = refusal.status if refusal else 200
     return pages.page("Change your password", form, status, headers=pages.retry(refusal))
 
 
-def _said(refusal: Refusal | None) -> str | None:
+def said(refusal: Refusal | None) -> str | None:
     """Return what went wrong, with what is wrong of each field."""
     if refusal is None:
         return None
