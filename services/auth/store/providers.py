@@ -35,7 +35,7 @@ identity_provider = Table(
 )
 _P = identity_provider.c
 PROVIDER = (_P.id, _P.name, _P.issuer, _P.client_id, _P.scopes, _P.domains, _P.provisions, _P.roles,
-            _P.trusts_second_factor, _P.acr_values, _P.roles_claim, _P.claimed_roles, _P.set_by, _P.enabled, _P.revision, _P.created_at)  # fmt: skip
+            _P.trusts_second_factor, _P.acr_values, _P.roles_claim, _P.claimed_roles, _P.enabled, _P.revision, _P.created_at)  # fmt: skip
 PROVIDERS = select(*PROVIDER)
 _TAKEN = "A provider of this name exists already."
 
@@ -60,7 +60,7 @@ async def find(tx: Transaction, id: UUID, *, lock: bool = False) -> Row:  # noqa
     Raises:
         NotFound: the tenant has no such provider.
     """
-    statement = select(*PROVIDER, _P.sealed).where(_P.id == id)
+    statement = select(*PROVIDER, _P.sealed, _P.set_by).where(_P.id == id)
     row = await tx.row(statement.with_for_update() if lock else statement)
     if row is None:
         raise NotFound("There is no such identity provider.")
@@ -69,7 +69,7 @@ async def find(tx: Transaction, id: UUID, *, lock: bool = False) -> Row:  # noqa
 
 async def find_enabled(tx: Transaction, id: UUID) -> Row | None:  # noqa: A002
     """Return a provider that people may log in by, or None."""
-    return await tx.row(select(*PROVIDER, _P.sealed).where(_P.id == id, _P.enabled))
+    return await tx.row(select(*PROVIDER, _P.sealed, _P.set_by).where(_P.id == id, _P.enabled))
 
 
 async def enabled(tx: Transaction) -> Sequence[Row]:
