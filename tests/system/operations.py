@@ -1,7 +1,7 @@
 """Every operation that the services declare, as their OpenAPI descriptions have it."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 from uuid import UUID, uuid4
@@ -24,6 +24,8 @@ class Operation:
     places: Mapping[str, Any]
     fields: tuple[str, ...]
     takes_json: bool
+    body: Mapping[str, Any] = field(default_factory=dict)
+    schemas: Mapping[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -93,7 +95,11 @@ def ids_in(value: Any) -> Iterator[str]:
 
 
 def _of(service: str) -> Iterator[Operation]:
-    document = describe_app(service, routers(service)).openapi()
+    yield from described(describe_app(service, routers(service)).openapi())
+
+
+def described(document: dict[str, Any]) -> Iterator[Operation]:
+    """Yield the operations of an OpenAPI document."""
     schemas = document.get("components", {}).get("schemas", {})
     for path, item in document["paths"].items():
         for method in _METHODS:
@@ -111,7 +117,9 @@ def _operation(method: str, path: str, described: dict[str, Any], schemas: dict[
         {p["name"]: (p["schema"], p.get("required", False)) for p in parameters if p["in"] == "query"},
         {p["name"]: p["schema"] for p in parameters if p["in"] == "path"},
         tuple(_fields(body, schemas)),
-        takes_json="application/json" in content,
+        "application/json" in content,
+        body,
+        schemas,
     )
 
 

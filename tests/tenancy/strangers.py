@@ -19,6 +19,8 @@ from uuid import uuid4
 import httpx
 
 from tests.system.operations import Operation, sample
+from tests.tenancy.bodies import has_ids, sampled
+from tests.tenancy.coverage import OTHER_PLACES, kind_of
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)")
@@ -52,8 +54,9 @@ class Stranger:
         return operation.path.split("/")[2]
 
     def path(self, operation: Operation, id_: str) -> str:
-        """Return the path with an id in its first place."""
-        return operation.filled({**self.more, next(iter(operation.places)): id_})
+        """Return the path with an id in its first place, and what the owner has of their kind in the others."""
+        others = {name: self.ids[kind_of(name)] for name in operation.places if kind_of(name) in self.ids}
+        return operation.filled({**OTHER_PLACES, **others, **self.more, next(iter(operation.places)): id_})
 
     async def send(self, method: str, path: str, params: Mapping[str, str], body: Body = None) -> httpx.Response:
         """Send one request."""
@@ -109,6 +112,28 @@ class Stranger:
             return [f"{operation} tells what exists by its body: {plain(found)} and {plain(blank)}"]
         return []
 
+    async def in_a_made_body(self, operation: Operation) -> list[str]:
+        """The same with a body made from the document: each place for an id holds one of the owner's.
+
+        By the place's name where it says of what kind; otherwise one after the other.
+        """
+        if not has_ids(operation.body, operation.schemas):
+            return []
+        faults = []
+        for given in self.ids.values():
+            found, blank = [await self._at_ids(operation, id_for) for id_for in (self._theirs(given), _nobodys)]
+            faults += self._private_in(operation, found, *self.ids.values())
+            if plain(found) != plain(blank):
+                faults.append(f"{operation} tells what exists by its body: {plain(found)} and {plain(blank)}")
+        return faults
+
+    async def _at_ids(self, operation: Operation, id_for: Callable[[str], str]) -> httpx.Response:
+        body = sampled(operation.body, operation.schemas, id_for)
+        return await self.send(operation.method, operation.filled(), operation.required, _renamed(body))
+
+    def _theirs(self, given: str) -> Callable[[str], str]:
+        return lambda name: self.ids.get(kind_of(name), given)
+
     async def _published(self, operation: Operation, id_: str) -> httpx.Response:
         """Try to put a draft of one's own in force; 404 or 405 where a thing of the kind is never published."""
         return await self.send("POST", f"{operation.path}/{id_}/publish", {}, {"effective_from": "2000-01-01"})
@@ -154,6 +179,10 @@ class Stranger:
         for known in echoed:
             text = text.replace(known, "")
         return [f"{operation} shows {secret} of somebody else" for secret in sorted(self.private) if secret in text]
+
+
+def _nobodys(_name: str) -> str:
+    return str(uuid4())
 
 
 def _renamed(body: Mapping[str, Any]) -> dict[str, Any]:
@@ -202,5 +231,6 @@ def by_owner(shown: Mapping[str, Any], operation: Operation) -> Body:
     if operation.path.endswith("/secret"):
         return {"secret": {"password": "x"}}
     if operation.method != "PUT":
-        return {}
+        made: Body = sampled(operation.body, operation.schemas, _nobodys)
+        return made
     return {name: shown[name] if name in shown else sample({}) for name in operation.fields}
