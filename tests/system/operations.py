@@ -1,5 +1,6 @@
 """Every operation that the services declare, as their OpenAPI descriptions have it."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +12,7 @@ from docs.services import routers
 from libs.common.app import describe_app
 
 _METHODS = ("get", "post", "put", "patch", "delete")
+_PLACE = re.compile(r"\{(\w+)(?::path)?\}")
 PLATFORM = "/v1/tenants"
 
 
@@ -109,13 +111,14 @@ def described(document: dict[str, Any]) -> Iterator[Operation]:
 
 def _operation(method: str, path: str, described: dict[str, Any], schemas: dict[str, Any]) -> Operation:
     parameters = described.get("parameters", [])
+    declared = {p["name"]: p["schema"] for p in parameters if p["in"] == "path"}
     content = described.get("requestBody", {}).get("content", {})
     body = content.get("application/json", {}).get("schema", {})
     return Operation(
         method,
         path,
         {p["name"]: (p["schema"], p.get("required", False)) for p in parameters if p["in"] == "query"},
-        {p["name"]: p["schema"] for p in parameters if p["in"] == "path"},
+        {name: declared.get(name, {"type": "string"}) for name in _PLACE.findall(path)},
         tuple(_fields(body, schemas)),
         "application/json" in content,
         body,
