@@ -38,6 +38,10 @@ _DEFINITIONS = ("connector", "schema", "mapping", "xsd_set", "report", "destinat
 _WORK = ("run", "backtest", "artifact", "exception", "indicator")
 _PEOPLE = ("user", "role", "client", "grant", "identity_provider")
 PLATFORM = "platform"
+READING = ("read", "export", "verify")
+"""Actions that change nothing; an auditor and a viewer have no others."""
+JUDGING = ("publish", "approve")
+"""Actions by which somebody lets others' work count."""
 
 
 def _all(*resources: str) -> frozenset[str]:
@@ -48,8 +52,10 @@ def _read(*resources: str) -> frozenset[str]:
     return frozenset(f"{resource}:read" for resource in resources)
 
 
-def _publish() -> frozenset[str]:
-    return frozenset(f"{resource}:publish" for resource in _DEFINITIONS if "publish" in CATALOGUE[resource])
+def _judged() -> frozenset[str]:
+    """Return every action on definitions and work that is a second pair of eyes', whatever resources there are."""
+    known = [(name, action) for name in (*_DEFINITIONS, *_WORK) for action in CATALOGUE[name]]
+    return frozenset(f"{name}:{action}" for name, action in known if action in JUDGING)
 
 
 PREDEFINED: Mapping[str, frozenset[str]] = {
@@ -57,8 +63,8 @@ PREDEFINED: Mapping[str, frozenset[str]] = {
     # all that an administrator may give to others, since nobody gives what they do not have
     "admin": _all(*(resource for resource in CATALOGUE if resource not in (PLATFORM, "tenant"))) | _read("tenant"),
     "report_manager": _all(*_DEFINITIONS, *_WORK, "secret") | _read("tenant"),
-    "approver": _read(*_DEFINITIONS, *_WORK, "tenant") | _publish(),
-    "operator": _read(*_DEFINITIONS, *_WORK, "tenant") | _all("run") | {"exception:write"},
+    "approver": _read(*_DEFINITIONS, *_WORK, "tenant") | _judged(),
+    "operator": _read(*_DEFINITIONS, *_WORK, "tenant") | {"run:start", "run:cancel", "exception:write"},
     "auditor": _read(*_DEFINITIONS, *_WORK, *_PEOPLE, "tenant") | _all("audit"),
     "integrator": _read(*_DEFINITIONS, *_WORK, "tenant") | {"run:start", "run:cancel", "exception:write"},
     "viewer": _read(*_DEFINITIONS, "run", "tenant"),
