@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import itertools
 import math
+import os
 import secrets
 import sys
 import tempfile
@@ -17,16 +18,20 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from uuid import UUID
 
 import httpx
 
 from bench.bars import Bars
+from deploy.cli.local import auth_database
 from deploy.local.configuration import Configuration
 from deploy.local.processes import free_port
 from deploy.local.setup import setup_token
 from deploy.local.stack import Stack
 from examples.client import Api
 from examples.demo import first_tenant
+from libs.common.context import utc_now
+from services.auth.operator import NewPerson, create_user
 
 _OTHERS = ("catalog", "scheduler", "runner", "validator", "audit")
 _PEOPLE, _LOGINS, _REQUESTS, _SECONDS = 40, 20, 50, 8.0
@@ -42,11 +47,13 @@ class Person:
 
 
 async def people(api: Api) -> list[Person]:
-    """Make people who can log in."""
+    """Make people who can log in, as an operator does on the machine itself."""
     made = [Person(f"person-{number}@broker.example", secrets.token_urlsafe(18)) for number in range(_PEOPLE)]
-    for person in made:
-        body = {"email": person.email, "name": "Person", "password": person.password, "roles": ["viewer"]}
-        await api.post("/v1/users", body)
+    tenant = UUID((await api.get("/v1/tenants/current"))["id"])
+    async with auth_database() as database:
+        for person in made:
+            new = NewPerson(person.email, "Person", person.password)
+            await create_user(database, utc_now(), tenant, new, ["viewer"])
     return made
 
 
@@ -121,6 +128,7 @@ def _p99(values: Sequence[float]) -> float:
 
 async def _run(rounds: int, data: Path) -> int:
     configuration = Configuration(data=data, port=free_port())
+    os.environ["REGENT_DATA"] = str(data)  # where the operator's commands find the database
     async with Stack(configuration, lambda _name, _line: None, without=_OTHERS) as stack:
         return await compare(stack, rounds)
 

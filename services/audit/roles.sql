@@ -8,6 +8,7 @@
 -- worker: audit_relay  table: outbox  reason: publishes every tenant's events in commit order
 -- worker: audit_signer  table: tree_head  reason: finds the trees of all tenants that grew since their last checkpoint; signs each under its tenant
 -- worker: audit_server  table: signing_key  reason: public keys are for everyone; the sealed column is not granted
+-- readable: signing_key  reason: the same: a trail is checked by the key that signed it
 -- worker: audit_writer  table: entry  reason: appends the whole event stream; sets each group's tenant anew, under the same policy as everybody
 
 DO $$

@@ -62,6 +62,24 @@ async def test_a_service_refuses_a_spoiled_database(undone: Any, spoil: str, com
         await start(undone, "runner", "runner_server")
 
 
+LOOSENED = {
+    "ALTER POLICY own ON auth.membership USING (true)": "policy own on table membership finds by nothing",
+    "ALTER POLICY presented ON auth.oauth_client USING (id IS NOT NULL)": "policy presented on table oauth_client finds",
+    "ALTER POLICY own ON auth.membership USING (tenant_id = "
+    "(SELECT nullif(current_setting('app.tenant_id', true), '')::uuid) OR true)": "policy own on table membership finds",
+    "DROP POLICY own ON auth.membership; CREATE POLICY own ON auth.membership TO auth_server USING (id = "
+    "(SELECT nullif(current_setting('app.user_id', true), '')::uuid))": "lets the serving role write",
+}
+
+
+@pytest.mark.parametrize(("spoil", "complaint"), LOOSENED.items(), ids=LOOSENED.keys())
+async def test_a_look_up_before_the_tenant_is_known_never_lists(undone: Any, spoil: str, complaint: str) -> None:
+    """S37: where the serving role itself may look across tenants, it finds by what was presented, or does not start."""
+    await undone.execute(spoil)
+    with pytest.raises(UnsafeDatabaseError, match=complaint):
+        await start(undone, "auth", "auth_server")
+
+
 @pytest.mark.parametrize("service", SERVICES)
 async def test_a_service_refuses_its_owners_role(undone: Any, service: str) -> None:
     """S37: configured with the migrating role by mistake, a service does not start."""

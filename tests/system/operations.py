@@ -33,6 +33,11 @@ class Operation:
         return f"{self.method} {self.path}"
 
     @property
+    def kind(self) -> str:
+        """Return the kind of thing that its first place names: what stands before it, `runs` or `indicators/thresholds`."""
+        return self.path.removeprefix("/v1/").partition("{")[0].strip("/")
+
+    @property
     def is_list(self) -> bool:
         """Tell whether it is paged."""
         return "cursor" in self.queries

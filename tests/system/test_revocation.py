@@ -1,10 +1,9 @@
 """What is revoked ends in all six services within a second (S11)."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from uuid import uuid4
+from uuid import UUID
 
 import httpx
 import pytest
@@ -30,30 +29,28 @@ async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
         yield client
 
 
-async def _user(http: httpx.AsyncClient, tenant: Tenant) -> tuple[str, Headers]:
+async def _user(http: httpx.AsyncClient, world: World, tenant: Tenant) -> tuple[UUID, Headers]:
     """Return a new user's id and a token of theirs."""
-    email, password = f"{uuid4().hex[:8]}@example.com", secrets.token_urlsafe(18)
-    body = {"email": email, "name": "Leaver", "password": password, "roles": ["owner"]}
-    made = await tenant.api.post("/v1/users", body)
+    id_, email, password = await world.user(tenant, "owner")
     answer = (await http.post("/v1/login", json={"email": email, "password": password})).raise_for_status()
-    return made["id"], {"Authorization": f"Bearer {answer.json()['access_token']}"}
+    return id_, {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
 
-async def a_token(http: httpx.AsyncClient, tenant: Tenant) -> Given:
+async def a_token(http: httpx.AsyncClient, world: World, tenant: Tenant) -> Given:
     """Give a token, and the revocation of the grant that it stands on."""
-    _, headers = await _user(http, tenant)
+    _, headers = await _user(http, world, tenant)
     grant = (await http.get("/v1/me", headers=headers)).json()["grant_id"]
     own = await tenant.api._bearer()
     return headers, lambda: http.post(f"/v1/grants/{grant}/revoke", headers=own)
 
 
-async def a_session(http: httpx.AsyncClient, tenant: Tenant) -> Given:
+async def a_session(http: httpx.AsyncClient, world: World, tenant: Tenant) -> Given:
     """Give a session's token, and its logout."""
-    _, headers = await _user(http, tenant)
+    _, headers = await _user(http, world, tenant)
     return headers, lambda: http.post("/v1/logout", headers=headers)
 
 
-async def a_client(http: httpx.AsyncClient, tenant: Tenant) -> Given:
+async def a_client(http: httpx.AsyncClient, _world: World, tenant: Tenant) -> Given:
     """Give a client's token, and the client's removal."""
     made = await tenant.api.post("/v1/clients", {"name": "leaving", "roles": ["owner"]})
     form, auth = {"grant_type": "client_credentials"}, (made["client_id"], made["client_secret"])
@@ -63,19 +60,33 @@ async def a_client(http: httpx.AsyncClient, tenant: Tenant) -> Given:
     return headers, lambda: http.delete(f"/v1/clients/{made['client_id']}", headers=own)
 
 
-async def a_user(http: httpx.AsyncClient, tenant: Tenant) -> Given:
+async def a_user(http: httpx.AsyncClient, world: World, tenant: Tenant) -> Given:
     """Give a user's token, and the user's disabling."""
-    id_, headers = await _user(http, tenant)
+    id_, headers = await _user(http, world, tenant)
     own = await tenant.api._bearer()
     return headers, lambda: http.post(f"/v1/users/{id_}/disable", headers=own)
 
 
-@pytest.mark.parametrize("given", [a_token, a_session, a_client, a_user])
+async def somebody_removed(http: httpx.AsyncClient, world: World, tenant: Tenant) -> Given:
+    """Give a client's token, and the removal of whoever answers for the client."""
+    id_, headers = await _user(http, world, tenant)
+    made = await http.post("/v1/clients", json={"name": "orphan to be", "roles": ["owner"]}, headers=headers)
+    secret = made.raise_for_status().json()
+    form, auth = {"grant_type": "client_credentials"}, (secret["client_id"], secret["client_secret"])
+    token = (await http.post("/oauth2/token", data=form, auth=auth)).raise_for_status().json()["access_token"]
+    own = await tenant.api._bearer()
+    return {"Authorization": f"Bearer {token}"}, lambda: http.delete(f"/v1/users/{id_}", headers=own)
+
+
+Kind = Callable[[httpx.AsyncClient, World, Tenant], Awaitable[Given]]
+
+
+@pytest.mark.parametrize("given", [a_token, a_session, a_client, a_user, somebody_removed])
 async def test_it_ends_everywhere_within_a_second(
-    http: httpx.AsyncClient, tenant: Tenant, given: Callable[[httpx.AsyncClient, Tenant], Awaitable[Given]]
+    http: httpx.AsyncClient, world: World, tenant: Tenant, given: Kind
 ) -> None:
     """Each service takes the token until then, and refuses it a second after the answer at the latest (S11)."""
-    headers, revoke = await given(http, tenant)
+    headers, revoke = await given(http, world, tenant)
     for service, path in READS.items():
         answer = await http.get(path, headers=headers)
         assert answer.status_code == 200, (service, answer.text)

@@ -55,6 +55,8 @@ async def owned(world: World) -> Owned:
         "mappings": str(await publish(api, "/v1/mappings", "codes", codes)),
         "xsd-sets": str(await publish(api, "/v1/xsd-sets", "messages", xsd_set())),
     }
+    threshold = {"metric": "error_rate", "warning": "0.1"}
+    made["indicators/thresholds"] = (await api.post("/v1/indicators/thresholds", threshold))["id"]
     regent = (await api.get("/.well-known/openid-configuration"))["issuer"]  # is an OpenID provider as well
     provider = {"name": "Acme", "issuer": regent, "client_id": "x", "client_secret": "x"}
     made["identity-providers"] = (await api.post("/v1/identity-providers", provider))["id"]
@@ -68,7 +70,7 @@ async def owned(world: World) -> Owned:
         "runs": run["id"],
         "artifacts": run["artifacts"][0]["id"],
     }
-    for kind in sorted({o.path.split("/")[2] for o in WITH_IDS} - by_kind.keys()):
+    for kind in sorted({o.kind for o in WITH_IDS} - by_kind.keys()):
         items = (await api.get(f"/v1/{kind}"))["items"] if f"GET /v1/{kind}" in map(str, LISTS) else []
         by_kind |= {kind: items[0]["id"]} if items else {}
     return Owned(filing, run, by_kind)
@@ -112,8 +114,8 @@ async def test_strangers_find_nothing_at_others_ids(
     before = await _as_owner(http, owned)
 
     async def asked(operation: Operation) -> list[str]:
-        kind = operation.path.split("/")[2]
-        shown = await _shown(owned, f"/v1/{kind}/{owned.by_kind[kind]}") if operation.method == "PUT" else {}
+        place = f"/v1/{operation.kind}/{owned.by_kind[operation.kind]}"
+        shown = await _shown(owned, place) if operation.method == "PUT" else {}
         return await at_the_door.at_an_id(operation, by_owner(shown, operation))
 
     assert await at_once(WITH_IDS, asked) == []
@@ -225,7 +227,7 @@ async def person(http: httpx.AsyncClient, owned: Owned, stranger: Tenant) -> Str
     async def bearer() -> dict[str, str]:
         return own
 
-    ids = {"me": factor, "sessions": sessions[0]["id"]}
+    ids = {"me/factors": factor, "me/identities": factor, "sessions": sessions[0]["id"]}
     return Stranger(http, bearer, ids, frozenset(ids.values()))
 
 

@@ -81,8 +81,8 @@ class World:
             self._operator = await self.opened(Api(self.url, made["client_id"], made["client_secret"]))
         return self._operator
 
-    async def command(self, *arguments: str) -> Any:
-        """Run `regent` on this machine and return what it prints.
+    async def command(self, *arguments: str, typed: str = "") -> Any:
+        """Run `regent` on this machine, with a line on its standard input, and return what it prints.
 
         Raises:
             RuntimeError: it failed; with what it said.
@@ -91,13 +91,21 @@ class World:
             *(sys.executable, "-m", "deploy.cli", "--json", *arguments),
             cwd=ROOT,
             env={"REGENT_DATA": str(self.stack.configuration.data)},
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        out, said = await process.communicate()
+        out, said = await process.communicate(f"{typed}\n".encode())
         if process.returncode:
             raise RuntimeError(said.decode())
         return json.loads(out)
+
+    async def user(self, tenant: Tenant, *roles: str) -> tuple[UUID, str, str]:
+        """Add a user to a tenant, as an operator does; returns id, address and password."""
+        email, password = f"{uuid4().hex[:8]}@example.com", secrets.token_urlsafe(18)
+        words = ("--tenant", str(tenant.id), "--email", email, "--name", "User", "--roles", ",".join(roles))
+        made = await self.command("user", "create", *words, "--password-stdin", typed=password)
+        return UUID(made["user_id"]), email, password
 
     async def opened(self, api: Api) -> Api:
         """Return the API, closed with the world."""

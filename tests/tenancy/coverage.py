@@ -63,8 +63,9 @@ def uncovered(
             faults.append(f"{operation} is asked by no walk")
         if walk == "ids":
             _, *others = operation.places
-            kind = operation.path.split("/")[2]
-            faults += [f"{operation} is asked at nothing: the owner has no {kind}"] if kind not in kinds else []
-            known = {*OTHER_PLACES, "key", *(name for name in others if kind_of(name) in kinds)}
+            absent = [] if operation.kind in kinds else [operation.kind]
+            faults += [f"{operation} is asked at nothing: the owner has no {kind}" for kind in absent]
+            last = {kind.rpartition("/")[2] for kind in kinds}
+            known = {*OTHER_PLACES, "key", *(name for name in others if kind_of(name) in last)}
             faults += [f"{operation} is asked at nothing: no {name}" for name in others if name not in known]
     return faults

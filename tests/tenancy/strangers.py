@@ -49,13 +49,13 @@ class Stranger:
     private: frozenset[str]
     more: Mapping[str, str] = field(default_factory=dict)
 
-    def kind(self, operation: Operation) -> str:
-        """Return the kind of thing that an operation's first place names."""
-        return operation.path.split("/")[2]
+    def named(self, name: str) -> str | None:
+        """Return the id of the owner's that a field or a place means by its name, if it says of what kind."""
+        return next((id_ for kind, id_ in self.ids.items() if kind.rpartition("/")[2] == kind_of(name)), None)
 
     def path(self, operation: Operation, id_: str) -> str:
         """Return the path with an id in its first place, and what the owner has of their kind in the others."""
-        others = {name: self.ids[kind_of(name)] for name in operation.places if kind_of(name) in self.ids}
+        others = {name: known for name in operation.places if (known := self.named(name))}
         return operation.filled({**OTHER_PLACES, **others, **self.more, next(iter(operation.places)): id_})
 
     async def send(self, method: str, path: str, params: Mapping[str, str], body: Body = None) -> httpx.Response:
@@ -66,7 +66,7 @@ class Stranger:
 
     async def at_an_id(self, operation: Operation, body: Body = None) -> list[str]:
         """Return how an operation at the owner's id differs from one at nobody's, or is anything but not found."""
-        theirs, nobodys = self.ids[self.kind(operation)], str(uuid4())
+        theirs, nobodys = self.ids[operation.kind], str(uuid4())
         required = operation.required
         found = await self.send(operation.method, self.path(operation, theirs), required, body)
         blank = await self.send(operation.method, self.path(operation, nobodys), required, body)
@@ -132,7 +132,7 @@ class Stranger:
         return await self.send(operation.method, operation.filled(), operation.required, _renamed(body))
 
     def _theirs(self, given: str) -> Callable[[str], str]:
-        return lambda name: self.ids.get(kind_of(name), given)
+        return lambda name: self.named(name) or given
 
     async def _published(self, operation: Operation, id_: str) -> httpx.Response:
         """Try to put a draft of one's own in force; 404 or 405 where a thing of the kind is never published."""
@@ -155,7 +155,7 @@ class Stranger:
         """Return seconds at the owner's id, at nobody's and at another of nobody's."""
         measured: Times = ([], [], [])
         for _ in range(rounds):
-            ids = (self.ids[self.kind(operation)], str(uuid4()), str(uuid4()))
+            ids = (self.ids[operation.kind], str(uuid4()), str(uuid4()))
             for which in random.sample(range(3), 3):
                 began = time.perf_counter()
                 await self.send(operation.method, self.path(operation, ids[which]), operation.required)

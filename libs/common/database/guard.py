@@ -8,12 +8,17 @@ from typing import Any
 
 _GLOBAL = re.compile(r"^-- global: (?P<name>\w+) +reason: (?P<reason>.+)$", re.MULTILINE)
 _WORKER = re.compile(r"^-- worker: (?P<role>\w+) +table: (?P<table>\w+) +reason: (?P<reason>.+)$", re.MULTILINE)
+_READABLE = re.compile(r"^-- readable: (?P<name>\w+) +reason: (?P<reason>.+)$", re.MULTILINE)
 _DEFINER = re.compile(r"^-- definer: (?P<name>\w+) +reason: (?P<reason>.+)$", re.MULTILINE)
 
 TENANT_TERM = (
     "(tenant_id = ( SELECT (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::uuid AS \"nullif\"))"
 )
 """The one condition that keeps tenants apart, as PostgreSQL prints it."""
+_PRESENTED = re.compile(
+    r"\( SELECT \(NULLIF\(current_setting\('app\.(?!tenant_id)\w+'::text, true\), ''::text\)\)::uuid"
+)
+"""What a look-up before the tenant is known compares with: an id that somebody presented."""
 _PLAIN = "tenant"
 """The policy of this name is never an exception, whatever roles.sql declares."""
 _LEDGER = "schema_migration"
@@ -77,6 +82,8 @@ class Exceptions:
     global_tables: dict[str, str]
     workers: tuple[tuple[str, str, str], ...]
     definers: dict[str, str] = field(default_factory=dict)
+    readable: dict[str, str] = field(default_factory=dict)
+    """Tables whose rows the serving role may read whatever the tenant."""
 
     @property
     def roles(self) -> list[str]:
@@ -89,12 +96,13 @@ class Exceptions:
 
 
 def declared_exceptions(roles_sql: Path) -> Exceptions:
-    """Read the `-- global:`, `-- worker:` and `-- definer:` lines of a roles.sql."""
+    """Read the `-- global:`, `-- worker:`, `-- definer:` and `-- readable:` lines of a roles.sql."""
     text = roles_sql.read_text(encoding="utf-8")
     return Exceptions(
         global_tables={match["name"]: match["reason"] for match in _GLOBAL.finditer(text)},
         workers=tuple((match["role"], match["table"], match["reason"]) for match in _WORKER.finditer(text)),
         definers={match["name"]: match["reason"] for match in _DEFINER.finditer(text)},
+        readable={match["name"]: match["reason"] for match in _READABLE.finditer(text)},
     )
 
 
@@ -112,6 +120,7 @@ async def require_isolation(connection: Any, service: str, exceptions: Exception
 async def isolation_faults(connection: Any, service: str, exceptions: Exceptions) -> list[str]:
     """Return everything that would let tenants see each other, in words; empty where they are kept apart."""
     roles = await connection.fetch(_ROLES, service, exceptions.roles)
+    own = next(role["name"] for role in roles if role["own"])
     tables = await connection.fetch(_TABLES, service)
     policies = await connection.fetch(_POLICIES, service)
     objects = await connection.fetch(_OBJECTS, service)
@@ -124,7 +133,7 @@ async def isolation_faults(connection: Any, service: str, exceptions: Exceptions
             for table in tables
             if table["name"] not in ignored and not table["guarded"]
         ),
-        *(fault for policy in policies for fault in _policy_faults(policy, exceptions)),
+        *(fault for policy in policies for fault in _policy_faults(policy, exceptions, own)),
         *(f"reference {found['name']} of table {found['table']} does not hold the tenant" for found in references),
         *(
             f"{found['kind']} {found['name']} runs with its owner's rights"
@@ -148,10 +157,12 @@ def _role_faults(role: Any, service: str) -> Iterator[str]:
     yield from (f"{name} has USAGE on the foreign schema {schema}" for schema in role["reaches"])
 
 
-def _policy_faults(policy: Any, exceptions: Exceptions) -> Iterator[str]:
+def _policy_faults(policy: Any, exceptions: Exceptions, own: str) -> Iterator[str]:
     """Yield what a policy lets through; one for declared workers alone may ask something else than the tenant."""
     table, roles = policy["table"], set(policy["roles"])
     if policy["name"] != _PLAIN and roles and roles <= exceptions.workers_of(table):
+        if own in roles:
+            yield from _look_up_faults(policy, exceptions)
         return
     asked = {
         "USING": policy["seen"] if policy["command"] != "a" else TENANT_TERM,
@@ -162,3 +173,12 @@ def _policy_faults(policy: Any, exceptions: Exceptions) -> Iterator[str]:
             yield f"policy {policy['name']} on table {table} has no {clause}"
         elif condition != TENANT_TERM:
             yield f"policy {policy['name']} on table {table} does not compare tenant_id with the setting in {clause}"
+
+
+def _look_up_faults(policy: Any, exceptions: Exceptions) -> Iterator[str]:
+    """Yield what a policy of the role that serves requests lets through: it may find by what was presented, never list."""
+    name, table, condition = policy["name"], policy["table"], policy["seen"] or ""
+    if policy["command"] != "r":
+        yield f"policy {name} on table {table} lets the serving role write whatever the tenant"
+    elif table not in exceptions.readable and (" OR " in condition or not _PRESENTED.search(condition)):
+        yield f"policy {name} on table {table} finds by nothing that was presented"
