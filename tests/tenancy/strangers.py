@@ -18,7 +18,7 @@ from uuid import uuid4
 
 import httpx
 
-from tests.system.operations import Operation, sample
+from tests.system.operations import Operation
 from tests.tenancy.bodies import has_ids, sampled
 from tests.tenancy.coverage import OTHER_PLACES, kind_of
 
@@ -230,7 +230,8 @@ def by_owner(shown: Mapping[str, Any], operation: Operation) -> Body:
         return None
     if operation.path.endswith("/secret"):
         return {"secret": {"password": "x"}}
+    made: dict[str, Any] = sampled(operation.body, operation.schemas, _nobodys)
     if operation.method != "PUT":
-        made: Body = sampled(operation.body, operation.schemas, _nobodys)
         return made
-    return {name: shown[name] if name in shown else sample({}) for name in operation.fields}
+    known = {**(shown.get("spec") or {}), **shown}
+    return {**made, **{name: known[name] for name in operation.fields if name in known}}
