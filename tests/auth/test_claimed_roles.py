@@ -132,6 +132,10 @@ async def test_nobody_new_comes_by_terms_that_nobody_answers_for(app: App, provi
 UNSOUND: dict[str, tuple[dict[str, Any], str]] = {
     "no claim": ({"claimed_roles": GROUPS}, "/roles_claim"),
     "an owner": ({"roles_claim": "groups", "claimed_roles": {"boss": ["owner"]}}, "/claimed_roles"),
+    "a value that cannot be kept": (
+        {"roles_claim": "groups", "claimed_roles": {"a\x00": ["viewer"]}},
+        "/claimed_roles/a\x00/[key]",
+    ),
     "a role of nobody": ({"roles_claim": "groups", "claimed_roles": {"x": ["nothing"]}}, "/roles/0"),
 }
 

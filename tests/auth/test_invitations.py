@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from libs.common.context import Context
+from services.auth.flows import limits
 from tests.auth.mailbox import Mailbox, Received
 from tests.auth.test_signup import login, post, somebody
 from tests.auth.world import PASSWORD, PUBLIC_URL, Tenant, World
@@ -170,3 +171,16 @@ async def test_another_tenants_invitation_is_not_found(world: World, tenant: Ten
 async def test_bad_addresses_are_refused_at_the_door(tenant: Tenant, email: str) -> None:
     """S2: what could break a header is no address."""
     assert (await invite(tenant, email)).status_code == 422
+
+
+async def test_a_tenant_is_no_sender_of_bulk_mail(
+    tenant: Tenant, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So many invitations an hour and no more, however many addresses; another tenant's are not counted."""
+    monkeypatch.setattr(limits, "TENANT", 3)
+    addresses = [somebody() for _ in range(4)]
+    answers = [await invite(tenant, email) for email in addresses]
+    assert [answer.status_code for answer in answers] == [201] * 3 + [429]
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 3600
+    assert (await invite(await tenant.world.tenant(), addresses[-1])).status_code == 201
+    assert len(await mailbox.wait(addresses[-1])) == 1

@@ -64,6 +64,7 @@ async def test_users_are_paged(owner: httpx.AsyncClient, tenant: Tenant) -> None
         ({"email": "no address"}, "/email"),
         ({"password": PASSWORD}, "/password"),
         ({"roles": ["emperor"]}, "/roles/0"),
+        ({"roles": ["a\x00b"]}, "/roles/0"),
         ({"roles": ["platform_operator"]}, "/roles/0"),
         ({"roles": ["viewer", "viewer"]}, "/roles"),
         ({"name": ""}, "/name"),

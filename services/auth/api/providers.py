@@ -11,7 +11,7 @@ from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Caller, Door, IfMatch, OpenDoor, Tx, etag, permission, request_context
 from libs.common.http.idempotency import IdempotentRequest
 from libs.common.http.pages import PageParameters, page_of
-from services.auth.api.shapes import Body, Name, RoleNames, answer
+from services.auth.api.shapes import Body, Name, RoleNames, answer, printable
 from services.auth.api.ways import trips
 from services.auth.authority import authority
 from services.auth.commands import identities, providers
@@ -44,6 +44,7 @@ Secret = Annotated[
     str, Field(min_length=1, max_length=1000, json_schema_extra={"format": "password"}), AfterValidator(_printable)
 ]
 Word = Annotated[str, Field(min_length=1, max_length=200)]
+Value = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(printable)]
 
 
 class Provider(Body):
@@ -61,8 +62,8 @@ class Provider(Body):
         default=False, description="where the provider says that it asked for several factors, ours is not asked for"
     )
     acr_values: list[Word] = Field(default=[], max_length=10, description="what in `acr` says so, beside `amr` mfa")
-    roles_claim: Word | None = Field(default=None, description="the claim of ID tokens whose values give roles")
-    claimed_roles: dict[Word, RoleNames] = Field(
+    roles_claim: Value | None = Field(default=None, description="the claim of ID tokens whose values give roles")
+    claimed_roles: dict[Value, RoleNames] = Field(
         default={},
         max_length=100,
         description="the roles that each value gives as long as a login names it; never owner",

@@ -29,10 +29,21 @@ def _plain(text: str) -> str:
     return text
 
 
+def printable(text: str) -> str:
+    """Refuse what cannot be shown, or kept.
+
+    Raises:
+        ValueError: there is a control character in it.
+    """
+    if not text.isprintable():
+        raise ValueError("must be printable")
+    return text
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_plain)]
 Email = Annotated[str, Field(min_length=3, max_length=320)]
 Password = Annotated[str, Field(min_length=1, max_length=4096, json_schema_extra={"format": "password"})]
-RoleNames = Annotated[list[Annotated[str, Field(max_length=60)]], Field(max_length=50)]
+RoleNames = Annotated[list[Annotated[str, Field(max_length=60), AfterValidator(printable)]], Field(max_length=50)]
 
 
 def answer(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

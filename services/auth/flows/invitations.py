@@ -10,7 +10,7 @@ from libs.common.events.auth import InvitationChanged
 from libs.common.identity.principal import Principal
 from services.auth import domain, opaque
 from services.auth.commands import roles, standing, tenants
-from services.auth.flows.limits import has_room
+from services.auth.flows.limits import count_tenant, has_room
 from services.auth.flows.office import Office
 from services.auth.flows.taking_over import is_owners, take_over
 from services.auth.mail.outbox import Letter, Outbox
@@ -39,11 +39,12 @@ async def invite(
         Invalid: a role does not exist.
         Forbidden: a role is not the caller's to give.
         Conflict: the tenant has a user of that address.
-        TooManyRequests: the address was sent enough invitations.
+        TooManyRequests: the address was sent enough invitations, or the tenant has sent enough.
     """
     domain.require_assignable(caller.permissions, await roles.require_roles(tx, names))
     if await invitations.is_member(tx, email):
         raise Conflict("A user with this address exists already.", type="user-exists")
+    await count_tenant(tx, outbox.throttle)
     if not await has_room(tx, outbox.throttle, "invitation", email):
         raise TooManyRequests("This address was sent enough invitations; wait.", retry_after=3600)
     id = uuid4()  # noqa: A001

@@ -1,4 +1,4 @@
-"""How much mail strangers can cause: per address and hour, and per network."""
+"""How much mail can be caused: per address and hour, per network by strangers, per tenant by its invitations."""
 
 from datetime import timedelta
 from uuid import uuid4
@@ -11,6 +11,8 @@ from services.auth.throttle import Throttle
 
 PER_HOUR = {"signup": 5, "reset": 3, "email": 3, "invitation": 5}
 NETWORK = 30
+TENANT = 100
+"""Invitations of one tenant within an hour: nobody makes a sender of bulk mail of us."""
 _HOUR = timedelta(hours=1)
 
 
@@ -35,13 +37,25 @@ async def count_network(
     Raises:
         TooManyRequests: there were too many.
     """
-    now = tx.context.now
     bucket = throttle.mark(purpose, domain.address_block(tx.context.address))
+    await _count(tx, bucket, most, domain.WINDOW, "Too many requests from your network; wait.")
+
+
+async def count_tenant(tx: Transaction, throttle: Throttle) -> None:
+    """Count a mail that the transaction's tenant sends to somebody who is none of its people.
+
+    Raises:
+        TooManyRequests: there were too many in the last hour.
+    """
+    bucket = throttle.mark("mail-tenant", str(tx.tenant_id))
+    await _count(tx, bucket, TENANT, _HOUR, "Your organisation has invited many people in the last hour; wait.")
+
+
+async def _count(tx: Transaction, bucket: bytes, most: int, within: timedelta, said: str) -> None:
+    now = tx.context.now
     await attempts.lock_bucket(tx, bucket)
-    recent = await attempts.recent(tx, bucket, now - domain.WINDOW, most)
+    recent = await attempts.recent(tx, bucket, now - within, most)
     if len(recent) >= most:
-        wait = recent[-1]["at"] + domain.WINDOW - now
-        raise TooManyRequests(
-            "Too many requests from your network; wait.", retry_after=max(1, int(wait.total_seconds()))
-        )
+        wait = recent[-1]["at"] + within - now
+        raise TooManyRequests(said, retry_after=max(1, int(wait.total_seconds())))
     await attempts.add(tx, bucket, uuid4())
