@@ -28,7 +28,7 @@ READS_ENVIRONMENT = {
     "libs/common/jail/host.py": "the same for the jail's own process",
     "libs/common/jail/forkserver.py": "the same for the child that all others are forked from",
 }
-COMMANDS = {"services/audit/keys.py"}  # small programs that answer on standard output
+COMMANDS = {"libs/common/crypto/turning.py", "services/audit/keys.py"}  # small programs that answer on standard output
 
 
 def domain_modules() -> Iterator[Module]:
