@@ -139,7 +139,7 @@ async def test_an_orphan_is_adopted(tenant: Tenant, world: World) -> None:
         assert (await less.post(f"/v1/clients/{client[0]}/adopt")).status_code == 403
         adopted = await owner.post(f"/v1/clients/{client[0]}/adopt")
     assert (adopted.status_code, adopted.json()["owner_id"]) == (200, str(tenant.owner))
-    assert "run:*" in (await got(world, client))["scope"].split()
+    assert "run:start" in (await got(world, client))["scope"].split()
 
 
 async def test_a_client_of_the_operator_has_no_owner(tenant: Tenant, world: World) -> None:
@@ -158,7 +158,7 @@ async def test_fewer_roles_void_the_clients_tokens(tenant: Tenant, world: World)
         body = {"name": "erp", "roles": ["viewer"]}
         assert (await owner.put(f"/v1/clients/{client[0]}", json=body, headers={"If-Match": '"1"'})).status_code == 200
     await until_refused(world, token)
-    assert "run:*" not in (await got(world, client))["scope"].split()
+    assert "run:start" not in (await got(world, client))["scope"].split()
 
 
 async def test_what_a_user_gave_shrinks_with_them(tenant: Tenant, world: World) -> None:

@@ -183,7 +183,7 @@ async def test_who_may_write_users_gives_only_what_they_have(tenant: Tenant) -> 
         assert (await disable(desk, operator)).status_code == 403
         assert (await remove(desk, operator)).status_code == 403
     assert refused.status_code == 403
-    assert "run:*" in refused.json()["permissions"]
+    assert "run:start" in refused.json()["permissions"]
 
 
 async def test_who_may_less_loses_the_tokens_that_say_more(tenant: Tenant, world: World) -> None:
@@ -194,7 +194,7 @@ async def test_who_may_less_loses_the_tokens_that_say_more(tenant: Tenant, world
         assert (await change(owner, id_, "viewer")).status_code == 200
     await until_refused(world, tokens["access_token"])
     assert (await refresh(world, tokens["refresh_token"])).status_code == 400
-    assert "run:*" not in (await tenant.login(email))["scope"]
+    assert "run:start" not in (await tenant.login(email))["scope"]
 
 
 async def test_who_may_more_keeps_their_tokens(tenant: Tenant, world: World) -> None:
@@ -204,7 +204,7 @@ async def test_who_may_more_keeps_their_tokens(tenant: Tenant, world: World) -> 
     async with tenant.caller() as owner:
         assert (await change(owner, id_, "viewer", "operator")).status_code == 200
     following = (await refresh(world, tokens["refresh_token"])).json()
-    assert "run:*" in following["scope"].split()
+    assert "run:start" in following["scope"].split()
     await asyncio.sleep(1)
     assert await me(world, tokens["access_token"]) == 200
 
