@@ -177,12 +177,23 @@ class Front:
             async with self.way.acting(handle.tenant_id, "anonymous") as tx:
                 await browser.end(tx, handle)
 
+    def require_meant(self, opened: Opened, session: Session) -> None:
+        """Refuse somebody else than the client means (OpenID Connect Core, 3.1.2.1).
+
+        Raises:
+            ToldError: they have logged in all the same.
+        """
+        if opened.ask.subject not in (None, f"user:{session.user_id}"):
+            raise ToldError(self.told(opened, OAuthError("login_required", "somebody else has logged in")))
+
     async def decide(self, opened: Opened, session: Session, decision: Literal["allowed", "denied"]) -> str:
         """Do what a user decided; returns where the browser goes.
 
         Raises:
             OAuthError: a pushed request was answered already.
+            ToldError: they are not whom the client means.
         """
+        self.require_meant(opened, session)
         client, ask = opened.client, opened.ask
         asked = codes.Asked(
             client["id"], ask.redirect_uri, ask.challenge, ask.scope, ask.nonce, ask.jkt, ask.target.resource
@@ -210,6 +221,6 @@ class Front:
 
 
 def after_login(opened: Opened) -> Opened:
-    """Return a request whose wish for a login has been met."""
-    ask = replace(opened.ask, prompt=opened.ask.prompt - {"login", "select_account"}, max_age=None, subject=None)
+    """Return a request whose wish for a login has been met; whom the client means still counts."""
+    ask = replace(opened.ask, prompt=opened.ask.prompt - {"login", "select_account"}, max_age=None)
     return replace(opened, ask=ask)

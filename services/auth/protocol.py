@@ -21,6 +21,9 @@ _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 _URI = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]{1,2000}")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
+_HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
+"""What stands in a policy (CSP) of ours later; other characters could end it."""
+
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
@@ -113,8 +116,8 @@ def redirect_fault(uri: str, *, public: bool) -> str | None:
         odd = parts.username is not None or parts.port == 0
     except ValueError:
         odd = True
-    if odd or "*" in parts.netloc:
-        return "cannot be read, or names a user, no port or any host"
+    if odd or (parts.netloc and not _HOST.fullmatch(parts.netloc)):
+        return "cannot be read, or names a user, no port or no host"
     if (parts.scheme == "https" and parts.hostname) or is_loopback(parts):
         return None
     if public and _PRIVATE_SCHEME.fullmatch(parts.scheme) and not parts.netloc:

@@ -1,10 +1,11 @@
 """Authorization requests and what comes of them (OAuth 2.1, 4.1; RFC 7636; RFC 9207; OpenID Connect Core, 3.1.2)."""
 
 from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 
-from tests.conformance.server import App, Person, new_verifier, told
+from tests.conformance.server import PASSWORD, App, Browser, Person, form_of, new_verifier, told
 
 FAULTS: dict[str, tuple[dict[str, str], str]] = {
     "no response_type": ({"response_type": ""}, "invalid_request"),
@@ -182,3 +183,25 @@ async def test_prompt_none_shows_no_page(person: Person, app: App) -> None:
     other = await person.register()
     said = told(await person.browser.open(other.ask(new_verifier(), prompt="none")))
     assert said["error"] in ("consent_required", "interaction_required")
+
+
+async def test_nobody_but_whom_the_client_means(person: Person) -> None:
+    """OpenID Connect Core, 3.1.2.1: where another logs in than `id_token_hint` names, the client gets an error."""
+    app = await person.register()
+    hint = (await person.tokens(app, scope="openid"))["id_token"]
+    asked = app.ask(new_verifier(), scope="openid report:read", id_token_hint=hint)
+    assert "code" in await person.browser.allow(asked)
+    email = f"viewer-{uuid4().hex[:12]}@example.com"
+    user = {"email": email, "name": "Vera", "password": PASSWORD, "roles": ["viewer"]}
+    made = await person.browser.http.post(
+        "/v1/users", json=user, headers={"Authorization": f"Bearer {person.access_token}"}
+    )
+    assert made.status_code == 201, made.text
+    other = Browser(await person.server.http())
+    said = told(await other.submit(await other.open(asked), email=email, password=PASSWORD))
+    assert (said["error"], said["state"], said["iss"]) == ("login_required", "s&=1", person.server.url)
+    assert "code" not in said
+    page = await other.open(app.ask(new_verifier(), scope="openid report:read"))
+    assert 'name="decision"' in page.text, "they are logged in all the same"
+    forged = {**form_of(page), "decision": "allow", "request": urlencode(asked)}
+    assert (await other.send("POST", "/oauth2/consent", data=forged)).status_code == 403

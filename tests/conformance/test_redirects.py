@@ -168,6 +168,10 @@ UNFIT = [
     "/cb",
     "https://",
     "https://client.example/ cb",
+    "https://client.example;script-src",
+    "https://client.example,x/cb",
+    "https://client%2eexample/cb",
+    "https://(client.example)/cb",
     "",
 ]
 

@@ -134,11 +134,19 @@ async def entered(
         leads_to = form_target(opened.ask.redirect_uri)
         response: Response = pages.page("Your recovery codes", form, leads_to=leads_to)
     else:
-        response = await _consent(request, after_login(opened), session)
+        response = await _after(request, after_login(opened), session)
     browsers.set_session(response, cookie)
     if address is None:
         return response
     return devices.remember(response, way.authority.throttle, address, way.context.now)
+
+
+async def _after(request: Request, opened: Opened, session: Session) -> Response:
+    """Ask for consent, or tell the client that somebody else came; they are logged in either way."""
+    try:
+        return await _consent(request, opened, session)
+    except ToldError as told:
+        return pages.see(told.location)
 
 
 @ROUTER.post("/consent", name="consent", responses=HTML, response_class=Response)
@@ -187,6 +195,7 @@ async def anywhere(request: Request) -> Session | None:
 async def _consent(request: Request, opened: Opened, session: Session) -> Response:
     """Ask for consent, unless it is there already."""
     front = browsers.front(request)
+    front.require_meant(opened, session)
     if await front.agreed(opened, session):
         return pages.see(await front.decide(opened, session, "allowed"))
     if "none" in opened.ask.prompt:
