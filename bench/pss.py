@@ -1,9 +1,12 @@
 """Memory of a process tree: proportional set sizes, so that shared pages count once."""
 
+import resource
 import subprocess
 import threading
 import time
 from pathlib import Path
+
+_PAGE = resource.getpagesize()
 
 
 class Watch:
@@ -27,6 +30,27 @@ class Watch:
             self.peak = max(self.peak, sum(map(_pss, _tree(self._pid))))
 
 
+class LargestProcess:
+    """Samples the largest resident set of any single process below a given one until told to stop."""
+
+    def __init__(self, pid: int, interval: float = 0.02) -> None:
+        self._pid, self._interval, self._peak = pid, interval, 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._sample, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> int:
+        """Return the peak in bytes, shared pages included."""
+        self._stop.set()
+        self._thread.join()
+        return self._peak
+
+    def _sample(self) -> None:
+        while not self._stop.wait(self._interval):
+            below = [pid for pid in _tree(self._pid) if pid != self._pid]
+            self._peak = max([self._peak, *map(_resident, below)])
+
+
 def _tree(pid: int) -> list[int]:
     found, todo = [], [pid]
     while todo:
@@ -48,6 +72,13 @@ def _pss(pid: int) -> int:
     except OSError:
         pass
     return 0
+
+
+def _resident(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
+    except (OSError, IndexError):
+        return 0
 
 
 def run_watched(command: list[str], **options: object) -> tuple[str, int, float]:

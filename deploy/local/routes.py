@@ -77,6 +77,7 @@ ROUTES = (
             "/v1/amendments",
             "/v1/waivers",
             "/v1/resubmissions",
+            "/v1/indicator-thresholds",
         ),
     ),
     Route("audit", ("/v1/audit",)),

@@ -48,7 +48,7 @@ async def test_an_alert_fires_once_and_recovers_once(world: World, tenant: Tenan
     """Also where the validator dies as a run ends: each run is one value, each change of state one event (S20)."""
     filing = await filed(tenant, GOOD)
     rule = {"metric": "rule_failure_rate", "subject": str(filing.rule), "warning": "0.01", "critical": 0.2}
-    threshold = await tenant.api.post("/v1/indicators/thresholds", rule)
+    threshold = await tenant.api.post("/v1/indicator-thresholds", {"spec": rule})
     series = [await ran(filing, content) for content in (GOOD, CSV, WORSE)]
     _kill(world, "validator")
     series += [await ran(filing, content) for content in (GOOD, GOOD)]
@@ -82,16 +82,16 @@ def _kill(world: World, name: str) -> None:
 async def test_thresholds_are_edited_by_revision(tenant: Tenant) -> None:
     """A threshold is made, read, changed by who read it last, listed and deleted; what makes no sense is named."""
     body: dict[str, Any] = {"metric": "lateness", "warning": 1800, "critical": 7200}
-    made = await tenant.api.post("/v1/indicators/thresholds", body)
+    made = await tenant.api.post("/v1/indicator-thresholds", {"spec": body})
     assert made["spec"]["critical"] == "7200"
-    place = f"/v1/indicators/thresholds/{made['id']}"
-    changed = await tenant.api.change(place, {**body, "warning": 60})
+    place = f"/v1/indicator-thresholds/{made['id']}"
+    changed = await tenant.api.change(place, {"spec": {**body, "warning": 60}})
     assert (changed["revision"], changed["spec"]["warning"]) == (2, "60")
-    assert [one["id"] for one in await tenant.api.pages("/v1/indicators/thresholds")] == [made["id"]]
+    assert [one["id"] for one in await tenant.api.pages("/v1/indicator-thresholds")] == [made["id"]]
     with pytest.raises(ApiError) as refused:
-        await tenant.api.post("/v1/indicators/thresholds", body)
-    assert (refused.value.status, refused.value.problem["errors"][0]["field"]) == (409, "/metric")
+        await tenant.api.post("/v1/indicator-thresholds", {"spec": body})
+    assert (refused.value.status, refused.value.problem["errors"][0]["field"]) == (409, "/spec/metric")
     for wrong in ({"warning": 8000}, {"metric": "error_rate"}, {"metric": "speed"}, {"levels": 1}):
         with pytest.raises(ApiError) as refused:
-            await tenant.api.post("/v1/indicators/thresholds", {**body, **wrong})
+            await tenant.api.post("/v1/indicator-thresholds", {"spec": {**body, **wrong}})
         assert refused.value.status == 422

@@ -13,7 +13,7 @@ import pytest
 from docs.openapi import http_document
 from examples.broker_week.auth016 import xsd_set
 from examples.broker_week.job import publish, start
-from examples.client import ApiError
+from examples.client import Api, ApiError
 from libs.common.vocabulary.mappings import MappingEntry, MappingSpec
 from libs.common.vocabulary.schedules import CalendarSpec
 from tests.architecture.faults import foreign_objects
@@ -39,6 +39,14 @@ class Owned:
     by_kind: dict[str, str]
 
 
+async def measured(api: Api) -> str:
+    """Return the id of an indicator of the run that ended just now."""
+    async with asyncio.timeout(30):
+        while not (items := (await api.get("/v1/indicators"))["items"]):  # noqa: ASYNC110 - it happens elsewhere
+            await asyncio.sleep(0.1)
+    return str(items[0]["id"])
+
+
 @pytest.fixture(scope="module")
 async def owned(world: World) -> Owned:
     tenant = await world.tenant("owner")
@@ -55,11 +63,12 @@ async def owned(world: World) -> Owned:
         "mappings": str(await publish(api, "/v1/mappings", "codes", codes)),
         "xsd-sets": str(await publish(api, "/v1/xsd-sets", "messages", xsd_set())),
     }
-    threshold = {"metric": "error_rate", "warning": "0.1"}
-    made["indicators/thresholds"] = (await api.post("/v1/indicators/thresholds", threshold))["id"]
     regent = (await api.get("/.well-known/openid-configuration"))["issuer"]  # is an OpenID provider as well
     provider = {"name": "Acme", "issuer": regent, "client_id": "x", "client_secret": "x"}
     made["identity-providers"] = (await api.post("/v1/identity-providers", provider))["id"]
+    threshold = {"metric": "error_rate", "warning": 0.1}
+    made["indicator-thresholds"] = (await api.post("/v1/indicator-thresholds", {"spec": threshold}))["id"]
+    made["indicators"] = await measured(api)
     by_kind = {
         **made,
         "connectors": str(filing.connector),

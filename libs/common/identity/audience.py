@@ -9,7 +9,7 @@ from collections.abc import Sequence
 EVERYWHERE = "regent"
 COLLECTIONS = frozenset({
     "amendments", "artifacts", "audit", "calendars", "catalog", "clients", "connectors", "deliveries", "destinations",
-    "email", "exceptions", "expressions", "firings", "grants", "identity-providers", "indicators", "invitations",
+    "email", "exceptions", "expressions", "firings", "grants", "identity-providers", "indicator-thresholds", "indicators", "invitations",
     "keys", "lineage", "logout", "mappings", "me",
     "obligations", "packs", "password", "permissions", "reports", "roles", "rules", "runs", "schedules", "schemas",
     "sessions", "tenants", "users", "validations", "webhooks", "xsd-sets",

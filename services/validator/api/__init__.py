@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from libs.common.definitions.api import definition_routes
 from services.validator import commands
 from services.validator.api.exceptions import exceptions
-from services.validator.api.indicators import indicators
+from services.validator.api.indicators import indicators, thresholds
 from services.validator.api.together import TOGETHER
 from services.validator.api.trying import trying
 
@@ -14,5 +14,6 @@ ROUTERS: list[APIRouter] = [
     *TOGETHER,
     exceptions,
     indicators,
+    thresholds,
     *(definition_routes(kind) for kind in commands.KINDS.values()),
 ]

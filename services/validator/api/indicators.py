@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Query, Response
 from sqlalchemy import BigInteger, ColumnElement, Numeric, cast, func, select
 
+from libs.common.definitions.api import Body
 from libs.common.errors import NotFound
 from libs.common.http.door import Door, IfMatch, Tx, etag, permission
 from libs.common.http.json import json_bytes
@@ -17,8 +18,15 @@ from services.validator.indicators import commands, store
 from services.validator.indicators.measures import MILLION
 
 indicators = Door("/v1/indicators", tag="indicators")
+thresholds = Door("/v1/indicator-thresholds", tag="indicators")
 READ, WRITE = [permission("indicator:read")], [permission("indicator:write")]
 _I, _V = store.indicator.c, store.indicator_value.c
+
+
+class ThresholdDraft(Body):
+    """A threshold's description."""
+
+    spec: ThresholdSpec
 
 
 def _exact(column: ColumnElement[int]) -> ColumnElement[Decimal]:
@@ -63,13 +71,13 @@ async def list_indicators(
     return await page_of(tx, statement, page, [_I.id])
 
 
-@indicators.post("/thresholds", status_code=201, dependencies=WRITE)
-async def create_threshold(tx: Tx, body: ThresholdSpec) -> Response:
+@thresholds.post("", status_code=201, dependencies=WRITE)
+async def create_threshold(tx: Tx, body: ThresholdDraft) -> Response:
     """Say from where on a metric is a warning or critical: for all reports, one, or one rule or field."""
-    return await _threshold(tx, await commands.create_threshold(tx, body), 201)
+    return await _threshold(tx, await commands.create_threshold(tx, body.spec), 201)
 
 
-@indicators.get("/thresholds", dependencies=READ)
+@thresholds.get("", dependencies=READ)
 async def list_thresholds(tx: Tx, page: PageParameters, report_id: UUID | None = None) -> Response:
     """List thresholds, newest first."""
     statement = select(*store.THRESHOLD)
@@ -78,20 +86,20 @@ async def list_thresholds(tx: Tx, page: PageParameters, report_id: UUID | None =
     return await page_of(tx, statement, page, [store.indicator_threshold.c.id])
 
 
-@indicators.get("/thresholds/{id}", dependencies=READ)
+@thresholds.get("/{id}", dependencies=READ)
 async def get_threshold(tx: Tx, id: UUID) -> Response:  # noqa: A002 - the path's own word
     """Return a threshold."""
     return await _threshold(tx, id)
 
 
-@indicators.put("/thresholds/{id}", dependencies=WRITE)
-async def edit_threshold(tx: Tx, id: UUID, body: ThresholdSpec, revision: IfMatch) -> Response:  # noqa: A002
+@thresholds.put("/{id}", dependencies=WRITE)
+async def edit_threshold(tx: Tx, id: UUID, body: ThresholdDraft, revision: IfMatch) -> Response:  # noqa: A002
     """Change a threshold."""
-    await commands.edit_threshold(tx, id, revision, body)
+    await commands.edit_threshold(tx, id, revision, body.spec)
     return await _threshold(tx, id)
 
 
-@indicators.delete("/thresholds/{id}", status_code=204, dependencies=WRITE)
+@thresholds.delete("/{id}", status_code=204, dependencies=WRITE)
 async def delete_threshold(tx: Tx, id: UUID) -> Response:  # noqa: A002
     """Delete a threshold; states that only it gave end with the next run."""
     await commands.remove_threshold(tx, id)
@@ -126,5 +134,5 @@ async def _threshold(tx: Tx, id_: UUID, status: int = 200) -> Response:
     row = await store.find_threshold(tx, id_)
     headers = etag(row["revision"])
     if status == 201:  # noqa: PLR2004 - created
-        headers["Location"] = f"/v1/indicators/thresholds/{id_}"
+        headers["Location"] = f"/v1/indicator-thresholds/{id_}"
     return Response(json_bytes(row), status, headers, "application/json")

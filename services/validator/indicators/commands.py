@@ -34,7 +34,6 @@ from services.validator.jail.broker import Measures
 
 MEASURED = Counter("regent_indicator_values_total", "Values of indicators", ["metric"])
 CHANGES = Counter("regent_indicator_changes_total", "Indicators that changed their state", ["metric", "state"])
-_MEASURED_KIND = "report"
 
 
 async def keep_counts(tx: Transaction, completed: ValidationCompleted, measures: Measures) -> None:
@@ -58,7 +57,7 @@ async def on_run_ended(tx: Transaction, event: Event) -> None:
     """Take a run into the indicators of its report, once; samples, backtests, corrections and what was cancelled are not."""
     data = RunEnded.model_validate(event.data)
     counted = await store.take_counts(tx, data.run_id)
-    if event.data.get("kind", _MEASURED_KIND) != _MEASURED_KIND or data.after == "cancelled":
+    if data.kind != "report" or data.after == "cancelled":
         return
     phases = {phase: PhaseCounts.model_validate(counts) for phase, counts in counted.items()}
     found = measurements(_ending(data, event.time), phases)
@@ -199,7 +198,7 @@ async def _require_rule(tx: Transaction, spec: ThresholdSpec) -> None:
     if spec.metric != "rule_failure_rate" or not spec.subject:
         return
     if await definitions.target_status(tx, "rule", UUID(spec.subject)) is None:
-        problem = FieldProblem("/subject", "there is no such rule")
+        problem = FieldProblem("/spec/subject", "there is no such rule")
         raise Invalid("The threshold names something that does not exist.", type="bad-reference", fields=[problem])
 
 
@@ -216,5 +215,5 @@ async def _announce(
 
 
 def _taken() -> Conflict:
-    problem = FieldProblem("/metric", "has a threshold of this scope already")
+    problem = FieldProblem("/spec/metric", "has a threshold of this scope already")
     return Conflict("There is a threshold of the same metric and scope.", type="scope-taken", fields=[problem])
