@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from libs.common.errors import FieldProblem, Forbidden, Invalid, TooManyRequests
 from services.auth.permissions import covers, covers_all
+from services.auth.protocol import scope_names
 
 WINDOW = timedelta(minutes=15)
 ACCOUNT_FAILURES = 5
@@ -88,8 +89,9 @@ def narrowed(held: frozenset[str], requested: str | None) -> frozenset[str]:
 
     Raises:
         Invalid: something is requested that is not held; a scope never widens.
+        OAuthError: the request is malformed.
     """
-    wanted = frozenset((requested or "").split())
+    wanted = scope_names(requested)
     if not wanted:
         return held
     if not covers_all(held, wanted):

@@ -8,7 +8,7 @@ import pytest
 from libs.common.context import utc_now
 from services.auth.store.flows import authorization_code
 from tests.conformance.answers import bad, until_refused
-from tests.conformance.server import CLIENT, CODE, App, Person, challenge, new_verifier
+from tests.conformance.server import CLIENT, CODE, App, Person, challenge, new_verifier, told
 
 VERIFIER = "v" * 43
 
@@ -167,6 +167,19 @@ async def test_a_client_gets_no_more_than_its_roles(person: Person, scope: str) 
     """For itself."""
     machine = await person.register(grant_types=[CLIENT], redirect_uris=[], scopes=None, roles=["viewer"])
     await bad(await machine.token(grant_type=CLIENT, scope=scope), "invalid_scope")
+
+
+@pytest.mark.parametrize(
+    "scope", [" ", " report:read", "report:read ", "report:read  run:read", "report:read\trun:read", 'a"b', "ü"]
+)
+async def test_a_scope_is_written_as_rfc_6749_says(person: Person, app: App, scope: str) -> None:
+    """RFC 6749, 3.3: names with one space between them; at the authorization endpoint and at the token endpoint alike."""
+    machine = await person.register(grant_types=[CLIENT], redirect_uris=[], scopes=None, roles=["viewer"])
+    await bad(await machine.token(grant_type=CLIENT, scope=scope), "invalid_scope")
+    tokens = await person.tokens(app)
+    await bad(await app.refresh(tokens["refresh_token"], scope=scope), "invalid_scope")
+    assert (await app.refresh(tokens["refresh_token"])).status_code == 200
+    assert told(await person.browser.open(app.ask(new_verifier(), scope=scope)))["error"] == "invalid_scope"
 
 
 async def test_client_credentials_give_no_refresh_token(person: Person) -> None:

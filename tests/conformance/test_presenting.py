@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from tests.conformance.answers import refused
-from tests.conformance.server import App, Person, Server
+from tests.conformance.server import API, App, Person, Server
 from tests.conformance.tokens import part
 
 SCHEMES = ["Basic", "Token", "JWT", "DPoP", "Bearer,", "Digest", "MAC"]
@@ -18,6 +18,21 @@ SCHEMES = ["Basic", "Token", "JWT", "DPoP", "Bearer,", "Digest", "MAC"]
 async def test_a_token_comes_as_bearer(server: Server, caller: httpx.AsyncClient, scheme: str) -> None:
     """Under no other scheme; a token that is bound to nothing is no DPoP token either."""
     await refused(caller, {"Authorization": f"{scheme} {server.forge.token()}"})
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER", "bEaReR", "Bearer "])
+async def test_a_scheme_is_read_as_http_says(server: Server, caller: httpx.AsyncClient, scheme: str) -> None:
+    """In any case (RFC 9110, 11.1), and with one space or more behind it (RFC 6750, 2.1)."""
+    answer = await caller.get(API, headers={"Authorization": f"{scheme} {server.forge.token()}"})
+    assert answer.status_code == 200, answer.text
+
+
+async def test_a_refusal_is_not_kept(person: Person, caller: httpx.AsyncClient) -> None:
+    """RFC 9449, 8.2, and whoever logs in next is not shown it."""
+    for headers in ({}, {"Authorization": "Bearer x"}, {"Authorization": f"Bearer {person.access_token}"}):
+        answer = await caller.get("/oauth2/userinfo", headers=headers)
+        assert answer.status_code in (401, 403)
+        assert "no-store" in answer.headers["cache-control"]
 
 
 async def test_no_scheme(server: Server, caller: httpx.AsyncClient) -> None:

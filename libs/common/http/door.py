@@ -53,6 +53,7 @@ def authenticate(request: Request) -> Principal:
         kind = "malformed-authorization" if presented else None
         raise Unauthenticated("Send one Authorization header with a bearer token.", type=kind)
     scheme, _, token = presented[0].partition(" ")
+    token = token.lstrip(" ")  # RFC 6750, 2.1: one space or more
     if scheme.lower() not in ("bearer", "dpop") or not token:
         raise Unauthenticated("Send a bearer token.")
     verifier: Verifier = request.app.state.verifier

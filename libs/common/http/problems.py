@@ -47,7 +47,7 @@ def problem(
     }
     if detail:
         content["detail"] = detail
-    headers = {"Retry-After": str(retry_after)} if retry_after is not None else {}
+    headers = {"Cache-Control": "no-store", **({"Retry-After": str(retry_after)} if retry_after is not None else {})}
     if (challenged := challenge(request, status, kind, detail, extra or {})) is not None:
         headers["WWW-Authenticate"] = challenged
     return Response(json_bytes({**content, **(extra or {})}), status, headers, "application/problem+json")

@@ -157,7 +157,7 @@ def _basic(header: str) -> Credentials:
     """Read RFC 6749, 2.3.1: both parts are form-encoded before they are joined."""
     scheme, _, value = header.partition(" ")
     try:
-        client_id, colon, secret = base64.b64decode(value, validate=True).decode().partition(":")
+        client_id, colon, secret = base64.b64decode(value.lstrip(" "), validate=True).decode().partition(":")
     except (binascii.Error, ValueError):
         colon = ""
     if scheme.lower() != "basic" or not colon:
