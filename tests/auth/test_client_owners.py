@@ -227,6 +227,16 @@ async def test_a_code_that_waits_ends_with_the_clients_owner(tenant: Tenant, wor
     assert (await app.redeem(code, "v" * 64)).json()["error"] == "unauthorized_client"
 
 
+async def test_what_would_end_with_somebody_can_be_listed(tenant: Tenant) -> None:
+    """Before somebody goes, an administrator sees what they answer for."""
+    id_, email = await tenant.user("admin")
+    client, _ = await system_of(tenant, email, "viewer")
+    await system_of(tenant, tenant.email, "viewer")
+    async with tenant.caller() as owner:
+        found = (await owner.get("/v1/clients", params={"owner_id": str(id_)})).json()["items"]
+    assert [one["id"] for one in found] == [str(client)]
+
+
 async def test_whoever_adopts_a_client_before_keeps_it_going(tenant: Tenant, world: World) -> None:
     """The explicit way: its tokens, and those that users gave it, outlive its former owner."""
     id_, _, app, tokens = await given_to_admins_app(tenant)

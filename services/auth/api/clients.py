@@ -100,9 +100,10 @@ async def _once(tx: Tx, once: IdempotentRequest | None, id: UUID, secret: str | 
 
 
 @ROUTER.get("", name="list_clients", dependencies=_READ)
-async def listing(tx: Tx, page: PageParameters) -> Response:
-    """List the tenant's clients, newest first."""
-    return await page_of(tx, grants.CLIENTS, page, [client.c.created_at, client.c.id])
+async def listing(tx: Tx, page: PageParameters, owner_id: UUID | None = None) -> Response:
+    """List the tenant's clients, newest first; with `owner_id` those that end when this user goes, unless adopted."""
+    statement = grants.CLIENTS if owner_id is None else grants.CLIENTS.where(client.c.owner_id == owner_id)
+    return await page_of(tx, statement, page, [client.c.created_at, client.c.id])
 
 
 @ROUTER.get("/{id}", name="get_client", dependencies=_READ)
