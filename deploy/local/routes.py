@@ -56,6 +56,7 @@ ROUTES = (
             "/v1/webhooks",
             "/v1/lineage",
             "/v1/packs",
+            "/v1/policies",
             "/v1/catalog",
         ),
     ),

@@ -12,7 +12,7 @@ def utc_now() -> datetime:
 class Context:
     """On whose behalf, when and why something is done. Every transaction has one.
 
-    `actor` is `user:<id>`, `client:<id>`, `service:<name>` or `anonymous`. `correlation_id` ties together all that
+    `actor` is `user:<id>`, `client:<id>`, `service:<name>` or `anonymous`; `owner` the person who answers for a client. `correlation_id` ties together all that
     follows from one request; `causation_id` is the event that this reacts to.
     """
 
@@ -23,3 +23,9 @@ class Context:
     causation_id: str | None = None
     traceparent: str | None = None
     address: str | None = None
+    owner: str | None = None
+
+    @property
+    def person(self) -> str:
+        """Who is behind what is done: whoever answers for a client, else the actor."""
+        return self.owner or self.actor

@@ -168,6 +168,7 @@ class Doorway:
             jkt=entry.jkt,
             resource=entry.resource,
             nonce=entry.nonce,
+            owner=entry.owner,
         )
         LOGINS.labels(method, "in").inc()
         signed, refresh = signer.sign(access), entry.refresh.text if entry.refresh else None

@@ -5,7 +5,7 @@ A permission is `resource:action`; `resource:*` is every action on the resource.
 
 from collections.abc import Mapping
 
-_DEFINED = ("read", "write", "publish")
+_DEFINED = ("read", "write", "publish", "approve")
 
 CATALOGUE: Mapping[str, tuple[str, ...]] = {
     "connector": _DEFINED,
@@ -18,6 +18,7 @@ CATALOGUE: Mapping[str, tuple[str, ...]] = {
     "schedule": ("read", "write"),
     "calendar": _DEFINED,
     "secret": ("write",),
+    "policy": ("read", "write"),
     "run": ("read", "start", "cancel"),
     "backtest": ("read", "start"),
     "artifact": ("read",),
@@ -62,10 +63,10 @@ PREDEFINED: Mapping[str, frozenset[str]] = {
     "owner": _all(*(resource for resource in CATALOGUE if resource != PLATFORM)),
     # all that an administrator may give to others, since nobody gives what they do not have
     "admin": _all(*(resource for resource in CATALOGUE if resource not in (PLATFORM, "tenant"))) | _read("tenant"),
-    "report_manager": _all(*_DEFINITIONS, *_WORK, "secret") | _read("tenant"),
-    "approver": _read(*_DEFINITIONS, *_WORK, "tenant") | _judged(),
+    "report_manager": _all(*_DEFINITIONS, *_WORK, "secret") | _read("tenant", "policy"),
+    "approver": _read(*_DEFINITIONS, *_WORK, "tenant", "policy") | _judged(),
     "operator": _read(*_DEFINITIONS, *_WORK, "tenant") | {"run:start", "run:cancel", "exception:write"},
-    "auditor": _read(*_DEFINITIONS, *_WORK, *_PEOPLE, "tenant") | _all("audit"),
+    "auditor": _read(*_DEFINITIONS, *_WORK, *_PEOPLE, "tenant", "policy") | _all("audit"),
     "integrator": _read(*_DEFINITIONS, *_WORK, "tenant") | {"run:start", "run:cancel", "exception:write"},
     "viewer": _read(*_DEFINITIONS, "run", "tenant"),
 }

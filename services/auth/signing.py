@@ -72,6 +72,8 @@ class Access:
     jkt: str | None = None
     resource: tuple[str, ...] = ()
     """What the token is for (RFC 8707); nothing: everything here."""
+    owner: UUID | None = None
+    """Who answers for the client that the token is for."""
 
     nonce: bool = False
     """Whether proofs that come with the token have to carry a nonce."""
@@ -92,6 +94,7 @@ class Access:
         return {
             **({"cnf": {"jkt": self.jkt}} if self.jkt else {}),
             **({"dpop_nonce": True} if self.jkt and self.nonce else {}),
+            **({"owner_id": str(self.owner)} if self.owner else {}),
             "aud": self.audience,
             "sub": self.subject,
             "client_id": str(self.client_id) if self.client_id else own,

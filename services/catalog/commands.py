@@ -13,14 +13,18 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from libs.common.crypto.boxes import seal_box
 from libs.common.crypto.vault import Vault
 from libs.common.database.transaction import Transaction
+from libs.common.definitions import policies
 from libs.common.definitions import store as definitions
 from libs.common.definitions.kinds import Kind, Specs
 from libs.common.errors import FieldProblem, Forbidden, Invalid, Refusal
 from libs.common.events.catalog import CredentialLeased, CredentialRefused, SecretChanged
+from libs.common.events.definitions import PolicyChanged
 from libs.common.events.envelope import Event
 from libs.common.events.scheduler import ScheduleChanged
+from libs.common.http.door import require_revision
 from libs.common.vocabulary.connections import ConnectorSpec, DestinationSpec
 from libs.common.vocabulary.mappings import MappingSpec
+from libs.common.vocabulary.policies import PublicationPolicy
 from libs.common.vocabulary.reports import ReportSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.common.vocabulary.xsd import XsdSetSpec
@@ -176,6 +180,21 @@ async def note_refused_lease(tx: Transaction, request: LeaseRequest, refusal: Re
         connector_id=request.connector_id, run_id=request.run_id, step=request.step, reason=refusal.detail
     )
     await tx.emit("credential.refused", refused, entity=request.connector_id)
+
+
+async def set_policy(tx: Transaction, revision: int, given: PublicationPolicy) -> None:
+    """Change what the tenant asks of drafts before they are published; what is proposed already stays as it was asked.
+
+    Raises:
+        PreconditionFailed: the policy changed since it was read.
+    """
+    await policies.hold_policy(tx)
+    row = await policies.find_policy(tx)
+    require_revision(revision, row["revision"] if row else 0)
+    await policies.keep_policy(tx, given, revision + 1, tx.context.actor)
+    before = policies.as_policy(row) if row else None
+    changed = PolicyChanged(revision=revision + 1, before=before, after=given)
+    await tx.emit("policy.changed", changed, entity="publication-policy")
 
 
 async def on_schedule_changed(tx: Transaction, event: Event) -> None:

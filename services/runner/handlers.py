@@ -4,7 +4,7 @@ from libs.common.bus.subscriptions import Subscriptions
 from libs.common.database.transaction import Transaction
 from libs.common.definitions import copies
 from libs.common.events.envelope import Event
-from services.runner.commands import cancelling, creation, drafts, verdicts
+from services.runner.commands import backtesting, cancelling, creation, drafts, verdicts
 
 
 async def on_published(tx: Transaction, event: Event) -> None:
@@ -28,6 +28,7 @@ SUBSCRIPTIONS: Subscriptions = {
     "evt.*.validator.validation.completed": verdicts.on_completed,
     "evt.*.validator.validation.failed": verdicts.on_failed,
     **{f"evt.*.{kind}.{verb}": drafts.on_drafted for kind in _REPLAYED for verb in ("created", "updated")},
+    **{f"evt.*.{kind}.proposed": backtesting.on_proposed for kind in _REPLAYED},
     **{f"evt.*.{kind}.deleted": drafts.on_settled for kind in _REPLAYED},
     **{f"evt.*.{kind}.published": on_replayed_published for kind in _REPLAYED},
     "evt.*.validator.rule.announced": copies.on_published,

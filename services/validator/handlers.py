@@ -3,6 +3,8 @@
 from libs.common.bus.subscriptions import Subscriptions
 from libs.common.database.transaction import Transaction
 from libs.common.definitions import copies
+from libs.common.definitions.gate import on_backtest_completed
+from libs.common.definitions.policies import on_policy_changed
 from libs.common.events.envelope import Event
 from libs.common.tenancy import on_tenant_changed
 from services.validator import commands
@@ -15,6 +17,8 @@ async def on_run_ended(tx: Transaction, event: Event) -> None:
 
 
 SUBSCRIPTIONS: Subscriptions = {
+    "evt.*.runner.backtest.completed": on_backtest_completed(commands.KINDS),
+    "evt.*.catalog.policy.changed": on_policy_changed,
     "evt.*.runner.validation.requested": commands.on_validation_requested,
     "evt.*.runner.run.succeeded": on_run_ended,
     "evt.*.runner.run.partial": on_run_ended,

@@ -29,7 +29,8 @@ _KINDS: tuple[tuple[type[types.TypeEngine[Any]], set[str]], ...] = (
     (JSONB, {"jsonb"}),
 )
 _SHARED = {"definitions/owner.sql": ("definition", "definition_version", "definition_reference"),
-           "definitions/copies.sql": ("known_definition", "known_dependent")}  # fmt: skip
+           "definitions/copies.sql": ("known_definition", "known_dependent"),
+           "definitions/gate.sql": ("publication_policy", "proposal")}  # fmt: skip
 # Columns that only the database itself reads or writes.
 INTERNAL: dict[str, set[str]] = {}
 

@@ -1,11 +1,13 @@
 """A client may never do more than whoever owns it, whenever that changes; and nothing once they are gone."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
 import httpx
+import orjson
 import pytest
 
 from services.auth.protocol import DEVICE
@@ -247,3 +249,12 @@ async def test_whoever_adopts_a_client_before_keeps_it_going(tenant: Tenant, wor
     assert await me(world, tokens["access_token"]) == 200
     again = await app.token(grant_type="refresh_token", refresh_token=tokens["refresh_token"])
     assert again.status_code == 200, again.text
+
+
+async def test_a_clients_token_says_who_answers_for_it(tenant: Tenant, world: World) -> None:
+    """Who may not approve their own work may not do so by a client of theirs: every service can tell."""
+    id_, email = await tenant.user("admin")
+    token = (await got(world, await system_of(tenant, email, "viewer")))["access_token"]
+    payload = token.split(".")[1]
+    said = orjson.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    assert (said["owner_id"], said["sub"].partition(":")[0]) == (str(id_), "client")

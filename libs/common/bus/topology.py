@@ -104,7 +104,9 @@ TOPOLOGY = Topology(
     services=(
         Service("auth", reads=_IDENTITY, identity_writer=True),
         Service("catalog", reads=(*_IDENTITY, "evt.*.runner.>", "evt.*.scheduler.>", "evt.*.validator.>")),
-        Service("scheduler", reads=(*_IDENTITY, "evt.*.catalog.report.*", "evt.*.runner.run.*")),
+        Service(
+            "scheduler", reads=(*_IDENTITY, "evt.*.catalog.report.*", "evt.*.catalog.policy.*", "evt.*.runner.run.*")
+        ),
         Service(
             "runner",
             reads=(
@@ -122,6 +124,8 @@ TOPOLOGY = Topology(
                 "evt.*.runner.validation.requested",
                 "evt.*.runner.transform.requested",
                 "evt.*.runner.run.*",
+                "evt.*.runner.backtest.completed",
+                "evt.*.catalog.policy.*",
                 "evt.*.catalog.schema.*",
                 "evt.*.catalog.mapping.*",
             ),

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from libs.common.definitions.kinds import Kind
 
+Requirement = Literal["backtest", "approval"]
 Status = Literal["draft", "published", "archived"]
 
 
@@ -53,11 +54,39 @@ class DefinitionDependent(_Answer):
     status: Status
 
 
+class ProposalSummary(_Answer):
+    """What is proposed of a definition, or was last: the draft with this hash, and what became of it."""
+
+    id: UUID
+    definition_id: UUID
+    number: int
+    sha256: str = Field(description="of the sealed draft; what is decided is decided of this")
+    effective_from: date | None
+    status: Literal["awaiting_backtest", "proposed", "published", "rejected", "withdrawn", "expired"]
+    needs_approval: bool
+    makers: list[str] = Field(description="who may not approve it")
+    backtest_id: UUID | None
+    backtest: dict[str, Any] | None = Field(description="what the backtest found")
+    proposed_by: str
+    proposed_at: datetime
+    expires_at: datetime
+    decided_by: str | None
+    decided_at: datetime | None
+    comment: str
+
+
 def shown(kind: Kind) -> type[BaseModel]:
-    """Return the model of one definition of a kind: its summary and its draft, null where nothing waits to be published."""
+    """Return the model of one definition of a kind: its summary, its draft and its last proposal, null where there is none."""
     spec: Any = kind.spec._type  # noqa: SLF001 - the adapter keeps the model that documents the body
     title = kind.name.title().replace("_", "")
-    return create_model(title, __base__=DefinitionSummary, draft=(spec | None, ...), __doc__="A definition.")
+    return create_model(
+        title,
+        __base__=DefinitionSummary,
+        draft=(spec | None, ...),
+        requires=(list[Requirement], Field(description="what stands between a draft and its publication")),
+        proposal=(ProposalSummary | None, ...),
+        __doc__="A definition.",
+    )
 
 
 def listed(item: type[BaseModel]) -> type[BaseModel]:

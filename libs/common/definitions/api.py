@@ -1,20 +1,22 @@
 """The routes of one kind of definition; the same for every kind and owner."""
 
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 from sqlalchemy import select
 
-from libs.common.definitions import answers, store
+from libs.common.definitions import answers, deciding, policies, proposals, store
 from libs.common.definitions.commands import Definitions
 from libs.common.definitions.kinds import Kind
 from libs.common.definitions.tables import definition
 from libs.common.http.door import Door, IfMatch, Tx, etag, permission
 from libs.common.http.json import json_bytes
 from libs.common.http.pages import PageParameters, page_of
+
+Waiting = Literal["awaiting_backtest", "proposed"]
 
 
 class Body(BaseModel):
@@ -36,6 +38,7 @@ def definition_routes(kind: Kind) -> Door:
     """
     door = Door(f"/v1/{kind.plural.replace('_', '-')}", tag=kind.plural.replace("_", " "))
     _add_writing(door, kind)
+    deciding.add_routes(door, kind, _shown)
     _add_reading(door, kind)
     return door
 
@@ -51,10 +54,12 @@ def _json(value: Any, status: int = 200, headers: dict[str, str] | None = None) 
 
 async def _shown(tx: Tx, kind: Kind, id: UUID, status: int = 200) -> Response:  # noqa: A002
     row = await store.find(tx, kind.name, id)
+    last = await proposals.of(tx, id, most=1)
+    requires = (await policies.policy_of(tx)).required(kind.name)
     headers = etag(row["revision"])
     if status == 201:  # noqa: PLR2004 - created
         headers["Location"] = f"/v1/{kind.plural.replace('_', '-')}/{id}"
-    return _json(row, status, headers)
+    return _json({**row, "proposal": next(iter(last), None), "requires": requires}, status, headers)
 
 
 def _draft_model(kind: Kind) -> type[Body]:
@@ -69,7 +74,7 @@ def _add_writing(door: Door, kind: Kind) -> None:
     Draft: Any = _draft_model(kind)  # noqa: N806 - a class made at run time
     edit, publish = [permission(f"{kind.name}:write")], [permission(f"{kind.name}:publish")]
     Shown = answers.shown(kind)  # noqa: N806
-    one = answers.document(Shown)
+    one, accepted = answers.document(Shown), answers.document(Shown, 202)
 
     @door.post(
         "",
@@ -89,11 +94,14 @@ def _add_writing(door: Door, kind: Kind) -> None:
         await _definitions(request).edit(tx, kind, id, revision, body.name, body.spec)
         return await _shown(tx, kind, id)
 
-    @door.post("/{id}/publish", dependencies=publish, name=f"publish_{kind.name}", responses=one)
+    @door.post("/{id}/publish", dependencies=publish, name=f"publish_{kind.name}", responses=one | accepted)
     async def publish_version(request: Request, tx: Tx, id: UUID, body: Publication) -> Response:  # noqa: A002
-        """Publish the draft as the next version, in force from a business date."""
-        await _definitions(request).publish(tx, kind, id, body.effective_from)
-        return await _shown(tx, kind, id)
+        """Publish the draft as the next version, in force from a business date.
+
+        202 where the tenant's policy asks for a backtest or a second person first: it is proposed then.
+        """
+        published = await _definitions(request).publish(tx, kind, id, body.effective_from)
+        return await _shown(tx, kind, id, 200 if published else 202)
 
     @door.post("/{id}/archive", dependencies=publish, name=f"archive_{kind.name}", responses=one)
     async def archive(request: Request, tx: Tx, id: UUID) -> Response:  # noqa: A002
@@ -114,11 +122,15 @@ def _add_reading(door: Door, kind: Kind) -> None:
     summaries, versions_, dependents_ = (answers.document(answers.listed(item)) for item in items)
 
     @door.get("", dependencies=read, name=f"list_{kind.plural}", responses=summaries)
-    async def listing(tx: Tx, page: PageParameters, name: str | None = None) -> Response:
-        """List them, newest first; `name` finds the one of that name."""
+    async def listing(
+        tx: Tx, page: PageParameters, name: str | None = None, proposal: Waiting | None = None
+    ) -> Response:
+        """List them, newest first; `name` finds the one of that name, `proposal` those that wait for a decision."""
         statement = select(*store.SUMMARY).where(definition.c.kind == kind.name)
         if name is not None:
             statement = statement.where(definition.c.name == name.replace("\x00", ""))
+        if proposal is not None:
+            statement = statement.where(definition.c.id.in_(proposals.waiting(proposal)))
         return await page_of(tx, statement, page, [definition.c.id])
 
     @door.get("/{id}", dependencies=read, name=f"get_{kind.name}", responses=answers.document(answers.shown(kind)))

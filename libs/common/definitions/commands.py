@@ -10,9 +10,11 @@ from asyncpg import ForeignKeyViolationError, UniqueViolationError
 from pydantic import ValidationError
 
 from libs.common.database.transaction import Row, Transaction
-from libs.common.definitions import copies, store
+from libs.common.definitions import copies, gate, policies, store
+from libs.common.definitions.gate import Decision, with_maker
 from libs.common.definitions.kinds import Kind, Reference
-from libs.common.definitions.sealing import content, seal_draft
+from libs.common.definitions.publishing import NotYetVisible, add_version, distinct, require_published
+from libs.common.definitions.sealing import reference, seal_draft, seal_version
 from libs.common.errors import Conflict, FieldProblem, Invalid
 from libs.common.events.definitions import (
     DefinitionArchived,
@@ -24,18 +26,11 @@ from libs.common.events.definitions import (
 from libs.common.events.runner import VersionReference
 from libs.common.http.door import require_revision
 from libs.common.ids import uuid7
-from libs.common.objects import Objects, hash_bytes, tenant_key
+from libs.common.objects import Objects, hash_bytes
+
+__all__ = ["Definitions", "NotYetVisible", "announce", "loggable"]
 
 _LARGEST_VALUE = 16 * 1024
-ALWAYS = date(1, 1, 1)
-"""In force from the beginning: where a first version names no date."""
-
-
-class NotYetVisible(Conflict):
-    """A version that was just published elsewhere is not known here yet."""
-
-    type = "definition-not-yet-visible"
-    title = "A definition is not visible here yet"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +56,8 @@ class Definitions:
             await store.add(tx, kind.name, id, name, draft)
         except UniqueViolationError as error:
             raise _name_taken(kind, name) from error
-        sealed = await self._sealed_draft(tx, kind, id, 1, name, draft)
+        row = {"kind": kind.name, "id": id, "latest": 0, "name": name, "draft": draft}
+        sealed = await self._sealed_draft(tx, kind, row)
         data = DefinitionDrafted(kind=kind.name, id=id, name=name, revision=1, after=loggable(draft), draft=sealed)
         await tx.emit(f"{kind.name}.created", data, entity=id)
         return id
@@ -81,7 +77,7 @@ class Definitions:
             raise Conflict("It is archived.", type="archived")
         draft = _dump(kind, await self._checked(tx, kind, body))
         try:
-            await store.change(tx, id, row["revision"], name=name, draft=draft)
+            await store.change(tx, id, row["revision"], name=name, draft=draft, makers=with_maker(tx, row["makers"]))
         except UniqueViolationError as error:
             raise _name_taken(kind, name) from error
         data = DefinitionDrafted(
@@ -91,100 +87,63 @@ class Definitions:
             revision=revision + 1,
             before=loggable(row["draft"]),
             after=loggable(draft),
-            draft=await self._sealed_draft(tx, kind, id, row["latest"] + 1, name, draft),
+            draft=await self._sealed_draft(tx, kind, {**row, "name": name, "draft": draft}),
         )
         await tx.emit(f"{kind.name}.updated", data, entity=id)
+        await gate.overtake(tx, id, "The draft was changed.")
 
-    async def _sealed_draft(
-        self,
-        tx: Transaction,
-        kind: Kind,
-        id: UUID,  # noqa: A002
-        number: int,
-        name: str,
-        draft: Any,
-    ) -> VersionReference | None:
-        return await seal_draft(tx, self.objects, kind.name, id, number, name, draft) if kind.replayed else None
+    async def _sealed_draft(self, tx: Transaction, kind: Kind, row: Row) -> VersionReference | None:
+        if not kind.replayed:
+            return None
+        return reference(kind.name, row["id"], row["latest"] + 1, await seal_draft(tx, self.objects, row))
 
-    async def publish(self, tx: Transaction, kind: Kind, id: UUID, effective_from: date | None) -> int:  # noqa: A002
-        """Seal the draft as the next version; returns its number.
+    async def publish(self, tx: Transaction, kind: Kind, id: UUID, effective_from: date | None) -> bool:  # noqa: A002
+        """Seal the draft as the next version, or propose it where the tenant's policy asks for more.
 
-        Without a date the first version is in force always, a later one from today.
+        Without a date the first version is in force always, a later one from today. Returns whether it is published.
 
         Raises:
             NotFound: there is no such definition.
-            Conflict: there is no draft, or it is archived, or it refers to something not published.
+            Conflict: there is no draft, or it is proposed already, or archived, or refers to something not published.
         """
         row = await store.lock(tx, kind.name, id)
         if row["status"] == "archived":
             raise Conflict("It is archived.", type="archived")
         if row["draft"] is None:
             raise Conflict("There is no draft to publish.", type="nothing-to-publish")
+        references = await self._publishable(tx, kind, row)
+        asked = await policies.policy_of(tx)
+        if asked.required(kind.name):
+            sealed = await seal_draft(tx, self.objects, row)
+            await gate.propose(tx, row, sealed, effective_from, references, asked)
+            return False
+        await gate.overtake(tx, id, "It was published without.")
+        sealed = await seal_version(tx, self.objects, row)
+        await add_version(tx, row, sealed, effective_from, references, self.kinds)
+        return True
+
+    async def _publishable(self, tx: Transaction, kind: Kind, row: Row) -> list[Reference]:
         spec = await self._checked(tx, kind, row["draft"])
-        references = _distinct(kind.references(spec))
-        for reference in references:
-            await self._require_published(tx, reference)
+        references = distinct(kind.references(spec))
+        for each in references:
+            await require_published(tx, self.kinds, each)
         await self.kinds[kind.name].prove(tx, spec, self)  # what proves is known to the running service only
-        since = effective_from or (tx.context.now.date() if row["latest"] else ALWAYS)
-        published = await self._seal(tx, kind, row, since, references)
-        await tx.emit(f"{kind.name}.published", published, entity=id)
-        return published.number
+        return references
 
-    async def _seal(
-        self, tx: Transaction, kind: Kind, row: Row, since: date, references: list[Reference]
-    ) -> DefinitionPublished:
-        number = row["latest"] + 1
-        key = tenant_key(tx.tenant_id, "definitions", kind.name, str(row["id"]), str(number))
-        sealed = await self.objects.put(key, content(kind.name, row["id"], number, row["name"], row["draft"]))
-        await store.add_version(
-            tx,
-            definition_id=row["id"],
-            number=number,
-            kind=kind.name,
-            name=row["name"],
-            object_key=key,
-            sha256=sealed.sha256,
-            size=sealed.size,
-            effective_from=since,
-            published_at=tx.context.now,
-            published_by=tx.context.actor,
-        )
-        await self._add_references(tx, row["id"], number, references)
-        await store.change(tx, row["id"], row["revision"], status="published", latest=number, draft=None)
-        return DefinitionPublished(
-            kind=kind.name,
-            id=row["id"],
-            name=row["name"],
-            number=number,
-            key=key,
-            sha256=sealed.sha256,
-            size=sealed.size,
-            effective_from=since,
-            references=tuple(Dependency(kind=item.kind, id=item.id) for item in references),
-        )
+    async def approve(self, tx: Transaction, kind: Kind, id: UUID, decision: Decision) -> None:  # noqa: A002
+        """Publish what another person proposed, exactly as it was proposed.
 
-    async def _add_references(self, tx: Transaction, id: UUID, number: int, references: list[Reference]) -> None:  # noqa: A002
-        for item in references:
-            owned = item.id if item.kind in self.kinds else None
-            await store.add_reference(
-                tx, definition_id=id, number=number, target_kind=item.kind, target_id=item.id, owned_id=owned
-            )
-
-    async def _require_published(self, tx: Transaction, reference: Reference) -> None:
-        if reference.kind in self.kinds:
-            status = await store.target_status(tx, reference.kind, reference.id)
-            if status != "published":
-                raise _not_usable(reference, status)
-            return
-        row = await copies.newest(tx, reference.kind, reference.id)
-        if row is None:
-            raise NotYetVisible(
-                f"The {reference.kind} {reference.id} is not published, or not known here yet.",
-                fields=[FieldProblem(reference.field, "is no published definition known here")],
-                retry_after=1,
-            )
-        if row["archived"]:
-            raise _not_usable(reference, "archived")
+        Raises:
+            NotFound: there is no such definition. Forbidden: the caller made it.
+            Conflict: nothing is proposed, or something else, or it waits for its backtest, or it is too old.
+        """
+        row = await store.lock(tx, kind.name, id)
+        found = await gate.decidable(tx, row, decision)
+        if found["status"] != "proposed":
+            raise Conflict("It is still being tried on past data.", type="awaiting-backtest")
+        references = await self._publishable(tx, kind, row)
+        await gate.settle(tx, found, "published", decision.comment)
+        await gate.publish(tx, row, found, references, self.kinds)
 
     async def archive(self, tx: Transaction, kind: Kind, id: UUID) -> None:  # noqa: A002
         """Take a published definition out of new use.
@@ -198,6 +157,7 @@ class Definitions:
             raise Conflict("A draft is deleted, not archived.", type="not-published")
         if row["status"] == "archived":
             return
+        await gate.overtake(tx, id, "It was archived.")
         await store.change(tx, id, row["revision"], status="archived", draft=None)
         data = DefinitionArchived(kind=kind.name, id=id, name=row["name"])
         await tx.emit(f"{kind.name}.archived", data, entity=id)
@@ -282,16 +242,6 @@ def _pointer(location: tuple[int | str, ...]) -> str:
     return "/spec" + "".join(f"/{part}" for part in location)
 
 
-def _distinct(references: Any) -> list[Reference]:
-    return list({(item.kind, item.id): item for item in references}.values())
-
-
 def _name_taken(kind: Kind, name: str) -> Conflict:
     problem = FieldProblem("/name", "is the name of another one")
     return Conflict(f"There is a {kind.name} named {name!r} already.", type="name-taken", fields=[problem])
-
-
-def _not_usable(reference: Reference, status: str | None) -> Invalid:
-    reasons = {None: "does not exist", "draft": "is not published", "archived": "is archived"}
-    problem = FieldProblem(reference.field, f"the {reference.kind} {reasons.get(status, 'is not usable')}")
-    return Invalid("It refers to something that cannot be used.", type="bad-reference", fields=[problem])

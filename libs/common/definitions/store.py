@@ -24,6 +24,11 @@ async def lock(tx: Transaction, kind: str, id: UUID) -> Row:  # noqa: A002 - the
     return await _one(tx, select(definition).where(_D.id == id, _D.kind == kind).with_for_update(), kind)
 
 
+async def lock_or_none(tx: Transaction, kind: str, id: UUID) -> Row | None:  # noqa: A002
+    """Return a definition, locked against other changes, or None."""
+    return await tx.row(select(definition).where(_D.id == id, _D.kind == kind).with_for_update())
+
+
 async def find(tx: Transaction, kind: str, id: UUID) -> Row:  # noqa: A002
     """Return a definition.
 
@@ -65,6 +70,7 @@ async def add(tx: Transaction, kind: str, id: UUID, name: str, draft: Any) -> No
             draft=draft,
             created_at=now,
             created_by=tx.context.actor,
+            makers=list(dict.fromkeys((tx.context.person, tx.context.actor))),
             changed_at=now,
         )
     )

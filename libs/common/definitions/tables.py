@@ -1,5 +1,5 @@
 from sqlalchemy import Boolean, Column, Date, DateTime, Integer, MetaData, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 METADATA = MetaData()
 
@@ -14,6 +14,7 @@ definition = Table(
     Column("revision", Integer),
     Column("latest", Integer),
     Column("draft", JSONB),
+    Column("makers", ARRAY(Text)),
     Column("created_at", DateTime(timezone=True)),
     Column("created_by", Text),
     Column("changed_at", DateTime(timezone=True)),
@@ -65,4 +66,41 @@ dependent = Table(
     Column("id", Uuid, primary_key=True),
     Column("name", Text),
     Column("archived", Boolean),
+)
+policy = Table(
+    "publication_policy",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("require_backtest", ARRAY(Text)),
+    Column("require_approval", ARRAY(Text)),
+    Column("replayed_runs", Integer),
+    Column("most_newly_failing", Integer),
+    Column("expires_days", Integer),
+    Column("revision", Integer),
+    Column("changed_at", DateTime(timezone=True)),
+    Column("changed_by", Text),
+)
+proposal = Table(
+    "proposal",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("kind", Text),
+    Column("definition_id", Uuid),
+    Column("number", Integer),
+    Column("object_key", Text),
+    Column("sha256", Text),
+    Column("size", Integer),
+    Column("effective_from", Date),
+    Column("status", Text),
+    Column("needs_approval", Boolean),
+    Column("makers", ARRAY(Text)),
+    Column("backtest_id", Uuid),
+    Column("backtest", JSONB),
+    Column("proposed_by", Text),
+    Column("proposed_at", DateTime(timezone=True)),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("decided_by", Text),
+    Column("decided_at", DateTime(timezone=True)),
+    Column("comment", Text),
 )

@@ -3,7 +3,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from libs.common.events.definitions import definition_events
+from libs.common.events.definitions import PolicyChanged, definition_events
 from libs.common.events.envelope import Data
 from libs.common.events.keyring import KEYRING_EVENTS
 
@@ -42,6 +42,7 @@ class CredentialRefused(Data):
 EVENTS: dict[str, type[Data]] = {
     **KEYRING_EVENTS,
     **definition_events(*KINDS),
+    "policy.changed": PolicyChanged,
     "secret.changed": SecretChanged,
     "credential.leased": CredentialLeased,
     "credential.refused": CredentialRefused,

@@ -1,13 +1,14 @@
 """What owners say of their definitions; the same five facts for every kind."""
 
-from datetime import date
-from typing import Any
+from datetime import date, datetime
+from typing import Any, Literal
 from uuid import UUID
 
 from pydantic import Field
 
 from libs.common.events.envelope import Data
 from libs.common.events.runner import VersionReference
+from libs.common.vocabulary.policies import PublicationPolicy
 
 
 class DefinitionDrafted(Data):
@@ -63,6 +64,55 @@ class DefinitionDeleted(Data):
     before: Any = None
 
 
+class DefinitionProposed(Data):
+    """A draft is to be published once it is tried on past data, or approved, as the tenant's policy asks.
+
+    `draft` is sealed; what is decided is decided of its hash. `replays` is how many past runs are to be tried, 0 for none.
+    """
+
+    kind: str
+    id: UUID
+    name: str
+    proposal_id: UUID
+    draft: VersionReference
+    effective_from: date | None = None
+    references: tuple[Dependency, ...] = Field(default=())
+    replays: int = 0
+    needs_approval: bool = False
+    expires_at: datetime
+
+
+class DefinitionBacktested(Data):
+    """A proposed draft was tried on past data, and may go on."""
+
+    kind: str
+    id: UUID
+    proposal_id: UUID
+    sha256: str
+    backtest_id: UUID
+    counts: dict[str, Any] = Field(default_factory=dict)
+
+
+class DefinitionDecided(Data):
+    """A proposal was decided: approved by another person, rejected, withdrawn (or overtaken by a change), or too old."""
+
+    kind: str
+    id: UUID
+    proposal_id: UUID
+    sha256: str
+    status: Literal["approved", "rejected", "withdrawn", "expired"]
+    person: str
+    comment: str = ""
+
+
+class PolicyChanged(Data):
+    """What the tenant asks of drafts before they are published."""
+
+    revision: int
+    before: PublicationPolicy | None = None
+    after: PublicationPolicy
+
+
 def definition_events(*kinds: str) -> dict[str, type[Data]]:
     """Return the event names of these kinds with what they carry."""
     verbs: dict[str, type[Data]] = {
@@ -72,5 +122,11 @@ def definition_events(*kinds: str) -> dict[str, type[Data]]:
         "announced": DefinitionPublished,
         "archived": DefinitionArchived,
         "deleted": DefinitionDeleted,
+        "proposed": DefinitionProposed,
+        "backtested": DefinitionBacktested,
+        "approved": DefinitionDecided,
+        "rejected": DefinitionDecided,
+        "withdrawn": DefinitionDecided,
+        "expired": DefinitionDecided,
     }
     return {f"{kind}.{verb}": data for kind in kinds for verb, data in verbs.items()}

@@ -106,6 +106,7 @@ def request_context(request: Request, principal: Principal) -> Context:
         correlation_id=request.state.request_id,
         traceparent=current_traceparent(),
         address=request.state.address,
+        owner=principal.owner,
     )
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 EVERYWHERE = "regent"
 COLLECTIONS = frozenset({
-    "amendments", "artifacts", "audit", "calendars", "catalog", "clients", "connectors", "deliveries", "destinations",
+    "amendments", "artifacts", "audit", "backtests", "calendars", "catalog", "clients", "connectors", "deliveries", "destinations",
     "email", "exceptions", "expressions", "firings", "grants", "identity-providers", "indicator-thresholds", "indicators", "invitations",
     "keys", "lineage", "logout", "mappings", "me",
-    "obligations", "packs", "password", "permissions", "reports", "roles", "rules", "runs", "schedules", "schemas",
+    "obligations", "packs", "password", "permissions", "policies", "reports", "roles", "rules", "runs", "schedules", "schemas",
     "sessions", "tenants", "users", "validations", "webhooks", "xsd-sets",
 })  # fmt: skip
 """The collections below `/v1` that ask for a token."""

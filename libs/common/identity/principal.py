@@ -19,6 +19,8 @@ class Principal:
     """The key that the token is bound to (RFC 9449); without it, whoever has the token may use it."""
     nonce: bool = False
     """Whether the proofs that come with the token have to carry a nonce of ours."""
+    owner: str | None = None
+    """Who answers for a client, `user:<id>`, if anybody does."""
     paths: frozenset[str] | None = None
     """Where the token may be used; None: everywhere here."""
 

@@ -109,6 +109,7 @@ def _principal(claims: dict[str, Any], issuer: str, now: datetime) -> Principal:
         expires=datetime.fromtimestamp(expires, UTC),
         jkt=_key_of(claims),
         nonce=claims.get("dpop_nonce") is True,
+        owner=f"user:{UUID(claims['owner_id'])}" if "owner_id" in claims else None,
         paths=paths_of(_audience(claims["aud"]), issuer),
     )
 

@@ -186,7 +186,7 @@ async def enter(tx: Transaction, client: Row, scope: str | None) -> grant_comman
     await grants.touch_grant(tx, grant_id)
     opened = SessionOpened(grant_id=grant_id, subject=subject, method="client_credentials", address=tx.context.address)
     await tx.emit("session.opened", opened, entity=grant_id)
-    return grant_commands.Entry(subject, grant_id, held)
+    return grant_commands.Entry(subject, grant_id, held, owner=client["owner_id"])
 
 
 async def _say(tx: Transaction, event: str, id: UUID, row: Row, after: dict[str, Any] | None) -> None:  # noqa: A002

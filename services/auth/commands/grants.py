@@ -37,6 +37,8 @@ class Entry:
     id_token_alg: str = ALGORITHM
     about: Mapping[str, Any] = field(default_factory=dict)
     """What an ID token says of the person, as far as the scope goes."""
+    owner: UUID | None = None
+    """Who answers for a client that acts on its own behalf."""
 
     nonce: bool = False
     """Whether the client's proofs have to carry a nonce (RFC 9449, 9)."""

@@ -12,9 +12,10 @@ from libs.common.database.transaction import Row
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, permission, request_context
 from libs.common.http.pages import PageParameters, page_of
+from libs.common.vocabulary.policies import Replayed
 from services.runner.api.answers import answer
 from services.runner.api.patience import library_of, patiently
-from services.runner.commands.backtesting import Replayed, Trial, ask_backtest
+from services.runner.commands.backtesting import Trial, ask_backtest
 from services.runner.commands.cancelling import cancel_backtest
 from services.runner.records.differences import DifferenceReader, Wanted
 from services.runner.store import backtests as store

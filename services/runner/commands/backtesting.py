@@ -2,16 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
 from libs.common import tenancy
 from libs.common.database.transaction import Row, Transaction
 from libs.common.definitions.copies import Pinned
 from libs.common.errors import Conflict, FieldProblem
+from libs.common.events.definitions import DefinitionProposed
+from libs.common.events.envelope import Event
 from libs.common.events.runner import BacktestCreated, VersionReference
-from libs.common.ids import uuid7
+from libs.common.ids import derived_id, uuid7
 from libs.common.objects import Sealed
+from libs.common.vocabulary.policies import Replayed
 from services.runner.commands.concluding import conclude
 from services.runner.commands.creation import Order, add_pinned
 from services.runner.commands.pinning import NotYetVisible, Pinning
@@ -21,7 +24,7 @@ from services.runner.domain.comparing import COMPARED
 from services.runner.library import RULE, Library
 from services.runner.store import backtests, parts, runs
 
-Replayed = Literal["rule", "mapping", "schema"]
+_REPLAYED: Mapping[str, Replayed] = {"rule": "rule", "mapping": "mapping", "schema": "schema"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,21 @@ async def _reports(tx: Transaction, library: Library, draft: Pinned) -> list[UUI
     if found or draft.kind != "rule":
         return found
     return await backtests.users_of(tx, (await library.read(draft, RULE)).schema_id)
+
+
+async def on_proposed(tx: Transaction, event: Event) -> None:
+    """Try a proposed draft on past data where its owner waits for that; said twice, it is tried once."""
+    data = DefinitionProposed.model_validate(event.data)
+    backtest_id = derived_id("backtest", str(tx.tenant_id), str(data.proposal_id))
+    if not data.replays or await backtests.exists(tx, backtest_id):
+        return
+    draft = Draft(data.name, Pinned.from_json(data.draft.model_dump(mode="json")))
+    reports = await backtests.users_of(tx, data.id)
+    if not reports and data.kind == "rule":
+        schemas = [each.id for each in data.references if each.kind == "schema"]
+        reports = [report for schema in schemas for report in await backtests.users_of(tx, schema)]
+    trial = Trial(_REPLAYED[data.kind], data.id, data.replays)
+    await replay(tx, trial, draft, reports, backtest_id=backtest_id, proposal_id=data.proposal_id)
 
 
 async def replay(

@@ -1,0 +1,318 @@
+"""Between a draft and its publication: policies, backtests, a second person, against a real PostgreSQL (S3)."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import asyncpg
+import orjson
+import pytest
+from pydantic import TypeAdapter
+
+from libs.common.context import Context
+from libs.common.database.pool import Database
+from libs.common.definitions import gate, policies, proposals, store
+from libs.common.definitions.commands import Definitions
+from libs.common.definitions.copies import SealedReader
+from libs.common.definitions.gate import Decision
+from libs.common.definitions.kinds import Kind
+from libs.common.errors import Conflict, Forbidden, PreconditionFailed
+from libs.common.events.envelope import Event
+from libs.common.objects import Objects
+from libs.common.vocabulary.policies import PublicationPolicy
+from libs.common.vocabulary.schemas import SchemaSpec
+from services.catalog.commands import set_policy
+
+SCHEMA = Kind("schema", "schemas", TypeAdapter(SchemaSpec), replayed=True)
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+MAKER, OTHER = "user:1", "user:2"
+
+
+def spec(name: str = "price") -> dict[str, Any]:
+    return {"fields": [{"name": name, "type": "decimal"}]}
+
+
+class Office:
+    """One tenant's definitions, and the people who work on them."""
+
+    def __init__(self, database: Database, home: Path, urls: dict[str, str]) -> None:
+        self.database, self.urls = database, urls
+        objects = Objects(f"file://{home}")
+        self.definitions = Definitions({"schema": SCHEMA}, objects, SealedReader(objects))
+        self.context, self.moment = Context(uuid4(), MAKER, NOW), NOW
+
+    def by(self, actor: str, *, owner: str | None = None, after: timedelta = timedelta()) -> Any:
+        """Open a transaction of somebody's, at some time."""
+        self.moment += timedelta(milliseconds=2)
+        return self.database.transaction(replace(self.context, actor=actor, owner=owner, now=self.moment + after))
+
+    async def asks(self, **policy: Any) -> None:
+        async with self.by("user:admin") as tx:
+            row = await policies.find_policy(tx)
+            await set_policy(tx, row["revision"] if row else 0, PublicationPolicy(**policy))
+
+    async def drafted(self) -> UUID:
+        async with self.by(MAKER) as tx:
+            id_: UUID = await self.definitions.create(tx, SCHEMA, "trades", spec())
+        return id_
+
+    async def publish(self, id_: UUID, actor: str = MAKER, *, since: date | None = None, **more: Any) -> bool:
+        async with self.by(actor, **more) as tx:
+            published: bool = await self.definitions.publish(tx, SCHEMA, id_, since)
+        return published
+
+    async def approve(self, id_: UUID, actor: str = OTHER, sha256: str | None = None, **more: Any) -> None:
+        async with self.by(actor, **more) as tx:
+            await self.definitions.approve(tx, SCHEMA, id_, Decision("seen", sha256))
+
+    async def edit(self, id_: UUID, actor: str, name: str) -> None:
+        async with self.by(actor) as tx:
+            row = await store.find(tx, "schema", id_)
+            await self.definitions.edit(tx, SCHEMA, id_, row["revision"], "trades", spec(name))
+
+    async def seen(self, id_: UUID) -> tuple[Any, Any]:
+        """Return the definition and its newest proposal."""
+        async with self.by(MAKER) as tx:
+            return await store.find(tx, "schema", id_), next(iter(await proposals.of(tx, id_, most=1)), None)
+
+    async def status(self, id_: UUID) -> tuple[int, str]:
+        row, last = await self.seen(id_)
+        return row["latest"], last["status"]
+
+    async def completed(self, id_: UUID, after: timedelta = timedelta(), **more: Any) -> None:
+        """Say what the runner says when a backtest is over."""
+        _, last = await self.seen(id_)
+        draft = {"kind": "schema", "id": str(id_), "number": 1, "key": "k", "sha256": last["sha256"]}
+        told = {"backtest_id": str(uuid4()), "proposal_id": str(last["id"]), "draft": draft, "runs": 3, "failed": 0}
+        told |= {"counts": {"newly_failing": 2, "records": 30}, **more}
+        event = Event(
+            specversion="1.0", id=uuid4(), source="runner", type="runner.backtest.completed.v1", subject="s", time=NOW,
+            dataschema="d", tenantid=self.context.tenant_id, actor="service:runner", sequence=1, data=told,
+        )  # fmt: skip
+        async with self.by("service:catalog", after=after) as tx:
+            await gate.on_backtest_completed({"schema": SCHEMA})(tx, event)
+
+    async def events(self) -> list[str]:
+        connection = await asyncpg.connect(self.urls["catalog_relay"], server_settings={"search_path": "catalog"})
+        rows = await connection.fetch(
+            "SELECT body FROM outbox WHERE tenant_id = $1 ORDER BY position", self.context.tenant_id
+        )
+        await connection.close()
+        return [orjson.loads(row["body"])["type"].split(".")[2] for row in rows]
+
+
+@pytest.fixture
+async def office(databases: dict[str, str], tmp_path: Path) -> AsyncIterator[Office]:
+    async with Database.open(databases["catalog_server"], service="catalog", size=4) as database:
+        yield Office(database, tmp_path, databases)
+
+
+async def test_without_a_policy_a_draft_is_published_at_once(office: Office) -> None:
+    """Nothing is asked unless the tenant asks it."""
+    id_ = await office.drafted()
+    assert await office.publish(id_)
+    assert (await office.seen(id_))[1] is None
+    assert await office.events() == ["created", "published"]
+
+
+async def test_another_person_approves_and_the_sealed_draft_is_the_version(office: Office) -> None:
+    """`proposed → approved by another → published`: the object whose hash was looked at is the version."""
+    await office.asks(require_approval=["schema"])
+    id_ = await office.drafted()
+    assert not await office.publish(id_, since=date(2026, 4, 1))
+    assert await office.status(id_) == (0, "proposed")
+    _, last = await office.seen(id_)
+    await office.approve(id_, sha256=last["sha256"])
+    assert await office.status(id_) == (1, "published")
+    async with office.by(MAKER) as tx:
+        version = await store.version_of(tx, id_, 1)
+    assert (version["sha256"], version["effective_from"], version["published_by"]) == (
+        last["sha256"], date(2026, 4, 1), MAKER,
+    )  # fmt: skip
+    assert orjson.loads(await office.definitions.objects.get(version["object_key"], version["sha256"]))["number"] == 1
+    assert await office.events() == ["changed", "created", "proposed", "approved", "published"]
+
+
+@pytest.mark.parametrize(
+    ("actor", "owner"),
+    [(MAKER, None), ("client:9", MAKER), ("user:3", None), ("client:8", "user:3")],
+    ids=["the proposer", "a client of the proposer's", "who edited it", "a client of who edited it"],
+)
+async def test_no_maker_is_its_checker(office: Office, actor: str, owner: str | None) -> None:
+    """Whoever made the draft, changed it or proposed it does not approve it, by whichever client."""
+    await office.asks(require_approval=["schema"])
+    id_ = await office.drafted()
+    await office.edit(id_, "user:3", "amount")
+    await office.publish(id_)
+    with pytest.raises(Forbidden):
+        await office.approve(id_, actor, owner=owner)
+    assert await office.status(id_) == (0, "proposed")
+
+
+async def test_makers_are_those_of_the_draft_only(office: Office) -> None:
+    """Who made an earlier version may approve the next one that another made."""
+    id_ = await office.drafted()
+    await office.publish(id_)
+    await office.asks(require_approval=["schema"])
+    await office.edit(id_, OTHER, "amount")
+    await office.publish(id_, OTHER)
+    await office.approve(id_, MAKER)
+    assert await office.status(id_) == (2, "published")
+
+
+async def test_a_change_ends_what_was_proposed(office: Office) -> None:
+    """What was approved is bound to its hash: another draft has to be proposed anew."""
+    await office.asks(require_approval=["schema"])
+    id_ = await office.drafted()
+    await office.publish(id_)
+    _, looked_at = await office.seen(id_)
+    await office.edit(id_, MAKER, "amount")
+    assert await office.status(id_) == (0, "withdrawn")
+    with pytest.raises(Conflict, match="Nothing is proposed"):
+        await office.approve(id_)
+    await office.publish(id_)
+    with pytest.raises(Conflict, match="Something else is proposed"):
+        await office.approve(id_, sha256=looked_at["sha256"])
+    await office.approve(id_)
+    assert await office.status(id_) == (1, "published")
+
+
+async def test_a_proposal_is_made_once_and_can_be_taken_back_or_refused(office: Office) -> None:
+    """Proposing again is refused; after withdrawal or refusal the draft is still there to be proposed."""
+    await office.asks(require_approval=["schema"])
+    id_ = await office.drafted()
+    await office.publish(id_)
+    with pytest.raises(Conflict, match="already"):
+        await office.publish(id_)
+    async with office.by(MAKER) as tx:
+        await gate.withdraw(tx, SCHEMA, id_, "not yet")
+    assert await office.status(id_) == (0, "withdrawn")
+    await office.publish(id_)
+    async with office.by(OTHER) as tx:
+        await gate.reject(tx, SCHEMA, id_, Decision("no"))
+    _, last = await office.seen(id_)
+    assert (last["status"], last["decided_by"], last["comment"]) == ("rejected", OTHER, "no")
+    await office.publish(id_)
+    async with office.by(MAKER) as tx:
+        with pytest.raises(Forbidden):
+            await gate.reject(tx, SCHEMA, id_, Decision())
+
+
+async def test_a_proposal_gets_too_old(office: Office) -> None:
+    """Thirty days, by the clock of the request; then it has to be made again."""
+    await office.asks(require_approval=["schema"])
+    id_ = await office.drafted()
+    await office.publish(id_)
+    with pytest.raises(Conflict, match="too old"):
+        await office.approve(id_, after=timedelta(days=30))
+    assert not await office.publish(id_, after=timedelta(days=30))
+    assert (await office.events())[-2:] == ["expired", "proposed"]
+    await office.approve(id_, after=timedelta(days=59))
+    assert await office.status(id_) == (1, "published")
+
+
+async def test_a_backtest_publishes_what_it_tried(office: Office) -> None:
+    """The draft waits for its backtest and is published with it; what was found is kept with the proposal."""
+    await office.asks(require_backtest=["schema"])
+    id_ = await office.drafted()
+    await office.publish(id_)
+    assert await office.status(id_) == (0, "awaiting_backtest")
+    await office.completed(id_)
+    await office.completed(id_)
+    _, last = await office.seen(id_)
+    assert (await office.status(id_), last["backtest"]["newly_failing"]) == ((1, "published"), 2)
+    assert await office.events() == ["changed", "created", "proposed", "backtested", "published"]
+
+
+async def test_both_gates_stand_one_after_the_other(office: Office) -> None:
+    """Nobody approves before the backtest is over."""
+    await office.asks(require_backtest=["schema"], require_approval=["schema"])
+    id_ = await office.drafted()
+    await office.publish(id_)
+    with pytest.raises(Conflict, match="still being tried"):
+        await office.approve(id_)
+    await office.completed(id_)
+    assert await office.status(id_) == (0, "proposed")
+    await office.approve(id_)
+    assert await office.status(id_) == (1, "published")
+
+
+@pytest.mark.parametrize(
+    ("more", "comment"),
+    [({"failed": 1}, "1 of 3 replays failed."), ({"counts": {"newly_failing": 6}}, "6 records fail newly")],
+)
+async def test_a_bad_backtest_sends_the_draft_back(office: Office, more: dict[str, Any], comment: str) -> None:
+    """A replay that fails, or more newly failing records than the policy allows: rejected, with the reason."""
+    await office.asks(require_backtest=["schema"], most_newly_failing=5)
+    id_ = await office.drafted()
+    await office.publish(id_)
+    await office.completed(id_, **more)
+    _, last = await office.seen(id_)
+    assert (await office.status(id_), last["comment"].startswith(comment)) == ((0, "rejected"), True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"proposal_id": None}, {"proposal_id": str(uuid4())}, {"draft": {"sha256": "other"}}, {"draft": {"kind": "rule"}}],
+)
+async def test_another_backtest_publishes_nothing(office: Office, change: dict[str, Any]) -> None:
+    """Only the backtest of this very draft counts."""
+    await office.asks(require_backtest=["schema"])
+    id_ = await office.drafted()
+    await office.publish(id_)
+    _, last = await office.seen(id_)
+    draft = {"kind": "schema", "id": str(id_), "number": 1, "key": "k", "sha256": last["sha256"]}
+    told = {**change, "draft": {**draft, **change.get("draft", {})}}
+    await office.completed(id_, **told)
+    assert await office.status(id_) == (0, "awaiting_backtest")
+
+
+async def test_a_backtest_that_comes_late_publishes_nothing(office: Office) -> None:
+    """Neither after the draft changed, nor after the proposal expired."""
+    await office.asks(require_backtest=["schema"])
+    id_ = await office.drafted()
+    await office.publish(id_)
+    await office.completed(id_, after=timedelta(days=31))
+    assert await office.status(id_) == (0, "expired")
+
+
+async def test_what_is_archived_is_proposed_no_more(office: Office) -> None:
+    """An archived definition's proposal ends with it; a deleted draft's too."""
+    id_ = await office.drafted()
+    await office.publish(id_)
+    await office.asks(require_approval=["schema"])
+    await office.edit(id_, MAKER, "amount")
+    await office.publish(id_)
+    async with office.by(MAKER) as tx:
+        await office.definitions.archive(tx, SCHEMA, id_)
+    assert await office.status(id_) == (1, "withdrawn")
+    async with office.by(MAKER) as tx:
+        new = await office.definitions.create(tx, SCHEMA, "other", spec())
+        await office.definitions.publish(tx, SCHEMA, new, None)
+        await office.definitions.delete(tx, SCHEMA, new)
+
+
+async def test_a_policy_changes_against_its_revision_and_copies_follow(office: Office) -> None:
+    """Two who change it at once: one is told; a copy takes the newest, in whatever order it hears."""
+    await office.asks(require_approval=["schema"])
+    async with office.by(OTHER) as tx:
+        with pytest.raises(PreconditionFailed):
+            await set_policy(tx, 0, PublicationPolicy())
+    async with office.by("service:validator") as tx:
+        await policies.keep_policy(tx, PublicationPolicy(expires_days=7), 5, "user:9")
+        await policies.keep_policy(tx, PublicationPolicy(expires_days=8), 4, "user:9")
+        assert (await policies.policy_of(tx)).expires_days == 7
+
+
+async def test_another_tenants_policy_and_proposals_are_not_seen(office: Office) -> None:
+    """Each tenant asks its own."""
+    await office.asks(require_approval=["schema"])
+    id_ = await office.drafted()
+    await office.publish(id_)
+    office.context = replace(office.context, tenant_id=uuid4())
+    async with office.by(MAKER) as tx:
+        assert await policies.policy_of(tx) == PublicationPolicy()
+        assert not await proposals.of(tx, id_, most=5)
