@@ -23,7 +23,7 @@ CATALOGUE: Mapping[str, tuple[str, ...]] = {
     "backtest": ("read", "start"),
     "artifact": ("read",),
     "indicator": ("read", "write"),
-    "exception": ("read", "write", "policy"),
+    "exception": ("read", "write", "approve", "policy"),
     "audit": ("read", "export", "verify"),
     "user": ("read", "write"),
     "role": ("read", "write"),
@@ -64,7 +64,7 @@ PREDEFINED: Mapping[str, frozenset[str]] = {
     # all that an administrator may give to others, since nobody gives what they do not have
     "admin": _all(*(resource for resource in CATALOGUE if resource not in (PLATFORM, "tenant"))) | _read("tenant"),
     "report_manager": _all(*_DEFINITIONS, *_WORK, "secret") | _read("tenant", "policy"),
-    "approver": _read(*_DEFINITIONS, *_WORK, "tenant", "policy") | _judged(),
+    "approver": _read(*_DEFINITIONS, *_WORK, "tenant", "policy") | _judged() | {"exception:approve"},
     "operator": _read(*_DEFINITIONS, *_WORK, "tenant") | {"run:start", "run:cancel", "exception:write"},
     "auditor": _read(*_DEFINITIONS, *_WORK, *_PEOPLE, "tenant", "policy") | _all("audit"),
     "integrator": _read(*_DEFINITIONS, *_WORK, "tenant") | {"run:start", "run:cancel", "exception:write"},

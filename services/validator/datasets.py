@@ -1,6 +1,6 @@
 """Checks that look at all records at once, as SQL that finds the failing ordinals in the view `typed`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from libs.expressions import Compiled, joins
 
@@ -26,3 +26,8 @@ def without_counterpart(names: Sequence[str], when: Compiled, requires: Compiled
     judged = f'SELECT "t"._ordinal, {columns} FROM {VIEW} AS "t" {joins([when])} WHERE ({when.sql})'
     counterparts = f'SELECT {columns} FROM {VIEW} AS "t" {joins([requires])} WHERE ({requires.sql})'
     return f"SELECT a._ordinal FROM ({judged}) AS a ANTI JOIN ({counterparts}) AS b ON {equal}"
+
+
+def these(ordinals: Iterable[int]) -> str:
+    """Return SQL of given ordinals."""
+    return f"SELECT unnest([{', '.join(str(int(ordinal)) for ordinal in ordinals)}]::BIGINT[]) AS _ordinal"

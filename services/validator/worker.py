@@ -31,8 +31,10 @@ from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
 from services.validator import commands, store
 from services.validator.case import Case, RuleUnfitError
+from services.validator.exceptions import applying
+from services.validator.exceptions.judging import Judge
 from services.validator.indicators import commands as indicators
-from services.validator.jail.broker import Outcome, Request, ResultError, RuleTally, validate
+from services.validator.jail.broker import Outcome, Request, ResultError, RuleTally
 from services.validator.plan import ResolvedRule
 
 _LOG = structlog.get_logger(__name__)
@@ -138,10 +140,14 @@ class Worker:
         _require_granted(request)
         async with self._runtime.database.transaction(job.context) as tx:
             chosen = await commands.resolve_rules(tx, self._sealed, request)
+            known = await applying.in_force(tx, request)
         data = scratch / "data.parquet"
         await self._runtime.objects.fetch(request.dataset.key, request.dataset.sha256, data)
+        judge = Judge(self._server, known, scratch, self._settings.memory_mib, self._settings.wall_seconds)
+        schema = SchemaSpec.model_validate(await self._sealed.read(_pinned(request.schema_version)))
+        data, overlaid = await judge.amended(request, schema, data)
         asked = replace(await self._request(request, chosen, data, scratch), measure=True)
-        outcome = await validate(self._server, asked)
+        outcome = await judge.verdict(asked, overlaid)
         _require_no_errors(outcome, chosen)
         failures = await self._seal(request, scratch, "failures", outcome.failures)
         corrections = await self._seal(request, scratch, "corrections", outcome.corrections)
@@ -149,8 +155,10 @@ class Worker:
         completed = _completed(request, chosen, outcome, failures, corrections, seconds)
         async with self._runtime.database.transaction(job.context) as tx:
             path = scratch / "failures.parquet" if failures else None
-            if await commands.complete(tx, request, job.attempt, completed, path) and outcome.measures:
-                await indicators.keep_counts(tx, completed, outcome.measures)
+            if await commands.complete(tx, request, job.attempt, completed, path):
+                await applying.settle(tx, request, overlaid)
+                if outcome.measures:
+                    await indicators.keep_counts(tx, completed, outcome.measures)
         _measure(request, outcome, seconds)
 
     async def _request(
@@ -238,6 +246,7 @@ def _completed(
         held=outcome.held,
         warned=sum(rule.failed for rule in outcome.rules if rule.severity == "warning"),
         corrected=outcome.corrections,
+        waived=sum(rule.waived for rule in outcome.rules),
         failures=failures,
         corrections=corrections,
         seconds=round(seconds, 4),
@@ -256,6 +265,7 @@ def _counts(rules: Sequence[RuleTally], rows: int, names: dict[str, str]) -> tup
             failed=rule.failed,
             unknown=rule.unknown,
             errors=rule.errors,
+            waived=rule.waived,
         )
         for rule in rules
     )

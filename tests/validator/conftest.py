@@ -7,6 +7,7 @@ from libs.common.database.pool import Database
 from libs.common.jail import JobServer
 from services.validator.jail.broker import job_server
 from tests.validator.queue import Queue
+from tests.validator.rounds import Rounds
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +20,9 @@ async def jail() -> AsyncIterator[JobServer]:
 async def queue(databases: dict[str, str], tmp_path: Path) -> AsyncIterator[Queue]:
     async with Database.open(databases["validator_server"], service="validator", size=4) as database:
         yield Queue(database, databases["validator_relay"], tmp_path)
+
+
+@pytest.fixture
+async def rounds(databases: dict[str, str], tmp_path: Path, jail: JobServer) -> AsyncIterator[Rounds]:
+    async with Database.open(databases["validator_server"], service="validator", size=4) as database:
+        yield Rounds(database, databases["validator_relay"], tmp_path, jail=jail)

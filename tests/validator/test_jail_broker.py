@@ -55,13 +55,13 @@ def test_files_must_be_what_was_announced(tmp_path: Path) -> None:
     path = tmp_path / "failures.parquet"
     path.write_bytes(b"nothing")
     with pytest.raises(ResultError):
-        broker._seal(path, broker.FAILURES, 1)
+        broker.checked_file(path, broker.FAILURES, 1)
     pq.write_table(pa.table({"_ordinal": [1]}), path)
     with pytest.raises(ResultError):
-        broker._seal(path, broker.FAILURES, 1)
+        broker.checked_file(path, broker.FAILURES, 1)
     pq.write_table(broker.FAILURES.empty_table(), path)
     with pytest.raises(ResultError):
-        broker._seal(path, broker.FAILURES, 1)
+        broker.checked_file(path, broker.FAILURES, 1)
 
 
 async def test_engine_is_locked(jail: JobServer, tmp_path: Path) -> None:

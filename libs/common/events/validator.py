@@ -11,7 +11,10 @@ from libs.common.vocabulary.indicators import Metric, State
 
 
 class RuleCount(Data):
-    """One rule's verdicts. Implied schema checks have ids like `schema:price:type`."""
+    """One rule's verdicts. Implied schema checks have ids like `schema:price:type`.
+
+    `waived` are those of its failures that somebody accepted: they hold nothing.
+    """
 
     rule_id: str
     rule_version: int
@@ -22,6 +25,7 @@ class RuleCount(Data):
     failed: int
     unknown: int
     errors: int
+    waived: int = 0
     seconds: float | None = None
 
 
@@ -41,6 +45,7 @@ class ValidationCompleted(Data):
     held: int
     warned: int
     corrected: int
+    waived: int = 0
     failures: ObjectReference | None = None
     corrections: ObjectReference | None = None
     seconds: float
@@ -125,6 +130,26 @@ class ExceptionsChanged(Data):
     comment: str = ""
 
 
+class DecisionChanged(Data):
+    """An amendment or a waiver came to be, came into force or ended; `changes` is field → old and new value.
+
+    `before` is empty for a new one.
+    """
+
+    decision_id: UUID
+    kind: Literal["amendment", "waiver"]
+    report_id: UUID
+    exception_id: UUID
+    key: str
+    rule_id: str
+    changes: dict[str, Any]
+    expires_on: date | None = None
+    reason: str
+    before: str
+    after: str
+    note: str = ""
+
+
 class ExceptionPolicyChanged(Data):
     """A tenant chose how its exceptions are to be handled."""
 
@@ -144,6 +169,17 @@ EVENTS: dict[str, type[Data]] = {
     "indicator_threshold.deleted": ThresholdChanged,
     "exception.assigned": ExceptionChanged,
     "exception.commented": ExceptionChanged,
+    "exception.amended": ExceptionChanged,
+    "exception.waived": ExceptionChanged,
+    "exception.reopened": ExceptionChanged,
     "exception.changed_together": ExceptionsChanged,
+    "amendment.proposed": DecisionChanged,
+    "amendment.activated": DecisionChanged,
+    "amendment.withdrawn": DecisionChanged,
+    "amendment.retired": DecisionChanged,
+    "amendment.conflicted": DecisionChanged,
+    "waiver.proposed": DecisionChanged,
+    "waiver.activated": DecisionChanged,
+    "waiver.withdrawn": DecisionChanged,
     "exception_policy.changed": ExceptionPolicyChanged,
 }

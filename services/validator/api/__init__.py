@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from libs.common.definitions.api import definition_routes
 from services.validator import commands
+from services.validator.api.decisions import DECISIONS
 from services.validator.api.exceptions import exceptions
 from services.validator.api.indicators import indicators, thresholds
 from services.validator.api.together import TOGETHER
@@ -12,6 +13,7 @@ from services.validator.api.trying import trying
 ROUTERS: list[APIRouter] = [
     trying,
     *TOGETHER,
+    *DECISIONS,
     exceptions,
     indicators,
     thresholds,

@@ -58,11 +58,15 @@ class ResultError(Exception):
 
 
 class RuleTally(Strict):
-    """What came of one rule over all records; `problem` says why it could not be judged, if so."""
+    """What came of one rule over all records; `problem` says why it could not be judged, if so.
+
+    `waived` are the failures that somebody accepted.
+    """
 
     rule_id: str
     rule_version: int
     severity: str
+    waived: NonNegativeInt = 0
     passed: NonNegativeInt
     failed: NonNegativeInt
     unknown: NonNegativeInt
@@ -150,8 +154,8 @@ async def validate(server: JobServer, request: Request) -> Outcome:
     outcome = _checked(await _answer(server, request))
     if outcome.measures is not None and {one.name for one in outcome.measures.fields} != set(request.plan.texts):
         raise ResultError("other fields were counted than there are")
-    _seal(request.scratch / "failures.parquet", FAILURES, outcome.failures)
-    _seal(request.scratch / "corrections.parquet", CORRECTIONS, outcome.corrections)
+    checked_file(request.scratch / "failures.parquet", FAILURES, outcome.failures)
+    checked_file(request.scratch / "corrections.parquet", CORRECTIONS, outcome.corrections)
     return outcome
 
 
@@ -203,7 +207,7 @@ def _descriptors(request: Request) -> Iterator[tuple[list[int], list[int]]]:
 
         readable = [opened(request.data, os.O_RDONLY)]
         for table in request.mappings.values():
-            descriptor = _in_memory(table)
+            descriptor = in_memory(table)
             stack.callback(os.close, descriptor)
             readable.append(descriptor)
         new = os.O_RDWR | os.O_CREAT | os.O_TRUNC
@@ -211,7 +215,8 @@ def _descriptors(request: Request) -> Iterator[tuple[list[int], list[int]]]:
         yield readable, [*files, opened(spill, os.O_RDONLY | os.O_DIRECTORY)]
 
 
-def _in_memory(table: pa.Table) -> int:
+def in_memory(table: pa.Table) -> int:
+    """Return a descriptor of a table as Parquet, in memory; the caller closes it."""
     descriptor = os.memfd_create("mapping", os.MFD_CLOEXEC)
     with os.fdopen(descriptor, "wb", closefd=False) as file:
         pq.write_table(table, file)
@@ -244,8 +249,12 @@ def _checked(answer: object) -> Outcome:
     return outcome
 
 
-def _seal(path: Path, schema: pa.Schema, rows: int) -> None:
-    """Check the file against what the job said; one that says nothing becomes an empty table."""
+def checked_file(path: Path, schema: pa.Schema, rows: int) -> None:
+    """Check a file against what the job said; one that says nothing becomes an empty table.
+
+    Raises:
+        ResultError: it is not what was announced.
+    """
     if rows == 0:
         path.write_bytes(_empty(schema))
         return

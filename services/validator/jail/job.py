@@ -9,6 +9,7 @@ import pyarrow as pa
 from libs.expressions import quote_literal
 from services.validator import queries
 from services.validator.checks import Condition, Plan, Question, SetCheck
+from services.validator.jail import amending
 from services.validator.jail.asking import ask_all
 from services.validator.jail.engine import Resources
 from services.validator.jail.measuring import measure
@@ -18,6 +19,8 @@ from services.validator.queries import Group
 
 def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     """Carry out `job["plan"]` on the files and return the counts; failures and corrections go to their files."""
+    if "amend" in job:
+        return amending.run(job, descriptors)
     files = Files.of(descriptors)
     resources = Resources(**job["resources"])
     work = Judgement(Plan.model_validate(job["plan"]), files, job["mappings"], resources)

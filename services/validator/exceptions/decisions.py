@@ -1,0 +1,242 @@
+"""What people decide of exceptions: proposed, approved by another where the tenant wants that, and one day over."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Literal
+from uuid import UUID
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import Conflict, Forbidden, NotFound
+from libs.common.events.validator import DecisionChanged
+from libs.common.http.door import require_revision
+from libs.common.ids import uuid7
+from services.validator.exceptions import changing
+from services.validator.exceptions.changing import Change
+from services.validator.exceptions.policy import policy_of
+from services.validator.exceptions.tables import decision
+
+Kind = Literal["amendment", "waiver"]
+_D = decision.c
+STATUS_OF = {"amendment": "amended", "waiver": "waived"}
+_ACTION_OF = {"amendment": "amended", "waiver": "waived"}
+PROPOSED = {"amendment": "amendment.proposed", "waiver": "waiver.proposed"}
+ACTIVATED = {"amendment": "amendment.activated", "waiver": "waiver.activated"}
+WITHDRAWN = {"amendment": "amendment.withdrawn", "waiver": "waiver.withdrawn"}
+_EXCEPTION_EVENTS = {"amendment": "exception.amended", "waiver": "exception.waived"}
+_TAKEN_OVER = ("report_id", "run_id", "phase", "ordinal", "key", "rule_id", "evidence")
+_ADD_MANY = """
+INSERT INTO decision (tenant_id, kind, expires_on, reason, status, proposed_by, proposed_at, approved_by, approved_at,
+                      revision, id, exception_id, report_id, run_id, phase, ordinal, key, rule_id, evidence, changes)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, u.*
+FROM unnest($10::uuid[], $11::uuid[], $12::uuid[], $13::uuid[], $14::text[], $15::bigint[], $16::text[], $17::text[],
+            $18::uuid[], $19::jsonb[]) AS u
+"""
+_SETTLE_MANY = """
+UPDATE exception e SET decision_id = u.decision, proposal_id = NULL
+FROM unnest($2::uuid[], $3::uuid[]) AS u (decision, id) WHERE e.tenant_id = $1 AND e.id = u.id
+"""
+_PROPOSE_MANY = """
+UPDATE exception e SET proposal_id = u.decision
+FROM unnest($2::uuid[], $3::uuid[]) AS u (decision, id) WHERE e.tenant_id = $1 AND e.id = u.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What somebody decides of one exception. `changes` is field → old and new value of an amendment."""
+
+    kind: Kind
+    reason: str
+    changes: dict[str, Any] = field(default_factory=dict)
+    expires_on: date | None = None
+    replaces: tuple[UUID, ...] = ()
+
+
+async def decide(tx: Transaction, row: Row, verdict: Verdict) -> Row:
+    """Decide of an exception whose row the caller holds; what needs a second person is proposed.
+
+    Raises:
+        WrongStatus: the exception is not open.
+    """
+    proposal = (await policy_of(tx)).second_person
+    made = blank(tx, row, verdict, proposal=proposal)
+    await tx.execute(insert(decision).values(tenant_id=tx.tenant_id, **made))
+    if proposal:
+        change = Change("proposed", {"proposal_id": made["id"]}, verdict.reason)
+        await changing.apply(tx, [row], change)
+        await tx.emit(PROPOSED[verdict.kind], fact(made, ""), entity=made["id"])
+        return made
+    change = settled(verdict.kind, made["id"], verdict.reason)
+    await changing.apply(tx, [row], change)
+    await tx.emit(ACTIVATED[verdict.kind], fact(made, ""), entity=made["id"])
+    await tx.emit(_EXCEPTION_EVENTS[verdict.kind], changing.fact(row, change), entity=row["id"])
+    await replace(tx, verdict.replaces)
+    return made
+
+
+async def decide_many(tx: Transaction, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> Change:
+    """Decide of many exceptions alike; the caller says it with one event, of the change that is returned.
+
+    Raises:
+        WrongStatus: one of the exceptions is not open.
+    """
+    proposal, first = (await policy_of(tx)).second_person, verdicts[0]
+    made = [blank(tx, row, verdict, proposal=proposal) for row, verdict in zip(rows, verdicts, strict=True)]
+    columns = [[one[name] for one in made] for name in ("id", "exception_id", *_TAKEN_OVER, "changes")]
+    context, status = tx.context, made[0]["status"]
+    by = (context.actor, context.now, *(made[0][name] for name in ("approved_by", "approved_at")))
+    shared = (first.kind, first.expires_on, first.reason, status, *by)
+    await tx.connection.execute(_ADD_MANY, tx.tenant_id, *shared, *columns)
+    after = {} if proposal else {"status": STATUS_OF[first.kind]}
+    change = Change("proposed" if proposal else _ACTION_OF[first.kind], after, first.reason)
+    await changing.apply(tx, rows, change)
+    await tx.connection.execute(_PROPOSE_MANY if proposal else _SETTLE_MANY, tx.tenant_id, columns[0], columns[1])
+    for verdict in verdicts if not proposal else ():
+        await replace(tx, verdict.replaces)
+    return change
+
+
+def settled(kind: Kind, id_: UUID, reason: str) -> Change:
+    """Return the change of an exception of which something is decided."""
+    values = {"status": STATUS_OF[kind], "decision_id": id_, "proposal_id": None}
+    return Change(_ACTION_OF[kind], values, reason)
+
+
+def blank(tx: Transaction, row: Row, verdict: Verdict, *, proposal: bool) -> dict[str, Any]:
+    """Return the row of a new decision of an exception."""
+    context = tx.context
+    return {
+        "id": uuid7(context.now),
+        "kind": verdict.kind,
+        "exception_id": row["id"],
+        **{name: row[name] for name in _TAKEN_OVER},
+        "changes": verdict.changes,
+        "expires_on": verdict.expires_on,
+        "reason": verdict.reason,
+        "status": "proposed" if proposal else "active",
+        "revision": 1,
+        "proposed_by": context.actor,
+        "proposed_at": context.now,
+        "approved_by": None if proposal else context.actor,
+        "approved_at": None if proposal else context.now,
+    }
+
+
+async def lock(tx: Transaction, kind: Kind, id_: UUID, revision: int | None = None) -> Row:
+    """Return a decision, held until we commit.
+
+    Raises:
+        NotFound: there is none. PreconditionFailed: it changed since it was read.
+    """
+    row = await tx.row(select(decision).where(_D.id == id_, _D.kind == kind).with_for_update())
+    if row is None:
+        raise NotFound(f"There is no such {kind}.")
+    if revision is not None:
+        require_revision(revision, row["revision"])
+    return row
+
+
+async def approve(tx: Transaction, kind: Kind, id_: UUID, revision: int) -> None:
+    """Put a proposal into effect; nobody approves what they proposed themselves.
+
+    Raises:
+        NotFound, PreconditionFailed: see `lock`. Conflict: it is no proposal. Forbidden: the caller made it.
+    """
+    exception = await changing.lock(tx, await exception_of(tx, kind, id_))
+    row = await lock(tx, kind, id_, revision)
+    if row["status"] != "proposed":
+        raise Conflict(f"The {kind} is {row['status']}.", type="not-proposed")
+    if row["proposed_by"] == tx.context.actor:
+        raise Forbidden("A second person approves; you made the proposal.", type="maker-is-checker")
+    approved = {"status": "active", "approved_by": tx.context.actor, "approved_at": tx.context.now}
+    await change(tx, row, ACTIVATED[kind], **approved)
+    if exception["status"] == "open":
+        done = settled(kind, id_, row["reason"])
+        await changing.apply(tx, [exception], done)
+        await tx.emit(_EXCEPTION_EVENTS[kind], changing.fact(exception, done), entity=exception["id"])
+    if kind == "amendment":
+        await replace(tx, [other["id"] for other in await same_fields(tx, row)])
+
+
+async def withdraw(tx: Transaction, kind: Kind, id_: UUID, revision: int, reason: str) -> None:
+    """Take a decision or a proposal back; an exception that rested on it is open again.
+
+    Raises:
+        NotFound, PreconditionFailed: see `lock`. Conflict: it is over.
+    """
+    exception = await changing.lock(tx, await exception_of(tx, kind, id_))
+    row = await lock(tx, kind, id_, revision)
+    if row["status"] not in ("proposed", "active"):
+        raise Conflict(f"The {kind} is {row['status']}.", type="decision-over")
+    await end(tx, row, WITHDRAWN[kind], "withdrawn", reason)
+    undone: dict[str, Any] = {}
+    if exception["decision_id"] == id_ and exception["status"] == STATUS_OF[kind]:
+        undone = {"status": "open", "decision_id": None}
+    elif exception["proposal_id"] == id_:
+        undone = {"proposal_id": None}
+    if undone:
+        back = Change("withdrawn", undone, reason)
+        await changing.apply(tx, [exception], back)
+        if "status" in undone:
+            await tx.emit("exception.reopened", changing.fact(exception, back), entity=exception["id"])
+
+
+async def exception_of(tx: Transaction, kind: Kind, id_: UUID) -> UUID:
+    """Return the exception that a decision is of; it is held first, everywhere.
+
+    Raises:
+        NotFound: there is no such decision.
+    """
+    found: UUID | None = await tx.value(select(_D.exception_id).where(_D.id == id_, _D.kind == kind))
+    if found is None:
+        raise NotFound(f"There is no such {kind}.")
+    return found
+
+
+async def end(tx: Transaction, row: Row, event: str, status: str, note: str, **more: Any) -> None:
+    """End a decision whose row the caller holds."""
+    over = {"status": status, "ended_by": tx.context.actor, "ended_at": tx.context.now, "note": note[:2000]}
+    await change(tx, row, event, **over, **more)
+
+
+async def change(tx: Transaction, row: Row, event: str, **values: Any) -> None:
+    """Change a decision whose row the caller holds, and say so."""
+    values = {**values, "revision": row["revision"] + 1}
+    await tx.execute(update(decision).where(_D.id == row["id"]).values(**values))
+    await tx.emit(event, fact({**row, **values}, row["status"]), entity=row["id"])
+
+
+async def replace(tx: Transaction, ids: Sequence[UUID]) -> None:
+    """End amendments that another one takes the place of."""
+    for id_ in ids:
+        row = await lock(tx, "amendment", id_)
+        if row["status"] == "active":
+            await end(tx, row, "amendment.withdrawn", "withdrawn", "Another amendment takes its place.")
+
+
+async def same_fields(tx: Transaction, row: Row) -> list[Row]:
+    """Return the other active amendments of a record that change one of the same fields."""
+    found = await active(tx, row["report_id"], row["key"])
+    return [other for other in found if other["id"] != row["id"] and set(other["changes"]) & set(row["changes"])]
+
+
+async def active(tx: Transaction, report_id: UUID, key: str) -> Sequence[Row]:
+    """Return the active amendments of a record."""
+    mine = (_D.report_id == report_id, _D.kind == "amendment", _D.status == "active", _D.key == key)
+    return await tx.rows(select(decision).where(*mine).order_by(_D.id))
+
+
+def fact(row: Row, before: str) -> DecisionChanged:
+    """Return what a change of a decision is announced with."""
+    names = ("kind", "report_id", "exception_id", "key", "rule_id", "changes", "expires_on", "reason")
+    return DecisionChanged(
+        decision_id=row["id"],
+        **{name: row[name] for name in names},
+        before=before,
+        after=row["status"],
+        note=row.get("note") or "",
+    )

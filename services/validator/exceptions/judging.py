@@ -1,0 +1,54 @@
+"""A validation with what people decided: amendments laid over the data first, accepted failures marked afterwards."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from libs.common.events.runner import ValidationRequested
+from libs.common.jail import MIB, JobServer
+from libs.common.vocabulary.schemas import SchemaSpec
+from services.validator.domain import column_type
+from services.validator.exceptions import applying
+from services.validator.exceptions.applying import InForce, Overlaid
+from services.validator.jail.amender import Amending, amend
+from services.validator.jail.broker import Outcome, Request, validate
+from services.validator.overlay import overlay_of
+
+
+@dataclass(frozen=True, slots=True)
+class Judge:
+    """Judges one dataset, in a private directory, with the decisions that are in force."""
+
+    server: JobServer
+    known: InForce
+    scratch: Path
+    memory_mib: int
+    wall_seconds: float
+
+    async def amended(self, request: ValidationRequested, schema: SchemaSpec, data: Path) -> tuple[Path, Overlaid]:
+        """Lay the amendments over the data; return what is to be judged, and what came of them."""
+        names = {field.name for field in schema.fields}
+        fields = [name for name in self.known.fields() if name in names]
+        if not fields:
+            return data, Overlaid()
+        types = {field.name: column_type(str(field.type)) for field in pq.read_schema(data)}
+        asked = Amending(
+            overlay=overlay_of(schema, types, request.business_key, fields),
+            rows=[row for row in self.known.rows() if row["field"] in names],
+            data=data,
+            scratch=self.scratch,
+            memory=self.memory_mib * MIB,
+            wall_seconds=self.wall_seconds,
+        )
+        rows = await amend(self.server, asked)
+        return (asked.amended, Overlaid.of(rows)) if rows else (data, Overlaid())
+
+    async def verdict(self, asked: Request, overlaid: Overlaid) -> Outcome:
+        """Judge; records that contradict an amendment are held, accepted failures hold nothing."""
+        checks = tuple(applying.conflicts(overlaid, self.known))
+        plan = asked.plan.model_copy(update={"set_checks": (*asked.plan.set_checks, *checks)})
+        outcome = await validate(self.server, replace(asked, plan=plan))
+        outcome = applying.waive_failures(outcome, self.scratch / "failures.parquet", self.known)
+        amended = applying.add_corrections(overlaid, self.scratch / "corrections.parquet", self.known)
+        return outcome.model_copy(update={"corrections": outcome.corrections + amended})
