@@ -7,9 +7,11 @@ from libs.common.app import Runtime, Service, serve
 from libs.common.context import utc_now
 from libs.common.database.pool import Database
 from libs.common.identity.grants import GrantSigner
+from libs.common.objects import Objects
 from libs.common.settings import refuse_key_ring
 from services.runner.api import ROUTERS
 from services.runner.api.progress import Followers
+from services.runner.commands.granting import on_try_asked
 from services.runner.engines.workshop import workshop
 from services.runner.handlers import SUBSCRIPTIONS
 from services.runner.library import Library
@@ -60,7 +62,9 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
 
 def declare(settings: RunnerSettings) -> Service:
     """Return the service as a value."""
-    return Service("runner", settings, ROUTERS, SUBSCRIPTIONS, workers)
+    lending = on_try_asked(Library(Objects(settings.objects)), GrantSigner(settings.nkey_seed_file))
+    subscriptions = {**SUBSCRIPTIONS, "evt.*.validator.try.asked": lending}
+    return Service("runner", settings, ROUTERS, subscriptions, workers)
 
 
 def main() -> None:

@@ -9,6 +9,7 @@ from libs.common.events.envelope import Event
 from libs.common.tenancy import on_tenant_changed
 from services.validator import commands
 from services.validator.indicators import commands as indicators
+from services.validator.tries import commands as tries
 
 
 async def on_run_ended(tx: Transaction, event: Event) -> None:
@@ -19,6 +20,8 @@ async def on_run_ended(tx: Transaction, event: Event) -> None:
 SUBSCRIPTIONS: Subscriptions = {
     "evt.*.runner.backtest.completed": on_backtest_completed(commands.KINDS),
     "evt.*.catalog.policy.changed": on_policy_changed,
+    "evt.*.runner.extract.granted": tries.on_granted,
+    "evt.*.runner.extract.refused": tries.on_refused,
     "evt.*.runner.validation.requested": commands.on_validation_requested,
     "evt.*.runner.run.succeeded": on_run_ended,
     "evt.*.runner.run.partial": on_run_ended,

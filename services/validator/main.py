@@ -15,6 +15,7 @@ from services.validator.jail.broker import jailed
 from services.validator.proving import Prover
 from services.validator.reaper import reap
 from services.validator.settings import Settings
+from services.validator.tries.worker import Trier
 from services.validator.worker import Worker
 
 
@@ -34,6 +35,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         kinds = Prover(server, sealed).proving(KINDS)
         runtime.extras["definitions"] = Definitions(kinds, runtime.objects, sealed)
         worker = Worker(runtime, server, sealed)
+        runtime.queues["try"] = Trier(runtime).work
         runtime.queues["validate"], runtime.slots = worker.work, settings.slots
         runtime.spawn("reaper", reap(claimer, worker))
         yield

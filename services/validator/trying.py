@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import orjson
 import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client import Counter
@@ -180,3 +181,23 @@ def _text(value: GivenValue) -> str | None:
 
 def _rows(path: Path) -> list[dict[str, Any]]:
     return pq.read_table(path).to_pylist()
+
+
+def shown(tried: Tried) -> dict[str, Any]:
+    """Return what came of a try as it is answered."""
+    return {
+        "records": tried.outcome.rows,
+        "held": tried.outcome.held,
+        "rules": [rule.model_dump() for rule in tried.outcome.rules],
+        "failures": [_failure(row) for row in tried.failures],
+        "corrections": [
+            {"place": row["_ordinal"]}
+            | {name: row[name] for name in ("key", "rule_id", "field", "old_value", "new_value")}
+            for row in tried.corrections
+        ],
+    }
+
+
+def _failure(row: dict[str, Any]) -> dict[str, Any]:
+    shown = {name: row[name] for name in ("key", "rule_id", "severity", "outcome", "message")}
+    return {"place": row["_ordinal"], **shown, "fields": orjson.loads(row["fields"])}

@@ -1,14 +1,15 @@
 """Rules are tried before they count, and say then what they will say in a run."""
 
+import asyncio
 import csv
 import io
 import random
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
-from examples.broker_week.job import publish
+from examples.broker_week.job import publish, wait
 from examples.client import ApiError
 from libs.common.vocabulary.mappings import MappingEntry, MappingSpec
 from libs.common.vocabulary.rules import ExpressionCheck, Fix, ReferenceCheck, RuleSpec, UniqueCheck
@@ -155,3 +156,46 @@ async def test_a_test_of_a_rule_names_only_what_there_is(tenant: Tenant) -> None
             await tenant.api.post("/v1/rules", {"name": "tested", "spec": {**spec, "tests": [test]}})
         assert refused.value.status == 422
         assert "tests" in str(refused.value.problem["errors"])
+
+
+async def tried_on(tenant: Tenant, rules: list[Any], run_id: str) -> Any:
+    """Try rules on a run's records and return what came of it."""
+    shown = await tenant.api.post("/v1/rules:try", {"rules": rules, "run_id": run_id})
+    async with asyncio.timeout(60):
+        while shown["status"] not in ("completed", "failed"):
+            await asyncio.sleep(0.1)
+            shown = await tenant.api.get(f"/v1/rules:try/{shown['id']}")
+    return shown
+
+
+@pytest.mark.parametrize("seed", [3])
+async def test_a_try_on_a_past_run_or_a_sample_says_what_the_run_said(tenant: Tenant, seed: int) -> None:
+    """On sealed records: the same failures with the same keys, fields and messages, and nothing is opened (S3, S42)."""
+    filing = await filed(tenant, as_csv(odd_records(seed)))
+    run = await filing.run()
+    seen = compared(await tenant.api.pages("/v1/exceptions", run_id=run["id"]), "ordinal")
+    body = {"report_id": str(filing.report), "business_date": str(DAY), "kind": "sample", "limit": 10_000}
+    sample = await wait(tenant.api, UUID((await tenant.api.post("/v1/runs", body))["id"]))
+    assert (sample["status"], sample["records_out"]) == ("succeeded", 60)
+    for place in (run["id"], sample["id"]):
+        tried = await tried_on(tenant, [str(filing.rule)], place)
+        assert tried["status"] == "completed", tried
+        assert compared(tried["result"]["failures"], "place") == seen
+    assert await tenant.api.pages("/v1/exceptions", run_id=sample["id"]) == []
+
+
+async def test_a_try_on_what_is_not_there_fails_with_its_reason(tenant: Tenant) -> None:
+    """Another's or no run, and a phase that was not reached: failed, with a code; both ways at once: 422."""
+    filing = await filed(tenant)
+    assert (await tried_on(tenant, [str(filing.rule)], str(uuid4())))["code"] == "not-found"
+    sample = {"report_id": str(filing.report), "business_date": str(DAY), "kind": "sample"}
+    run = await wait(tenant.api, UUID((await tenant.api.post("/v1/runs", sample))["id"]))
+    output = rule_spec(filing.schema).model_copy(update={"phase": "output"}).model_dump(mode="json")
+    assert (await tried_on(tenant, [output], run["id"]))["code"] == "nothing-sealed"
+    other = await publish(tenant.api, "/v1/schemas", "others", SCHEMA)
+    strange = rule_spec(other).model_dump(mode="json")
+    assert (await tried_on(tenant, [strange], run["id"]))["code"] == "other-schema"
+    for body in ({}, {"run_id": run["id"], "records": [{"id": "1"}]}, {"run_id": run["id"], "business_key": ["id"]}):
+        with pytest.raises(ApiError) as refused:
+            await tenant.api.post("/v1/rules:try", {"rules": [str(filing.rule)], **body})
+        assert refused.value.status == 422

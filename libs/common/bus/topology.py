@@ -115,6 +115,7 @@ TOPOLOGY = Topology(
                 "evt.*.catalog.>",
                 "evt.*.validator.validation.*",
                 "evt.*.validator.rule.*",
+                "evt.*.validator.try.asked",
             ),
         ),
         Service(
@@ -125,6 +126,7 @@ TOPOLOGY = Topology(
                 "evt.*.runner.transform.requested",
                 "evt.*.runner.run.*",
                 "evt.*.runner.backtest.completed",
+                "evt.*.runner.extract.*",
                 "evt.*.catalog.policy.*",
                 "evt.*.catalog.schema.*",
                 "evt.*.catalog.mapping.*",

@@ -166,6 +166,30 @@ class DeliveryEnded(Data):
     reason: str = ""
 
 
+class ExtractGranted(Data):
+    """The validator may read a run's sealed records for a try: the extract, or in the output phase what is to go out."""
+
+    try_id: UUID
+    run_id: UUID
+    phase: Literal["input", "output"]
+    business_date: date
+    as_of: datetime
+    schema_version: VersionReference
+    business_key: tuple[str, ...]
+    dataset: ObjectReference
+    rows: int
+    grant: Grant
+
+
+class ExtractRefused(Data):
+    """A run's records cannot be had for a try."""
+
+    try_id: UUID
+    run_id: UUID
+    code: str
+    message: str
+
+
 class BacktestCreated(Data):
     """Past runs are replayed with a draft in place of what was published; `proposal_id` names who waits for it."""
 
@@ -198,6 +222,8 @@ EVENTS: dict[str, type[Data]] = {
     "run.cancelled": RunEnded,
     "step.sealed": StepSealed,
     "step.failed": StepFailed,
+    "extract.granted": ExtractGranted,
+    "extract.refused": ExtractRefused,
     "backtest.created": BacktestCreated,
     "backtest.completed": BacktestCompleted,
     "validation.requested": ValidationRequested,

@@ -157,8 +157,27 @@ class ExceptionPolicyChanged(Data):
     after: dict[str, Any]
 
 
+class TryAsked(Data):
+    """Rules shall be tried on a run's sealed records; the runner is asked for them."""
+
+    try_id: UUID
+    run_id: UUID
+    phase: Literal["input", "output"]
+
+
+class TryEnded(Data):
+    """Rules were tried on a run's records, or could not be."""
+
+    try_id: UUID
+    run_id: UUID
+    status: Literal["completed", "failed"]
+    code: str = ""
+
+
 EVENTS: dict[str, type[Data]] = {
     **definition_events("rule"),
+    "try.asked": TryAsked,
+    "try.ended": TryEnded,
     "validation.completed": ValidationCompleted,
     "validation.failed": ValidationFailed,
     "exception.opened": ExceptionsOpened,

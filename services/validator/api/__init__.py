@@ -8,10 +8,11 @@ from services.validator.api.decisions import DECISIONS
 from services.validator.api.exceptions import exceptions
 from services.validator.api.indicators import indicators, thresholds
 from services.validator.api.together import TOGETHER
-from services.validator.api.trying import trying
+from services.validator.api.trying import results, trying
 
 ROUTERS: list[APIRouter] = [
     trying,
+    results,
     *TOGETHER,
     *DECISIONS,
     exceptions,

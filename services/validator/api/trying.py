@@ -1,36 +1,42 @@
 """Trying rules on given records."""
 
-from datetime import date
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from libs.common.http.door import Caller, OpenDoor, permission, request_context
+from libs.common.context import Context
+from libs.common.database.transaction import Row
+from libs.common.errors import FieldProblem, Invalid
+from libs.common.http.door import Caller, Door, OpenDoor, Tx, permission, request_context
 from libs.common.http.json import json_bytes
 from libs.common.vocabulary.base import Name
-from libs.common.vocabulary.rules import GivenValue, RuleSpec, Severity
+from libs.common.vocabulary.rules import GivenValue, Phase, RuleSpec, Severity
 from libs.expressions import Moment
 from services.validator.jail.broker import RuleTally
-from services.validator.trying import Given, Tried, judge, make_case
+from services.validator.tries import commands as tries
+from services.validator.tries import store
+from services.validator.trying import Given, judge, make_case, shown
 
 trying: APIRouter = OpenDoor("/v1/rules:try", tag="rules")
+results: APIRouter = Door("/v1/rules:try", tag="rules")
 
 
 class Try(BaseModel):
-    """Rules and the records to try them on.
+    """Rules and what to try them on: given records, or the sealed records of a run.
 
     A rule is its specification, or the id of one, which stands for its draft or, without one, its newest version. All
     judge records of one schema in one phase. `business_key` names what records are called by in answers, as a report
-    does; without it, and in the output phase, they are called by their place.
+    does; without it, and in the output phase, they are called by their place. A run's records are called and dated as in the run.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     rules: list[UUID | RuleSpec] = Field(min_length=1, max_length=50)
-    records: list[dict[Name, GivenValue]] = Field(min_length=1, max_length=1000)
+    records: list[dict[Name, GivenValue]] | None = Field(default=None, min_length=1, max_length=1000)
+    run_id: UUID | None = Field(default=None, description="a sample, or any other run with a sealed extract")
     business_key: tuple[Name, ...] = Field(default=(), max_length=10)
     business_date: date | None = Field(default=None, description="default: today in UTC")
     as_of: AwareDatetime | None = Field(default=None, description="default: now")
@@ -69,13 +75,34 @@ class TryResult(BaseModel):
     corrections: list[TriedCorrection]
 
 
-@trying.post("", dependencies=[permission("rule:write")], response_model=TryResult)
+class TryOnRun(BaseModel):
+    """A try on a run's records; the result shows the first thousand failures and corrections, and counts all."""
+
+    id: UUID
+    run_id: UUID
+    phase: Phase
+    status: Literal["asked", "granted", "completed", "failed"]
+    code: str
+    message: str
+    result: TryResult | None
+    created_at: datetime
+    ended_at: datetime | None
+
+
+@trying.post(
+    "", dependencies=[permission("rule:write")], response_model=TryResult, responses={202: {"model": TryOnRun}}
+)
 async def try_rules(request: Request, caller: Caller, body: Annotated[Try, Field()]) -> Response:
     """Judge records by rules before these count: as a run would, with its messages; nothing is kept.
 
-    Values are judged as the text that a file would hold. Takes at most ten seconds.
+    Given values are judged as the text that a file would hold, within ten seconds. On a run's records the rules are tried
+    in a while: 202, and the place to ask for the result.
     """
     context = request_context(request, caller)
+    if body.run_id is not None:
+        return await _ask(request, context, body, body.run_id)
+    if body.records is None:
+        raise Invalid("There is nothing to judge.", fields=[FieldProblem("/records", "give records or a run_id")])
     moment = Moment(body.business_date or context.now.date(), body.as_of or context.now)
     given = Given(body.records, body.business_key, moment)
     runtime = request.app.state.runtime
@@ -83,23 +110,32 @@ async def try_rules(request: Request, caller: Caller, body: Annotated[Try, Field
     async with request.app.state.database.transaction(context) as tx:
         case = await make_case(tx, definitions, definitions.sealed, body.rules, given)
     tried = await judge(runtime.extras["jail"], case, body.records)
-    return Response(json_bytes(_shown(tried)), media_type="application/json")
+    return Response(json_bytes(shown(tried)), media_type="application/json")
 
 
-def _shown(tried: Tried) -> dict[str, Any]:
-    return {
-        "records": tried.outcome.rows,
-        "held": tried.outcome.held,
-        "rules": [rule.model_dump() for rule in tried.outcome.rules],
-        "failures": [_failure(row) for row in tried.failures],
-        "corrections": [
-            {"place": row["_ordinal"]}
-            | {name: row[name] for name in ("key", "rule_id", "field", "old_value", "new_value")}
-            for row in tried.corrections
-        ],
-    }
+async def _ask(request: Request, context: Context, body: Try, run_id: UUID) -> Response:
+    problems = [
+        FieldProblem(f"/{name}", "comes from the run")
+        for name in ("records", "business_key", "business_date", "as_of")
+        if getattr(body, name)
+    ]
+    if problems:
+        raise Invalid("A run's records are judged as in the run.", fields=problems)
+    definitions = request.app.state.runtime.extras["definitions"]
+    given = Given((), (), Moment(context.now.date(), context.now))
+    async with request.app.state.database.transaction(context) as tx:
+        case = await make_case(tx, definitions, definitions.sealed, body.rules, given)
+        id_ = await tries.ask(tx, run_id, case.phase, body.rules)
+        row = await store.find(tx, id_)
+    headers = {"Location": f"/v1/rules:try/{id_}"}
+    return Response(json_bytes(_answer(row)), 202, headers, media_type="application/json")
 
 
-def _failure(row: dict[str, Any]) -> dict[str, Any]:
-    shown = {name: row[name] for name in ("key", "rule_id", "severity", "outcome", "message")}
-    return {"place": row["_ordinal"], **shown, "fields": orjson.loads(row["fields"])}
+@results.get("/{id}", dependencies=[permission("rule:read")], response_model=TryOnRun)
+async def show_try(tx: Tx, id: UUID) -> Response:  # noqa: A002 - the path's own word
+    """Show a try on a run's records, with its result once it has one."""
+    return Response(json_bytes(_answer(await store.find(tx, id))), media_type="application/json")
+
+
+def _answer(row: Row) -> dict[str, Any]:
+    return {name: row[name] for name in TryOnRun.model_fields}
