@@ -254,6 +254,13 @@ class Server:
         assert answer.status_code == 200, answer.text
         return Person(self, tenant, owner, email, answer.json()["access_token"], Browser(http))
 
+    async def user(self, tenant: UUID, *roles: str) -> str:
+        """Make somebody in a tenant; returns the address."""
+        email = f"user-{uuid4().hex[:12]}@example.com"
+        new = operator.NewPerson(email, "Uwe User", PASSWORD)
+        await operator.create_user(self._database, utc_now(), tenant, new, roles)
+        return email
+
     async def at_browser(self) -> Person:
         """The same, logged in at the browser as well."""
         person = await self.person()

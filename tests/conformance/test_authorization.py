@@ -1,7 +1,6 @@
 """Authorization requests and what comes of them (OAuth 2.1, 4.1; RFC 7636; RFC 9207; OpenID Connect Core, 3.1.2)."""
 
 from urllib.parse import urlencode
-from uuid import uuid4
 
 import pytest
 
@@ -191,12 +190,7 @@ async def test_nobody_but_whom_the_client_means(person: Person) -> None:
     hint = (await person.tokens(app, scope="openid"))["id_token"]
     asked = app.ask(new_verifier(), scope="openid report:read", id_token_hint=hint)
     assert "code" in await person.browser.allow(asked)
-    email = f"viewer-{uuid4().hex[:12]}@example.com"
-    user = {"email": email, "name": "Vera", "password": PASSWORD, "roles": ["viewer"]}
-    made = await person.browser.http.post(
-        "/v1/users", json=user, headers={"Authorization": f"Bearer {person.access_token}"}
-    )
-    assert made.status_code == 201, made.text
+    email = await person.server.user(person.tenant, "viewer")
     other = Browser(await person.server.http())
     said = told(await other.submit(await other.open(asked), email=email, password=PASSWORD))
     assert (said["error"], said["state"], said["iss"]) == ("login_required", "s&=1", person.server.url)
