@@ -1,5 +1,6 @@
 """Roles that an identity provider's claim gives: within what whoever set the terms may do, and only as long as it does."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -156,3 +157,42 @@ async def test_a_role_that_a_claim_gives_is_in_use(tenant: Tenant, provider: Pro
     await registered(tenant, provider, **given)
     async with tenant.caller() as owner:
         assert (await owner.delete(path)).json()["type"] == "urn:regent:problem:role-in-use"
+
+
+async def disabled(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> httpx.Response:
+    return await http.put(path, json={**body, "enabled": False}, headers={"If-Match": '"1"'})
+
+
+async def narrowed(http: httpx.AsyncClient, path: str, body: dict[str, Any]) -> httpx.Response:
+    less = {**body, "claimed_roles": {"ops": ["auditor"]}}
+    return await http.put(path, json=less, headers={"If-Match": '"1"'})
+
+
+async def removed(http: httpx.AsyncClient, path: str, _: dict[str, Any]) -> httpx.Response:
+    return await http.delete(path)
+
+
+async def unlinked(http: httpx.AsyncClient, path: str, _: dict[str, Any]) -> httpx.Response:
+    (link,) = (await http.get(f"{path}/identities")).json()["items"]
+    assert link["given_roles"] == ["operator"]
+    return await http.post(f"{path}/identities/{link['id']}/unlink")
+
+
+@pytest.mark.parametrize("end", [disabled, narrowed, removed, unlinked])
+async def test_what_a_claim_gave_ends_with_what_it_rests_on(
+    app: App, provider: Provider, world: World, end: Callable[..., Awaitable[httpx.Response]]
+) -> None:
+    """Without a login: when the provider is disabled or removed, its terms give less, or the link goes (S11)."""
+    tenant = app.tenant
+    id_ = await registered(tenant, provider, **CLAIMED)
+    user, email = await tenant.user("viewer")
+    await linked(tenant, provider, id_, "nina", email)
+    await attempt(app, provider, id_, "nina", groups=["ops"])
+    assert await roles_of(tenant, user) == ["operator", "viewer"]
+    token = (await tenant.login(email))["access_token"]
+    body = {name: value for name, value in terms(provider, **CLAIMED).items() if name != "issuer"}
+    async with tenant.caller() as owner:
+        answer = await end(owner, f"/v1/identity-providers/{id_}", body)
+        assert answer.status_code in (200, 204), answer.text
+    assert await roles_of(tenant, user) == ["viewer"]
+    await until_refused(world, token)

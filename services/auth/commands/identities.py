@@ -8,6 +8,7 @@ from libs.common.errors import Conflict, NotFound
 from libs.common.events.auth import IdentityLinked
 from services.auth.commands import providers
 from services.auth.store import upstream
+from services.auth.upstream import claimed
 
 Ground = Literal["confirmed", "invited", "provisioned"]
 
@@ -42,5 +43,6 @@ async def unlink(tx: Transaction, id: UUID, **whose: UUID) -> None:  # noqa: A00
     if gone is None:
         raise NotFound("There is no such link.")
     await providers.end_logins(tx, [gone["id"]])
+    await claimed.take_back(tx, [gone])
     said = IdentityLinked(identity_id=gone["id"], provider_id=gone["provider_id"], user_id=gone["user_id"])
     await tx.emit("identity.unlinked", said, entity=gone["user_id"])

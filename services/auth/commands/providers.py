@@ -13,6 +13,7 @@ from libs.common.identity.principal import Principal
 from services.auth import domain
 from services.auth.commands import grants, roles
 from services.auth.store import providers, upstream
+from services.auth.upstream import claimed
 from services.auth.upstream.terms import Terms
 
 MOST = 20
@@ -61,8 +62,11 @@ async def change(
     if secret is not None:
         values["sealed"] = await vault.seal(tx, row=str(id), secret=secret.encode(), **_PLACE)
     await providers.change(tx, id, values)
+    links = await upstream.of_provider(tx, id)
     if row["enabled"] and not terms.enabled:
-        await end_logins(tx, [one["id"] for one in await upstream.of_provider(tx, id)])
+        await end_logins(tx, [one["id"] for one in links])
+    same = terms.enabled and terms.roles_claim == row["roles_claim"]
+    await claimed.take_back(tx, links, still=terms.given_by_claim() if same else ())
     before = {name: row[name] for name in terms.values()}
     changed = ProviderChanged(provider_id=id, name=terms.name, before=before, after=terms.values())
     await tx.emit("provider.updated", changed, entity=id)
@@ -78,7 +82,9 @@ async def remove(tx: Transaction, caller: Principal, id: UUID) -> None:  # noqa:
     row = await providers.find(tx, id, lock=True)
     before = await roles.permissions_of(tx, roles_of(row))
     domain.require_assignable(caller.permissions, frozenset(), before)
-    await end_logins(tx, [one["id"] for one in await upstream.of_provider(tx, id)])
+    links = await upstream.of_provider(tx, id)
+    await end_logins(tx, [one["id"] for one in links])
+    await claimed.take_back(tx, links)
     await providers.remove(tx, id)
     gone = ProviderChanged(
         provider_id=id, name=row["name"], before={"issuer": row["issuer"], "enabled": row["enabled"]}

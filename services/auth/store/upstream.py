@@ -48,7 +48,7 @@ upstream_trip = Table(
 )
 _U, _T, _P, _G = upstream_identity.c, upstream_trip.c, identity_provider.c, grant.c
 _JOINED = upstream_identity.join(identity_provider, (_P.tenant_id == _U.tenant_id) & (_P.id == _U.provider_id))
-IDENTITY = (_U.id, _U.provider_id, _U.subject, _U.user_id, _U.created_at, _U.last_used_at)
+IDENTITY = (_U.id, _U.provider_id, _U.subject, _U.user_id, _U.created_at, _U.last_used_at, _U.given_roles)
 IDENTITIES = select(*IDENTITY)
 OWN = select(_U.id, _U.provider_id, _P.name.label("provider"), _P.enabled, _U.created_at, _U.last_used_at).select_from(
     _JOINED
@@ -86,7 +86,7 @@ async def unlink(tx: Transaction, id: UUID, **whose: UUID) -> Row | None:  # noq
     """Remove a link and return it, or None where there is none; `whose` may ask for a `user_id` or a `provider_id`."""
     statement = delete(upstream_identity).where(_U.tenant_id == tx.tenant_id, _U.id == id)
     statement = statement.where(*(_U[name] == value for name, value in whose.items()))
-    return await tx.row(statement.returning(_U.id, _U.provider_id, _U.user_id))
+    return await tx.row(statement.returning(_U.id, _U.provider_id, _U.user_id, _U.given_roles))
 
 
 async def hold(tx: Transaction, id: UUID) -> bool:  # noqa: A002

@@ -1,6 +1,6 @@
 """Roles by a claim of an identity provider: what it names is given, within limits, and what it names no longer is taken."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -47,15 +47,26 @@ async def bring_up_to_date(tx: Transaction, terms: Row, link: UUID, user: UUID, 
     kept = [name for name in member["roles"] if name not in had]
     given = [name for name in granted if name not in kept]
     await upstream.set_given_roles(tx, link, given)
-    await _change(tx, terms, member, [*kept, *given])
+    await _change(tx, terms["id"], member, [*kept, *given])
 
 
-async def _change(tx: Transaction, terms: Row, member: Row, names: Sequence[str]) -> None:
+async def take_back(tx: Transaction, links: Sequence[Row], *, still: Collection[str] = ()) -> None:
+    """Take from members what a claim has given them by links that end, or by terms that give only `still` any more."""
+    for link in links:
+        lost = set(link["given_roles"]) - set(still)
+        if lost:
+            await accounts.lock_owners(tx)
+            member = await accounts.find_member(tx, link["user_id"], lock=True)
+            await upstream.set_given_roles(tx, link["id"], [name for name in link["given_roles"] if name not in lost])
+            await _change(tx, link["provider_id"], member, [name for name in member["roles"] if name not in lost])
+
+
+async def _change(tx: Transaction, provider: UUID, member: Row, names: Sequence[str]) -> None:
     if set(names) == set(member["roles"]):
         return
     before, after = [await roles.permissions_of(tx, each) for each in (member["roles"], names)]
     await lessening.of_user(tx, member["id"], before, after)
     await accounts.change_member(tx, member["id"], roles=list(names))
-    said = {"roles": list(names), "by_provider": str(terms["id"])}
+    said = {"roles": list(names), "by_provider": str(provider)}
     changed = UserChanged(user_id=member["id"], before={"roles": list(member["roles"])}, after=said)
     await tx.emit("user.updated", changed, entity=member["id"])

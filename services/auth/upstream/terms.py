@@ -29,9 +29,13 @@ class Terms:
     claimed_roles: Mapping[str, Sequence[str]] = field(default_factory=dict)
     enabled: bool = True
 
+    def given_by_claim(self) -> set[str]:
+        """Return every role that some value of the claim gives."""
+        return {name for names in self.claimed_roles.values() for name in names}
+
     def all_roles(self) -> list[str]:
         """Return every role that somebody can get by these terms, once each."""
-        return sorted({*self.roles, *(name for names in self.claimed_roles.values() for name in names)})
+        return sorted({*self.roles, *self.given_by_claim()})
 
     def values(self) -> dict[str, Any]:
         """Return the columns."""
