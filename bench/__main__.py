@@ -1,6 +1,7 @@
 """All benchmarks, one after the other: ratios against baselines measured in the same run. What `make bench` runs.
 
-`python -m bench [NAME ...]` runs some of them. Exits with 1 when a bar was missed.
+`python -m bench NAME ...` runs some of them, `python -m bench NAME -- ARGUMENT ...` one with arguments of its own, such as
+a smaller size (`-- --help` names them). Exits with 1 when a bar was missed. bench/README.md lists the bars.
 """
 
 import argparse
@@ -22,14 +23,18 @@ def main() -> int:
     """Run the chosen benchmarks and say which missed a bar."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(SUITE))
-    chosen = parser.parse_args().names or list(SUITE)
+    place = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
+    own = sys.argv[place + 1 :]
+    chosen = parser.parse_args(sys.argv[1:place]).names or list(SUITE)
     if unknown := set(chosen) - set(SUITE):
         parser.error(f"there is no {', '.join(sorted(unknown))}")
+    if own and len(chosen) > 1:
+        parser.error("arguments go to one benchmark")
     missed = []
     for name in chosen:
         print(f"\n=== {name}", flush=True)
         started = time.monotonic()
-        if subprocess.run([sys.executable, "-m", f"bench.{SUITE[name]}"], cwd=_ROOT, check=False).returncode:  # noqa: S603 - ours
+        if subprocess.run([sys.executable, "-m", f"bench.{SUITE[name]}", *own], cwd=_ROOT, check=False).returncode:  # noqa: S603 - ours
             missed.append(name)
         print(f"=== {name}: {time.monotonic() - started:.0f} s", flush=True)
     print(f"\n{'missed: ' + ', '.join(missed) if missed else 'every bar is met'}")

@@ -68,7 +68,9 @@ def one_by_one(engine: duckdb.DuckDBPyConnection, plans: dict[str, Plan]) -> Ver
         group = Group("alone", plan.conditions)
         engine.execute(queries.flag(plan, group))
         engine.execute(queries.count(group)).fetchall()
-        rows = engine.execute("SELECT _ordinal FROM alone WHERE (w0 & 1) <> 0 ORDER BY _ordinal").fetchall()
+        rows = engine.execute(
+            f"SELECT _ordinal FROM alone WHERE {queries.code_sql(0)} = 1 ORDER BY _ordinal"
+        ).fetchall()
         engine.execute("DROP TABLE alone")
         if rows:
             found[name] = [row[0] for row in rows]

@@ -87,10 +87,14 @@ class Question(Strict):
 
 
 class Plan(Strict):
-    """All checks of one phase. `columns` is the typed view's select list over the extract `r`, `texts` each field's text."""
+    """All checks of one phase. `columns` is the typed view's select list over the extract `r`, `texts` each field's text.
+
+    `key` is SQL of a record's key over `r`, made of `key_columns`.
+    """
 
     columns: tuple[str, ...]
     key: str
+    key_columns: tuple[str, ...] = ()
     texts: dict[str, str]
     conditions: tuple[Condition, ...]
     corrections: tuple[Correction, ...] = ()
@@ -115,6 +119,11 @@ class Subject(Strict):
     column_types: dict[str, str]
     business_key: tuple[str, ...] = ()
     phase: Phase = "input"
+
+    @property
+    def key_columns(self) -> tuple[str, ...]:
+        """The columns that the business key is made of."""
+        return ("_key",) if self.phase == "output" else self.business_key
 
     def key_sql(self) -> str:
         """Return SQL of the record's business key over `r`; transformed output carries it as `_key`.

@@ -51,6 +51,7 @@ class Planner:
         return Plan(
             columns=tuple(reading.columns(frozenset(one.field for one in corrections))),
             key=reading.subject.key_sql(),
+            key_columns=reading.subject.key_columns,
             texts=reading.texts(),
             conditions=(*found, *self._conditions),
             corrections=corrections,

@@ -15,23 +15,33 @@ _FAIL, _UNKNOWN = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Conditions that one scan judged together; `table` holds the records for which any did not simply pass."""
+    """Conditions that one scan judged together; `table` holds the records for which any did not simply pass.
+
+    Where it `carries`, it has their keys and texts as well, which saves reading them in a second scan.
+    """
 
     table: str
     conditions: tuple[Condition, ...]
+    carries: bool = False
 
     @property
     def words(self) -> int:
         """How many bytes the codes take."""
         return -(-len(self.conditions) // PER_WORD)
 
+    @property
+    def told(self) -> str:
+        """The records as failures tell of them: codes, and `h` with key and texts."""
+        return f"{self.table} AS h" if self.carries else f"{self.table} AS g JOIN held AS h USING (_ordinal)"
 
-def typed_view(plan: Plan, broken: Collection[int] = ()) -> str:
+
+def typed_view(plan: Plan, broken: Collection[int] = (), more: Sequence[str] = ()) -> str:
     """Return the typed records, corrections applied one after the other, as a parenthesised SELECT.
 
-    Corrections whose numbers are `broken` change nothing and have the code 3, an error, for every record.
+    Corrections whose numbers are `broken` change nothing and have the code 3, an error, for every record. `more` are
+    select items over the extract `r`.
     """
-    view = f'(SELECT {", ".join(plan.columns)} FROM extract AS "r")'
+    view = f'(SELECT {", ".join([*plan.columns, *more])} FROM extract AS "r")'
     for number, correction in enumerate(plan.corrections):
         view = _broken(view, number, correction) if number in broken else _corrected(view, number, correction)
     return view
@@ -74,25 +84,61 @@ def flag(plan: Plan, group: Group, broken: Collection[int] = (), *, isolated: bo
     The filter must not be pushed below the codes, or each condition would be evaluated twice: the volatile column, never
     true, holds it above. `isolated` turns an error into code 3 instead of failing the statement.
     """
-    words = ", ".join(f"{_word(chunk, isolated)} AS w{n}" for n, chunk in enumerate(_chunks(group.conditions)))
+    words = ", ".join(f"{_word(chunk, isolated)} AS {_name(n)}" for n, chunk in enumerate(_chunks(group.conditions)))
+    raw = _raw(plan) if group.carries else []
+    source = (
+        f'{typed_view(plan, broken, [f"{column} AS {name}" for column, name in raw])} AS "t" {_joins(group.conditions)}'
+    )
+    carried = "".join(f', "t".{name} AS {column.removeprefix("r.")}' for column, name in raw)
+    codes = f'SELECT "t"._ordinal, random() < 0 AS "?above", {words}{_kept(plan, group)}{carried} FROM {source}'
+    flagged = _tree([_name(n) for n in range(group.words)], "|")
+    found = f'SELECT * EXCLUDE ("?above") FROM ({codes}) WHERE {flagged} <> 0 OR "?above"'
+    return f"CREATE TEMP TABLE {group.table} AS {_carrying(plan, group, found) if group.carries else found}"
+
+
+def _kept(plan: Plan, group: Group) -> str:
     ids = {condition.rule_id for condition in group.conditions}
-    kept = "".join(f', "t"."?o{n}", "t"."?n{n}"' for n, one in enumerate(plan.corrections) if one.rule_id in ids)
-    source = f'{typed_view(plan, broken)} AS "t" {_joins(group.conditions)}'
-    codes = f'SELECT "t"._ordinal, random() < 0 AS held_above, {words}{kept} FROM {source}'
-    flagged = _tree([f"w{n}" for n in range(group.words)], "|")
-    return f"CREATE TEMP TABLE {group.table} AS SELECT * EXCLUDE (held_above) FROM ({codes}) WHERE {flagged} <> 0 OR held_above"
+    return "".join(f', "t"."?o{n}", "t"."?n{n}"' for n, one in enumerate(plan.corrections) if one.rule_id in ids)
+
+
+def _raw(plan: Plan) -> list[tuple[str, str]]:
+    """Return the columns of what keys and texts are made of, which is done later, as most records need neither."""
+    names = sorted({*plan.key_columns, *_shown(plan)})
+    return [(f"r.{quote_identifier(name)}", quote_identifier(f"?raw:{name}")) for name in names]
+
+
+def _carrying(plan: Plan, group: Group, found: str) -> str:
+    """Make key and texts of the records that will be reported, from columns that are named as the extract's are."""
+    texts = "".join(
+        f', CASE WHEN "?told" THEN {plan.texts[name]} END AS {quote_identifier(name)}' for name in _shown(plan)
+    )
+    words = "".join(f", {_name(n)}" for n in range(group.words))
+    kept = _kept(plan, group).replace('"t".', "")
+    judged = f'SELECT *, {_reported(group)} AS "?told" FROM ({found})'
+    return (
+        f'SELECT _ordinal{words}{kept}, CASE WHEN "?told" THEN {plan.key} END AS "?key"{texts} FROM ({judged}) AS "r"'
+    )
+
+
+def _shown(plan: Plan) -> list[str]:
+    shown = {name for condition in plan.conditions for name in condition.fields}
+    return sorted(shown | {correction.field for correction in plan.corrections})
+
+
+def _reported(group: Group) -> str:
+    masks = enumerate(map(_mask, _chunks(group.conditions)))
+    return _tree([f"({_name(n)} & {mask}) <> 0" for n, mask in masks if mask], "OR")
 
 
 def count(group: Group) -> str:
     """Return the query that counts each word's values among the flagged records."""
-    histograms = ", ".join(f"histogram(w{n})" for n in range(group.words))
+    histograms = ", ".join(f"histogram({_name(n)})" for n in range(group.words))
     return f"SELECT {histograms} FROM {group.table}"
 
 
 def narrow(group: Group) -> str:
     """Return the statement that leaves only records to be reported in `group`'s table: each rule reads it again."""
-    tests = [f"(w{n} & {mask}) <> 0" for n, mask in enumerate(map(_mask, _chunks(group.conditions))) if mask]
-    return f"CREATE OR REPLACE TEMP TABLE {group.table} AS SELECT * FROM {group.table} WHERE {_tree(tests, 'OR')}"
+    return f"CREATE OR REPLACE TEMP TABLE {group.table} AS SELECT * FROM {group.table} WHERE {_reported(group)}"
 
 
 def find(check: SetCheck, table: str) -> str:
@@ -115,7 +161,7 @@ def failures_of(group: Group, index: int) -> str:
     if index + 1 < len(group.conditions) and group.conditions[index + 1].recheck:
         again = _failing(index + 1, group.conditions[index + 1])
         severity = f"CASE WHEN {again} THEN 'blocking' ELSE {severity} END"
-    return f"{_failure(condition, severity, outcome)} FROM {group.table} AS g JOIN held AS h USING (_ordinal) WHERE {_failing(index, condition)}"
+    return f"{_failure(condition, severity, outcome)} FROM {group.told} WHERE {_failing(index, condition)}"
 
 
 def failures_of_set(check: SetCheck | Question, table: str) -> str:
@@ -131,18 +177,22 @@ def corrections_of(plan: Plan, group: Group, index: int) -> str:
     return (
         f'SELECT h._ordinal, h."?key" AS key, {quote_literal(made.field)} AS field, {old} AS old_value, {made.new} AS new_value, '
         f"{quote_literal(made.rule_id)} AS rule_id, {made.rule_version}::INTEGER AS rule_version "
-        f"FROM {group.table} AS g JOIN held AS h USING (_ordinal) WHERE {_failing(index, condition)}"
+        f"FROM {group.told} WHERE {_failing(index, condition)}"
     )
 
 
 def code_sql(index: int) -> str:
     """Return SQL of a condition's code in its group's table."""
-    return f"((w{index // PER_WORD} >> {2 * (index % PER_WORD)}) & 3)"
+    return f"(({_name(index // PER_WORD)} >> {2 * (index % PER_WORD)}) & 3)"
 
 
 def _failing(index: int, condition: Condition) -> str:
     mask = (_FAIL | (_UNKNOWN if condition.unknown_fails else 0)) << (2 * (index % PER_WORD))
-    return f"(w{index // PER_WORD} & {mask}) <> 0"
+    return f"({_name(index // PER_WORD)} & {mask}) <> 0"
+
+
+def _name(word: int) -> str:
+    return f'"?w{word}"'  # no field has such a name
 
 
 def _failure(check: Condition | SetCheck | Question, severity: str, outcome: str) -> str:

@@ -1,6 +1,7 @@
 """The validation job: runs confined, knows nothing but its plan and its descriptors."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import duckdb
@@ -41,6 +42,7 @@ def _judge(work: Judgement) -> None:
     for check in checks:
         work.tallies.setdefault(check.rule_id, Tally(check.rule_id, check.rule_version, check.severity))
     units = _units(plan.conditions)
+    work.carries = not (plan.set_checks or plan.questions) and all(condition.total for condition in plan.conditions)
     _flag(work, [unit for unit in units if all(part.total for part in unit)])
     for unit in units:
         if not all(part.total for part in unit):
@@ -69,10 +71,11 @@ def _flag(work: Judgement, units: Sequence[list[Condition]]) -> None:
     """Judge the conditions of `units` in one scan; where that fails, in halves, and the culprit alone, error by error."""
     if not units:
         return
-    group = Group(f"g{next(work.numbers)}", tuple(condition for unit in units for condition in unit))
+    group = Group(f"g{next(work.numbers)}", tuple(condition for unit in units for condition in unit), work.carries)
     try:
         flagged = one(work, queries.flag(work.plan, group, work.broken))[0]
     except duckdb.Error:
+        work.carries = False
         if _find_broken_corrections(work):
             _flag(work, units)
         elif len(units) > 1:
@@ -80,7 +83,7 @@ def _flag(work: Judgement, units: Sequence[list[Condition]]) -> None:
             _flag(work, units[:middle])
             _flag(work, units[middle:])
         else:
-            _isolate(work, group)
+            _isolate(work, replace(group, carries=False))
     else:
         if flagged:
             work.groups.append(group)
@@ -172,6 +175,8 @@ def _hold(work: Judgement) -> None:
     groups = {group.table: group for group, _ in work.failing}
     for group in groups.values():
         work.engine.execute(queries.narrow(group))
+    if work.carries:
+        return
     sources = [f"SELECT _ordinal FROM {table}" for table in groups]
     sources += [f"SELECT _ordinal FROM {table}" for _, table in work.sets]
     work.engine.execute(queries.hold(work.plan, shown, sources))

@@ -73,6 +73,7 @@ class Judgement:
     groups: list[Group] = field(default_factory=list)
     sets: list[tuple[SetCheck | Question, str]] = field(default_factory=list)
     tallies: dict[str, Tally] = field(default_factory=dict)
+    carries: bool = False
     failing: list[tuple[Group, int]] = field(default_factory=list)
 
 
