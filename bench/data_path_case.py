@@ -4,9 +4,10 @@ from datetime import UTC, date, datetime
 from uuid import UUID, uuid5
 
 from libs.common.vocabulary.mappings import MappingEntry, MappingSpec
-from libs.common.vocabulary.reports import CsvOutput, Output, ParquetOutput, Transform, XmlOutput
+from libs.common.vocabulary.reports import CsvOutput, Output, ParquetOutput, XmlOutput
 from libs.common.vocabulary.rules import ExpressionCheck, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
+from libs.common.vocabulary.transforms import Transform
 from libs.common.vocabulary.xsd import XsdFile, XsdSetSpec
 
 BUSINESS_DATE = date(2025, 3, 10)

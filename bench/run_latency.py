@@ -28,9 +28,10 @@ from examples.broker_week.job import connector, publish, start
 from examples.client import Api
 from examples.demo import first_tenant
 from libs.common.vocabulary.connections import DirectoryDestination, FileConnector
-from libs.common.vocabulary.reports import CsvOutput, FieldMapping, FileSource, ReportSpec, Transform
+from libs.common.vocabulary.reports import CsvOutput, FileSource, ReportSpec
 from libs.common.vocabulary.rules import ExpressionCheck, RuleSpec
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
+from libs.common.vocabulary.transforms import FieldMapping, Transform
 
 _DAY = date(2026, 3, 6)
 _AS_OF = datetime(2026, 3, 9, tzinfo=UTC)

@@ -15,18 +15,16 @@ from examples.broker_week.source import QUERY
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.reports import (
     CsvOutput,
-    FieldMapping,
     Output,
     ParquetOutput,
     QuerySource,
     ReportSpec,
-    SortKey,
     Source,
-    Transform,
     XmlOutput,
 )
 from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
+from libs.common.vocabulary.transforms import FieldMapping, SortKey, Transform
 
 TRANSFORM_MAPPINGS = ("clients", "counterparties", "venues")
 

@@ -8,10 +8,12 @@ from lxml import etree
 from libs.common.definitions.kinds import Reference
 from libs.common.errors import FieldProblem
 from libs.common.vocabulary.mappings import MappingSpec
-from libs.common.vocabulary.reports import ReportSpec, Transform, XmlOutput
+from libs.common.vocabulary.reports import ReportSpec, XmlOutput
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
+from libs.common.vocabulary.transforms import AnyTransform, PythonTransform, SqlTransform, Transform
 from libs.common.vocabulary.xsd import XsdSetSpec
 from libs.expressions import ExpressionError, MappingTable, Scope, typecheck
+from libs.transforms import python_flaws, query_flaws
 
 TEMPLATE = "urn:regent:template"
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
@@ -52,7 +54,16 @@ def report_problems(
     return problems
 
 
-def _transform_problems(transform: Transform, scope: Scope, target: SchemaSpec) -> Iterator[FieldProblem]:
+def _transform_problems(transform: AnyTransform, scope: Scope, target: SchemaSpec) -> Iterator[FieldProblem]:
+    if isinstance(transform, PythonTransform):
+        yield from (FieldProblem("/spec/transform/code", str(flaw)) for flaw in python_flaws(transform.code))
+    elif isinstance(transform, SqlTransform):
+        yield from _query_problems(transform, scope, target)
+    else:
+        yield from _mapped_problems(transform, scope, target)
+
+
+def _mapped_problems(transform: Transform, scope: Scope, target: SchemaSpec) -> Iterator[FieldProblem]:
     mapped = [item.field for item in transform.fields]
     for position, item in enumerate(transform.fields):
         place = f"/spec/transform/fields/{position}"
@@ -70,6 +81,12 @@ def _transform_problems(transform: Transform, scope: Scope, target: SchemaSpec) 
         yield from _expression_problems(transform.where, scope, "/spec/transform/where", _BOOLEAN)
     for position, key in enumerate(transform.order_by):
         yield from _expression_problems(key.expression, scope, f"/spec/transform/order_by/{position}/expression")
+
+
+def _query_problems(transform: SqlTransform, scope: Scope, target: SchemaSpec) -> Iterator[FieldProblem]:
+    mappings = {alias: table.columns for alias, table in scope.mappings.items()}
+    for message in query_flaws(transform.query, scope.schema, target, mappings):
+        yield FieldProblem("/spec/transform/query", message)
 
 
 _BOOLEAN = SchemaField(name="condition", type="boolean")

@@ -40,6 +40,9 @@ class RunnerSettings(Settings):
     validation_timeout_seconds: float = Field(
         default=3600, gt=0, description="longest wait for a verdict; also the life of the validator's grant"
     )
+    transform_timeout_seconds: float = Field(
+        default=3600, gt=0, description="longest wait for a report's own code; also the life of the validator's grant"
+    )
     retry_seconds: float = Field(
         default=1, ge=0, le=60, description="pause before a step that may succeed on retry is tried again; doubles"
     )

@@ -9,12 +9,14 @@ from libs.common.events.envelope import Event
 from libs.common.tenancy import on_tenant_changed
 from services.validator import commands
 from services.validator.indicators import commands as indicators
+from services.validator.transforms import commands as transforms
 from services.validator.tries import commands as tries
 
 
 async def on_run_ended(tx: Transaction, event: Event) -> None:
     """Let everything that follows a run know that it is over."""
     await indicators.on_run_ended(tx, event)
+    await transforms.on_run_ended(tx, event)
 
 
 SUBSCRIPTIONS: Subscriptions = {
@@ -23,6 +25,7 @@ SUBSCRIPTIONS: Subscriptions = {
     "evt.*.runner.extract.granted": tries.on_granted,
     "evt.*.runner.extract.refused": tries.on_refused,
     "evt.*.runner.validation.requested": commands.on_validation_requested,
+    "evt.*.runner.transform.requested": transforms.on_requested,
     "evt.*.runner.run.succeeded": on_run_ended,
     "evt.*.runner.run.partial": on_run_ended,
     "evt.*.runner.run.failed": on_run_ended,

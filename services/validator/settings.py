@@ -18,6 +18,17 @@ class Settings(CommonSettings):
     lease_seconds: float = Field(
         default=30, gt=0, le=600, description="a validation whose worker is silent this long goes to another"
     )
+    transform_slots: int = Field(
+        default=2, ge=1, le=64, description="transforms of reports' own code at once; one tenant has one less at most"
+    )
+    transform_memory_mib: int = Field(
+        default=2048, ge=768, le=65_536, description="address space of one transform's process, in MiB"
+    )
+    transform_result_mib: int = Field(
+        default=1024, ge=1, le=65_536, description="room for the rows of one transform, in MiB"
+    )
+    transform_cpu_seconds: int = Field(default=60, ge=1, le=86_400, description="processor time of one transform")
+    transform_wall_seconds: float = Field(default=120, gt=0, le=86_400, description="longest time of one transform")
     claimer_database_url: SecretStr = Field(
         description="PostgreSQL URL of the role that finds abandoned jobs of all tenants"
     )

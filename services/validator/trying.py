@@ -66,7 +66,7 @@ async def make_case(
     _require_alike([spec for _, spec in found], first)
     schema = SchemaSpec.model_validate(await part_of(tx, specs, "schema", first.schema_id, "/rules/0/schema_id"))
     mappings = {
-        id_: await _mapping(tx, specs, sealed, id_, given.moment.business_date)
+        id_: await mapping_on(tx, specs, sealed, id_, given.moment.business_date)
         for id_ in {id_ for _, spec in found for id_ in spec.mappings.values()}
     }
     for number, (_, spec) in enumerate(found):
@@ -88,7 +88,12 @@ async def _rule(tx: Transaction, specs: Specs, rule: UUID | RuleSpec, number: in
     return RuleSpec.model_validate(body)
 
 
-async def _mapping(tx: Transaction, specs: Specs, sealed: SealedReader, id_: UUID, on: date) -> MappingSpec:
+async def mapping_on(tx: Transaction, specs: Specs, sealed: SealedReader, id_: UUID, on: date) -> MappingSpec:
+    """Return a mapping as it is in force on a day.
+
+    Raises:
+        Invalid: no version is in force then. NotYetVisible: it is not known here yet.
+    """
     row = await in_force(tx, "mapping", id_, on)
     if row is None:
         await part_of(tx, specs, "mapping", id_, "/rules")
@@ -144,7 +149,7 @@ async def judge(server: JobServer, case: Case, records: Sequence[dict[str, Given
     scratch = Path(tempfile.mkdtemp(prefix="try-"))
     try:
         data = scratch / "data.parquet"
-        pq.write_table(_table(case.schema, case.phase, records), data)
+        pq.write_table(given_table(case.schema, records, case.phase), data)
         request = case.request(data, scratch, memory_mib=MEMORY_MIB, threads=1, wall_seconds=WALL_SECONDS)
         outcome = await validate(server, request)
         TRIES.labels("judged").inc()
@@ -160,7 +165,7 @@ async def judge(server: JobServer, case: Case, records: Sequence[dict[str, Given
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _table(schema: SchemaSpec, phase: Phase, records: Sequence[dict[str, GivenValue]]) -> pa.Table:
+def given_table(schema: SchemaSpec, records: Sequence[dict[str, GivenValue]], phase: Phase = "input") -> pa.Table:
     """Return the records as an extract from a file has them: numbered, every field as text."""
     places = range(1, len(records) + 1)
     columns: dict[str, Any] = {"_ordinal": pa.array(places, pa.int64())}

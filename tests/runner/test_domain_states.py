@@ -18,9 +18,10 @@ EXPECTED = {
     ("", "waiting"), ("", "queued"),
     ("waiting", "queued"), ("waiting", "failed"), ("waiting", "cancelled"),
     ("queued", "running"), ("queued", "failed"), ("queued", "cancelled"),
-    ("running", "queued"), ("running", "validating"), ("running", "succeeded"), ("running", "partial"),
+    ("running", "queued"), ("running", "validating"), ("running", "transforming"), ("running", "succeeded"), ("running", "partial"),
     ("running", "failed"), ("running", "cancelled"),
     ("validating", "queued"), ("validating", "failed"), ("validating", "cancelled"),
+    ("transforming", "queued"), ("transforming", "failed"), ("transforming", "cancelled"),
 }  # fmt: skip
 
 

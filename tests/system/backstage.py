@@ -1,6 +1,8 @@
 """Behind the scenes: every change that a service committed, and what the audit trail has of it."""
 
 import asyncio
+import os
+import signal
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -75,3 +77,14 @@ def _out_of_order(entries: Iterable[Any]) -> list[str]:
         numbers[row["tenant_id"], event["source"], event["subject"]].append(event["sequence"])
     wrong = {entity: seen for entity, seen in numbers.items() if seen != list(range(1, len(seen) + 1))}
     return [f"{source} {subject} of {tenant}: {seen}" for (tenant, source, subject), seen in wrong.items()]
+
+
+async def kill(world: World, name: str) -> None:
+    """Kill a process and wait until the launcher has it serving again."""
+    child = world.stack.children[name]
+    assert child.pid is not None
+    before = child.restarts
+    os.kill(child.pid, signal.SIGKILL)
+    async with asyncio.timeout(60):
+        while child.restarts == before or not await child.program.ready():  # noqa: ASYNC110 - it happens elsewhere
+            await asyncio.sleep(0.1)

@@ -11,9 +11,10 @@ from pydantic import BaseModel
 from examples.broker_week.job import connector, publish, start, wait
 from examples.client import Api
 from libs.common.vocabulary.connections import FileConnector
-from libs.common.vocabulary.reports import CsvOutput, FieldMapping, FileSource, Output, ReportSpec, Source, Transform
+from libs.common.vocabulary.reports import CsvOutput, FileSource, Output, ReportSpec, Source
 from libs.common.vocabulary.rules import ExpressionCheck, RuleSpec
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
+from libs.common.vocabulary.transforms import FieldMapping, Transform
 from tests.system.world import Tenant
 
 DAY = date(2026, 3, 6)

@@ -8,8 +8,9 @@ from decimal import Decimal
 import pytest
 
 from examples.broker_week.job import connector, publish, start, wait
-from libs.common.vocabulary.reports import CsvOutput, FieldMapping, JsonOutput, QuerySource, ReportSpec, Transform
+from libs.common.vocabulary.reports import CsvOutput, JsonOutput, QuerySource, ReportSpec
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
+from libs.common.vocabulary.transforms import FieldMapping, Transform
 from tests.system.proof import assert_balanced, assert_delivered_as_promised
 from tests.system.world import SHARED, Tenant, World
 

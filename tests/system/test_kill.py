@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import secrets
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -17,7 +16,7 @@ import pytest
 
 from examples.broker_week.job import ENDED
 from examples.client import ApiError
-from tests.system.backstage import assert_one_entry_for_every_change, settled
+from tests.system.backstage import assert_one_entry_for_every_change, kill, settled
 from tests.system.broker import HELD, ROWS, Broker, broker
 from tests.system.proof import assert_balanced, sha256, trail_after
 from tests.system.world import World
@@ -45,7 +44,7 @@ async def test_run_survives_the_death_of(world: World, trader: Broker, name: str
     """One process is killed in the middle of a step; everything goes on as if it had not been (S10)."""
     run_id = await trader.start(day := next(_DAYS))
     await _until(lambda run: run["step"] == step or run["status"] in ENDED, trader, run_id)
-    await _kill(world, name)
+    await kill(world, name)
     await _assert_completed_once(world, trader, run_id, day)
 
 
@@ -58,19 +57,8 @@ async def test_run_survives_the_death_at_any_moment_of(world: World, trader: Bro
     print(f"SEED={SEED}: {name} dies {pause:.2f} s after the start")  # noqa: T201 - to repeat it
     run_id = await trader.start(day := next(_DAYS))
     await asyncio.sleep(pause)
-    await _kill(world, name)
+    await kill(world, name)
     await _assert_completed_once(world, trader, run_id, day)
-
-
-async def _kill(world: World, name: str) -> None:
-    """Kill a process and wait until the launcher has it serving again."""
-    child = world.stack.children[name]
-    assert child.pid is not None
-    before = child.restarts
-    os.kill(child.pid, signal.SIGKILL)
-    async with asyncio.timeout(60):
-        while child.restarts == before or not await child.program.ready():  # noqa: ASYNC110 - it happens elsewhere
-            await asyncio.sleep(0.1)
 
 
 async def _assert_completed_once(world: World, trader: Broker, run_id: UUID, day: date) -> None:

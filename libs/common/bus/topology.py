@@ -116,6 +116,7 @@ TOPOLOGY = Topology(
                 "evt.*.validator.validation.*",
                 "evt.*.validator.rule.*",
                 "evt.*.validator.try.asked",
+                "evt.*.validator.transform.*",
             ),
         ),
         Service(

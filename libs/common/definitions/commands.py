@@ -13,6 +13,7 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.definitions import copies, gate, policies, store
 from libs.common.definitions.gate import Decision, with_maker
 from libs.common.definitions.kinds import Kind, Reference
+from libs.common.definitions.places import pointer
 from libs.common.definitions.publishing import NotYetVisible, add_version, distinct, require_published
 from libs.common.definitions.sealing import reference, seal_draft, seal_version
 from libs.common.errors import Conflict, FieldProblem, Invalid
@@ -202,7 +203,7 @@ class Definitions:
                 else kind.spec.validate_json(orjson.dumps(body))
             )
         except ValidationError as error:
-            fields = [FieldProblem(_pointer(item["loc"]), item["msg"]) for item in error.errors()]
+            fields = [FieldProblem(pointer(item["loc"], body), item["msg"]) for item in error.errors()]
             raise Invalid(f"The {kind.name} is not valid.", fields=fields[:50]) from error
         await kind.check(tx, spec, self)
         return spec
@@ -236,10 +237,6 @@ def loggable(value: Any) -> Any:
 
 def _dump(kind: Kind, spec: Any) -> Any:
     return kind.spec.dump_python(spec, mode="json")
-
-
-def _pointer(location: tuple[int | str, ...]) -> str:
-    return "/spec" + "".join(f"/{part}" for part in location)
 
 
 def _name_taken(kind: Kind, name: str) -> Conflict:

@@ -136,6 +136,29 @@ class ValidationRequested(Data):
     drafts: tuple[VersionReference, ...] = ()
 
 
+class TransformRequested(Data):
+    """The validator shall run a report's own SQL or Python over records.
+
+    `report` is the version that holds the code, `code_sha256` the hash of its text. The dataset has the source schema's
+    fields, typed and corrected, with `_ordinal` and `_key`; held records are not in it.
+    """
+
+    run_id: UUID
+    request_id: UUID
+    report_id: UUID
+    business_date: date
+    as_of: datetime
+    kind: Literal["sql", "python"]
+    code_sha256: str
+    report: VersionReference
+    source_schema: VersionReference
+    target_schema: VersionReference
+    mappings: tuple[VersionReference, ...] = ()
+    dataset: ObjectReference
+    rows: int
+    grant: Grant
+
+
 class ArtifactRendered(Data):
     """A file is ready for delivery."""
 
@@ -216,6 +239,7 @@ EVENTS: dict[str, type[Data]] = {
     "run.queued": RunChanged,
     "run.started": RunChanged,
     "run.validating": RunChanged,
+    "run.transforming": RunChanged,
     "run.succeeded": RunEnded,
     "run.partial": RunEnded,
     "run.failed": RunEnded,
@@ -227,6 +251,7 @@ EVENTS: dict[str, type[Data]] = {
     "backtest.created": BacktestCreated,
     "backtest.completed": BacktestCompleted,
     "validation.requested": ValidationRequested,
+    "transform.requested": TransformRequested,
     "artifact.rendered": ArtifactRendered,
     "artifact.downloaded": ArtifactDownloaded,
     "delivery.succeeded": DeliveryEnded,

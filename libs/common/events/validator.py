@@ -174,12 +174,77 @@ class TryEnded(Data):
     code: str = ""
 
 
+class CodeLine(Data):
+    """A line of a transform's own code on the way to an error."""
+
+    line: int
+    function: str
+    text: str
+
+
+class TransformCompleted(Data):
+    """A report's own code made rows of a run's records.
+
+    `output` holds the rows, `trace` which records stand behind each (not where that is one to one), `drops` the records
+    that were dropped and why. `used` records stand behind the `rows`. `log` is what the code said, `log_excerpt` 64 KiB
+    of it at most.
+    """
+
+    run_id: UUID
+    request_id: UUID
+    kind: Literal["sql", "python"]
+    code_sha256: str
+    yields: Literal["one_to_one", "one_to_many", "aggregate"]
+    rows: int
+    used: int
+    dropped: int
+    output: ObjectReference
+    trace: ObjectReference | None = None
+    drops: ObjectReference | None = None
+    log: ObjectReference | None = None
+    log_excerpt: str = ""
+    code_seconds: float
+    gate_seconds: float
+    seconds: float
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
+
+
+class TransformFailed(Data):
+    """A report's own code gave no rows that may be used: it failed, was stopped, or its rows do not fit."""
+
+    run_id: UUID
+    request_id: UUID
+    kind: Literal["sql", "python"]
+    code_sha256: str
+    code: str
+    message: str
+    lines: tuple[CodeLine, ...] = ()
+    log: ObjectReference | None = None
+    log_excerpt: str = ""
+    seconds: float | None = None
+    cpu_seconds: float | None = None
+    peak_bytes: int | None = None
+
+
+class TransformProgressed(Data):
+    """A report's own code has got so far: records that it took, rows that it gave."""
+
+    run_id: UUID
+    request_id: UUID
+    records: int
+    rows: int
+
+
 EVENTS: dict[str, type[Data]] = {
     **definition_events("rule"),
     "try.asked": TryAsked,
     "try.ended": TryEnded,
     "validation.completed": ValidationCompleted,
     "validation.failed": ValidationFailed,
+    "transform.completed": TransformCompleted,
+    "transform.failed": TransformFailed,
+    "transform.progressed": TransformProgressed,
     "exception.opened": ExceptionsOpened,
     "indicator.alerted": IndicatorChanged,
     "indicator.recovered": IndicatorChanged,

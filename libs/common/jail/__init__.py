@@ -20,6 +20,7 @@ and checked, and a caller checks them against what it expects. Jobs may be run a
 """
 
 from libs.common.jail.confinement import Confinement, confine, engine_paths, interpreter_paths
+from libs.common.jail.connection import Report
 from libs.common.jail.errors import (
     ConfinementError,
     JailError,
@@ -45,6 +46,7 @@ __all__ = [
     "JobServerLost",
     "JobTimedOut",
     "Limits",
+    "Report",
     "WarmParent",
     "confine",
     "engine_paths",

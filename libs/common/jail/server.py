@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from libs.common.jail.connection import Report
 from libs.common.jail.errors import JobServerLost
 from libs.common.jail.exchange import Exchange
 from libs.common.jail.limits import Limits
@@ -84,13 +85,19 @@ class JobServer:
             await asyncio.sleep(_LOOK_SECONDS)
 
     async def run(
-        self, job: dict[str, Any], files: Sequence[int] = (), *, writable: Sequence[int] = (), limits: Limits = _DEFAULT
+        self,
+        job: dict[str, Any],
+        files: Sequence[int] = (),
+        *,
+        writable: Sequence[int] = (),
+        limits: Limits = _DEFAULT,
+        witness: Callable[[Report], None] | None = None,
     ) -> Any:
         """Run one job and return its answer.
 
         The job function gets `job` and the descriptors `files` + `writable` (numbers of its own). It may open what they
         stand for again through /proc/self/fd; directories among them open what lies below. The caller keeps its own
-        descriptors and closes them. Cancelling kills the job.
+        descriptors and closes them. Cancelling kills the job. `witness` is told how the process ended and what it took.
 
         Raises:
             JobFailed: the function raised. JobCrashed: its process died. JobTimedOut: wall time was over.
@@ -102,6 +109,8 @@ class JobServer:
             with Exchange(job, limits) as exchange:
                 descriptors = (*exchange.descriptors, *files, *writable)
                 report = await parent.fork(descriptors, writable=len(writable), wall=limits.wall_seconds)
+                if witness is not None:
+                    witness(report)
                 return exchange.answer(report)
 
     async def _living(self) -> Parent | Remote:

@@ -3,7 +3,8 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
-from libs.common.vocabulary.base import ExpressionText, Name, Strict
+from libs.common.vocabulary.base import Name, Strict
+from libs.common.vocabulary.transforms import AnyTransform
 
 FilePattern = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^/\\\x00-\x1f]+$")]
 
@@ -26,32 +27,6 @@ class FileSource(Strict):
 
 
 Source = Annotated[QuerySource | FileSource, Field(discriminator="kind")]
-
-
-class FieldMapping(Strict):
-    """One target field and the expression over the source record that gives its value."""
-
-    field: Name
-    expression: ExpressionText
-
-
-class SortKey(Strict):
-    """One part of the output's order, an expression over the source record."""
-
-    expression: ExpressionText
-    descending: bool = False
-
-
-class Transform(Strict):
-    """How a source record becomes a target record; one-to-one.
-
-    Records for which `where` is not true are *filtered*: they appear in the ledger as such. Ties of `order_by` keep
-    source order.
-    """
-
-    fields: tuple[FieldMapping, ...] = Field(min_length=1, max_length=500)
-    where: ExpressionText | None = None
-    order_by: tuple[SortKey, ...] = Field(default=(), max_length=10)
 
 
 class CsvOutput(Strict):
@@ -109,7 +84,7 @@ class ReportSpec(Strict):
     rules: tuple[UUID, ...] = Field(default=(), max_length=500)
     mappings: dict[Name, UUID] = Field(default_factory=dict, max_length=20)
     target_schema_id: UUID
-    transform: Transform
+    transform: AnyTransform
     outputs: tuple[Output, ...] = Field(min_length=1, max_length=10)
     destinations: tuple[UUID, ...] = Field(default=(), max_length=10)
     on_blocking: Literal["hold", "stop"] = "hold"

@@ -44,19 +44,22 @@ def guarded(sql: str, tables: Tables) -> str:
     return inspect(sql, tables).sql
 
 
-def inspect(sql: str, tables: Tables) -> Guarded:
-    """Do as `guarded`, and say which columns the query gives."""
+def inspect(sql: str, tables: Tables, *, collecting: bool = False) -> Guarded:
+    """Do as `guarded`, and say which columns the query gives.
+
+    `collecting` permits `list(_ordinal)`, given as the column `_ordinals`: the records behind a row.
+    """
     _check_text(sql)
     statements = parsed(sql)
     if len(statements) != 1:
         raise SqlError("statement", f"it holds {len(statements)} statements", expected="one SELECT")
     nodes = nodes_of(statements[0], sql)
-    check_meaning(nodes, tables, sql)
-    check_again(sql)
+    check_meaning(nodes, tables, sql, collecting=collecting)
+    check_again(sql, collecting=collecting)
     text = written(statements[0])
     reads = frozenset(node["column_names"][-1].lower() for node in nodes if node.get("class") == "COLUMN_REF")
     columns = bound(text, sql, tables)
-    _check_result(columns)
+    _check_result({name: kind for name, kind in columns.items() if not (collecting and (name, kind) == _COLLECTED)})
     return Guarded(text, columns, reads)
 
 
@@ -64,6 +67,9 @@ def _check_result(columns: dict[str, str]) -> None:
     for name, kind in columns.items():
         if not _PLAIN_TYPE.fullmatch(kind):
             raise SqlError("type", f"the column {name[:80]!r} is {kind[:80]}", expected="a plain type")
+
+
+_COLLECTED = ("_ordinals", "BIGINT[]")
 
 
 def _check_text(sql: str) -> None:

@@ -28,6 +28,7 @@ class Known:
     columns: set[str]
     ctes: set[str] = field(default_factory=set)
     relations: set[str] = field(default_factory=set)
+    collectors: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, nodes: Sequence[Node], tables: Tables) -> "Known":
@@ -50,9 +51,10 @@ class Known:
         self.columns |= {str(entry["key"]).lower() for entry in node.get("replace_list", ())}
 
 
-def check_meaning(nodes: Sequence[Node], tables: Tables, text: str) -> None:
+def check_meaning(nodes: Sequence[Node], tables: Tables, text: str, *, collecting: bool = False) -> None:
     """Refuse whatever names something that the query may not use, and more joins and tables than it may have."""
     known = Known.of(nodes, tables)
+    known.collectors = names.COLLECTORS if collecting else frozenset()
     _check_sizes(nodes, known, text)
     checks: Mapping[str, Callable[[Node, Known, str], None]] = {
         "COLUMN_REF": _column, "CONSTANT": _constant, "FUNCTION": _function, "WINDOW": _window, "TYPE": _type,
@@ -115,9 +117,11 @@ def _constant(node: Node, _known: Known, text: str) -> None:
         raise refused("value", "only numbers, texts, true, false and null are literals here", node, text)
 
 
-def _function(node: Node, _known: Known, text: str) -> None:
-    name = _called(node, names.FUNCTIONS, text)
+def _function(node: Node, known: Known, text: str) -> None:
+    name = _called(node, names.FUNCTIONS | known.collectors, text)
     arguments = [one["expression"] for one in node.get("arguments", ())]
+    if name in known.collectors and [one.get("column_names", [""])[-1] for one in arguments] != ["_ordinal"]:
+        raise refused("value", f"{name} collects records only", node, text, expected=f"{name}(_ordinal)")
     if name in _PATTERNS:
         pattern = _literal(arguments[1], "STRING") if len(arguments) > 1 else None
         if pattern is None or len(pattern) > MAX_PATTERN:

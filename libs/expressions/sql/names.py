@@ -34,6 +34,9 @@ SCALARS = words("""
     weekofyear year yearweek
     """)
 
+COLLECTORS = words("list array_agg")
+"""Only who asks for it may use them, and of `_ordinal` alone: which records stand behind a row."""
+
 FUNCTIONS = AGGREGATES | SCALARS | OPERATORS
 
 TYPES = words("""

@@ -36,11 +36,11 @@ _FUNCTIONS = names.words(
 _TOO_DEEP = (SqlglotError, RecursionError, ValueError, IndexError, AttributeError, TypeError)
 
 
-def check_again(text: str) -> None:
+def check_again(text: str, *, collecting: bool = False) -> None:
     """Refuse what the second parser cannot read as one query of plain nodes; SqlError names the first stranger."""
     statement = _only(text)
     for node in statement.walk():
-        stranger = _stranger(node)
+        stranger = "" if collecting and isinstance(node, exp.ArrayAgg | exp.List) else _stranger(node)
         if stranger:
             line, column = _place(node)
             raise SqlError(

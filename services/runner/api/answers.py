@@ -65,6 +65,15 @@ def ledger_answer(balances: Sequence[tuple[str, Balance]]) -> list[dict[str, Any
     return [{"step": step, **balance.as_dict()} for step, balance in balances]
 
 
+def transform_answer(asked: Row | None) -> dict[str, Any] | None:
+    """Return what came of the report's own code, or None where it has none (yet)."""
+    if asked is None:
+        return None
+    times = {name: asked[name] for name in ("status", "requested_at", "ended_at")}
+    hidden = ("output", "trace", "drops", "log")
+    return {**times, **{name: value for name, value in (asked["result"] or {}).items() if name not in hidden}}
+
+
 def artifact_answer(artifact: Row) -> dict[str, Any]:
     """Return an artifact with the link to its content."""
     link = f"/v1/artifacts/{artifact['id']}/content"

@@ -20,7 +20,9 @@ from services.runner.store.tables import run
 runs = Door("/v1/runs", tag="runs")
 
 Kind = Literal["report", "correction", "sample", "backtest", "all"]
-Status = Literal["waiting", "queued", "running", "validating", "succeeded", "partial", "failed", "cancelled"]
+Status = Literal[
+    "waiting", "queued", "running", "validating", "transforming", "succeeded", "partial", "failed", "cancelled"
+]
 
 _R = run.c
 _LISTED = select(
@@ -88,6 +90,7 @@ async def show_run(tx: Tx, run_id: UUID) -> Response:
         "steps": [answers.step_answer(row) for row in await parts.steps(tx, run_id)],
         "ledger": answers.ledger_answer(await parts.balances(tx, run_id)),
         "rules": answers.rules_answer(verdicts),
+        "transform": answers.transform_answer(await parts.transformation_of(tx, run_id)),
         "artifacts": [answers.artifact_answer(row) for row in await parts.artifacts(tx, run_id)],
         "deliveries": [answers.delivery_answer(row) for row in await parts.deliveries(tx, run_id)],
         "reruns": await store.children(tx, run_id),

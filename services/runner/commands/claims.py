@@ -120,4 +120,6 @@ async def reap(tx: Transaction, run_id: UUID) -> Row:
         return await queue(tx, run)
     if run["status"] == "validating":
         return await fail(tx, run, "validation-timeout", "The validator did not answer in time.")
+    if run["status"] == "transforming":
+        return await fail(tx, run, "transform-timeout", "The transform was not done in time.")
     return run

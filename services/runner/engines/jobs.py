@@ -9,7 +9,9 @@ from services.runner.artifacts.render import render
 from services.runner.artifacts.requests import RenderRequest
 from services.runner.engines.compare import compare_runs
 from services.runner.engines.errors import DataPathError
-from services.runner.engines.requests import CompareRequest, TransformRequest
+from services.runner.engines.folding import run_fold
+from services.runner.engines.readying import run_ready
+from services.runner.engines.requests import CompareRequest, FoldRequest, SourceRequest, TransformRequest
 from services.runner.engines.transform import run_transform
 from services.runner.records.files import find_records, read_differences, write_mapping, write_not_out
 from services.runner.records.requests import DifferencesRequest, FindRequest, MappingRequest, NotOutRequest
@@ -21,6 +23,8 @@ _WORK: dict[str, tuple[type[Strict], Callable[[Any, Sequence[int]], Strict]]] = 
     "parse_csv": (CsvRequest, parse_csv),
     "run_query": (QueryRequest, run_query),
     "transform": (TransformRequest, run_transform),
+    "ready": (SourceRequest, run_ready),
+    "fold": (FoldRequest, run_fold),
     "render": (RenderRequest, render),
     "not_out": (NotOutRequest, write_not_out),
     "find_records": (FindRequest, find_records),

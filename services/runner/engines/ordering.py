@@ -10,6 +10,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from libs.expressions import quote_literal
+from services.runner.engines.balance import Course, course
 from services.runner.engines.parquet import write_parquet
 
 _PIECE = 30_720
@@ -68,6 +70,18 @@ def write_nearly_ordered(engine: duckdb.DuckDBPyConnection, selection: Selection
     with engine.cursor() as cursor:
         reader = engine.sql(selection.query).to_arrow_reader(_BATCH)
         write_parquet(target, reader.schema, _ordered(cursor, reader, pieces))
+
+
+def write_at_once(engine: duckdb.DuckDBPyConnection, selection: Selection, target: Path) -> Course | None:
+    """Write the selected records; return how their ordinals run where they stand in source order at once."""
+    copy = f"TO {quote_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
+    if not selection.is_ordered:
+        engine.execute(f"COPY ({selection.query}) {copy}")
+        found = course(engine, target)
+        if found.ascending:  # a join that had to spill does not keep the scan's order
+            return found
+    engine.execute(f"COPY ({selection.query} {selection.order}) {copy}")
+    return None
 
 
 def _pieces(engine: duckdb.DuckDBPyConnection) -> list[_Piece]:

@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from libs.expressions import quote_literal
+from libs.expressions.fitting import Fitting, misfit_rows
 from services.runner.engines.balance import Balance
-from services.runner.engines.fitting import Fitting, misfit_rows
 
 _PARQUET = "(FORMAT parquet, COMPRESSION zstd)"
 _DISPOSITIONS: dict[str, pa.DataType] = {

@@ -18,7 +18,7 @@ from libs.expressions import (
     typed_columns,
 )
 from services.runner.engines.errors import TransformError
-from services.runner.engines.requests import TransformRequest
+from services.runner.engines.requests import SourceRequest, TransformRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def mapping_table(alias: str) -> str:
     return f"mapping_{alias}"
 
 
-def source_records(request: TransformRequest, corrected: Mapping[str, str], restriction: str) -> str:
+def source_records(request: SourceRequest, corrected: Mapping[str, str], restriction: str) -> str:
     """Return SQL of the source records `t`: ordinal, key, typed fields; `corrected` maps a field to its table."""
     joined = "".join(
         f" LEFT JOIN {quote_identifier(table)} ON {quote_identifier(table)}._ordinal = r._ordinal"

@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import Field
 
 from libs.common.vocabulary.base import Name, Strict
-from libs.common.vocabulary.reports import Transform
 from libs.common.vocabulary.schemas import SchemaSpec
+from libs.common.vocabulary.transforms import Transform
 from services.runner.engines.sealing import SealedFile
 
 
@@ -19,29 +19,79 @@ class MappingFile(Strict):
     columns: tuple[Name, ...] = ()
 
 
-class TransformRequest(Strict):
-    """One transform: sealed inputs, definitions, the moment, and where the results go.
+class SourceRequest(Strict):
+    """The records of an extract that go on: what they are read from, and where the result goes.
 
     `column_types` are the extract's. `failures` are Parquet files of failures; records with a blocking one are held.
-    `output`, `dispositions` and `faults` are the paths to write; work happens beside `output`.
+    Work happens beside `output`.
     """
 
     extract: Path
     column_types: dict[str, str]
     source_schema: SchemaSpec
-    target_schema: SchemaSpec
     business_key: tuple[Name, ...]
-    transform: Transform
-    mappings: dict[Name, MappingFile] = Field(default_factory=dict)
     failures: tuple[Path, ...] = ()
     corrections: Path | None = None
-    business_date: date
-    as_of: datetime
     output: Path
-    dispositions: Path
-    faults: Path
     memory: str = "128MiB"
     threads: int = 2
+
+
+class TransformRequest(SourceRequest):
+    """One transform: sealed inputs, definitions, the moment, and where the results go.
+
+    `output`, `dispositions` and `faults` are the paths to write.
+    """
+
+    target_schema: SchemaSpec
+    transform: Transform
+    mappings: dict[Name, MappingFile] = Field(default_factory=dict)
+    business_date: date
+    as_of: datetime
+    dispositions: Path
+    faults: Path
+
+
+class Readied(Strict):
+    """The typed, corrected records that go on, and how many are held back."""
+
+    output: SealedFile
+    held: int
+
+
+class FoldRequest(Strict):
+    """What a report's own code made of the readied records, to be checked against them record by record.
+
+    `rows`, `trace` and `drops` are what the validator sealed; `trace` is there unless rows are one to one. `failures`
+    are those of the input phase. `output`, `origins` and `dropped` are the paths to write; work happens beside `output`.
+    """
+
+    records: Path
+    rows_in: int
+    rows: Path
+    trace: Path | None = None
+    drops: Path | None = None
+    failures: tuple[Path, ...] = ()
+    target_schema: SchemaSpec
+    output: Path
+    origins: Path
+    dropped: Path
+    memory: str = "128MiB"
+    threads: int = 2
+
+
+class Folded(Strict):
+    """Rows that balance: every record is held, dropped, or behind a row.
+
+    `output` holds the rows with `_ordinal` and `_key`; `origins` (`key`, `_ordinal`, `_row`, `_first`, by key) says
+    which records stand behind them, where that is not one to one; `dropped` (`key`, `_ordinal`, `reason`, by key) which
+    were left out. `used` records stand behind rows.
+    """
+
+    output: SealedFile
+    origins: SealedFile | None
+    dropped: SealedFile
+    used: int
 
 
 class Transformed(Strict):

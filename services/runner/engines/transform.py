@@ -7,12 +7,13 @@ from pathlib import Path
 import duckdb
 
 from libs.expressions import quote_identifier, quote_literal
+from libs.expressions.fitting import Fitting, fit
 from services.runner.engines import projection as sql
-from services.runner.engines.balance import Balance, Course, balance, course
+from services.runner.engines.balance import Balance, Course, balance
 from services.runner.engines.duck import Budget, is_large, open_duckdb
 from services.runner.engines.errors import TransformError
-from services.runner.engines.fitting import Fitting, fit
-from services.runner.engines.ordering import ScatteredError, Selection, write_nearly_ordered
+from services.runner.engines.loading import load_corrections, load_held
+from services.runner.engines.ordering import ScatteredError, Selection, write_at_once, write_nearly_ordered
 from services.runner.engines.outcomes import write_dispositions, write_faults, write_nothing
 from services.runner.engines.parquet import parquet_rows
 from services.runner.engines.projection import Projection, compile_transform
@@ -35,7 +36,7 @@ def run_transform(request: TransformRequest, _descriptors: Sequence[int] = ()) -
             with suppress(ScatteredError), _engine(request, projection, threads=1) as engine:
                 return _transform(engine, request, projection, _write_nearly_ordered)
         with _engine(request, projection, request.threads) as engine:
-            return _transform(engine, request, projection, _write_at_once)
+            return _transform(engine, request, projection, write_at_once)
     except duckdb.OutOfMemoryException as error:
         raise TransformError("out-of-memory", "The transform needs more memory or disk than it may use.") from error
     except duckdb.Error as error:
@@ -60,9 +61,9 @@ def _transform(
     engine: duckdb.DuckDBPyConnection, request: TransformRequest, projection: Projection, write: _Write
 ) -> Transformed:
     rows_in = parquet_rows(request.extract)
-    held = _load_held(engine, request)
+    held = load_held(engine, request.failures)
     _load_mappings(engine, request)
-    corrected = _load_corrections(engine, request)
+    corrected = load_corrections(engine, request.corrections)
     values = sql.target_values(projection, sql.source_records(request, corrected, _HELD))
     fitting = fit(request.target_schema, _types(engine, values))
     found = write(engine, _selection(projection, fitting, values), request.output)
@@ -74,36 +75,10 @@ def _transform(
     return _conclude(engine, request, result)
 
 
-def _load_held(engine: duckdb.DuckDBPyConnection, request: TransformRequest) -> int:
-    """Load the records that are held; return how many they are."""
-    engine.execute("CREATE TEMP TABLE held (_ordinal BIGINT, key VARCHAR, rule_id VARCHAR)")
-    if not request.failures:
-        return 0
-    files = ", ".join(quote_literal(str(path)) for path in request.failures)
-    inserted = engine.execute(f"""
-        INSERT INTO held SELECT _ordinal, min(key), min(rule_id) FROM read_parquet([{files}])
-        WHERE severity = 'blocking' GROUP BY _ordinal""")
-    return int(inserted.fetchall()[0][0])
-
-
 def _load_mappings(engine: duckdb.DuckDBPyConnection, request: TransformRequest) -> None:
     for alias, file in request.mappings.items():
         table, path = quote_identifier(sql.mapping_table(alias)), quote_literal(str(file.path))
         engine.execute(f"CREATE TEMP TABLE {table} AS FROM read_parquet({path})")
-
-
-def _load_corrections(engine: duckdb.DuckDBPyConnection, request: TransformRequest) -> dict[str, str]:
-    """Load the last correction of each field and record; return the table of each corrected field."""
-    if request.corrections is None:
-        return {}
-    source = f"read_parquet({quote_literal(str(request.corrections))}, file_row_number = true)"
-    fields = [row[0] for row in engine.execute(f"SELECT DISTINCT field FROM {source} ORDER BY field").fetchall()]
-    for field in fields:
-        engine.execute(f"""
-            CREATE TEMP TABLE {quote_identifier(f"corrected_{field}")} AS
-            SELECT _ordinal, last(new_value ORDER BY file_row_number) AS new_value
-            FROM {source} WHERE field = {quote_literal(field)} GROUP BY _ordinal""")
-    return {field: f"corrected_{field}" for field in fields}
 
 
 def _types(engine: duckdb.DuckDBPyConnection, query: str) -> dict[str, str]:
@@ -119,18 +94,6 @@ def _selection(projection: Projection, fitting: Fitting, values: str) -> Selecti
 
 def _write_nearly_ordered(engine: duckdb.DuckDBPyConnection, selection: Selection, target: Path) -> Course | None:
     write_nearly_ordered(engine, selection, target)
-    return None
-
-
-def _write_at_once(engine: duckdb.DuckDBPyConnection, selection: Selection, target: Path) -> Course | None:
-    """Write the selected records; return how their ordinals run where they stand in source order at once."""
-    copy = f"TO {quote_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
-    if not selection.is_ordered:
-        engine.execute(f"COPY ({selection.query}) {copy}")
-        found = course(engine, target)
-        if found.ascending:  # a join that had to spill does not keep the scan's order
-            return found
-    engine.execute(f"COPY ({selection.query} {selection.order}) {copy}")
     return None
 
 

@@ -64,7 +64,9 @@ class RecordReader:
             if transformed is None:
                 raise NotFound("The run's sealed records are gone.")
             dropped = await self._fetch(picture, "render", folder)
-            found = await find(self._jobs, FindRequest(key=question.key, dropped=dropped, transformed=transformed))
+            origins = await self._fetch(picture, "transform", folder, "origins")
+            asked = FindRequest(key=question.key, dropped=dropped, transformed=transformed, origins=origins)
+            found = await find(self._jobs, asked)
         finally:
             await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
         return _compose(picture, question, found)
@@ -78,12 +80,12 @@ class RecordReader:
             steps = {row["step"]: row for row in await parts.steps(tx, run["id"])}
             return Picture(run, newest, steps, tuple(await parts.deliveries(tx, run["id"])))
 
-    async def _fetch(self, picture: Picture, step: str, folder: Path) -> Path | None:
-        found = picture.steps[step]["outputs"].get("records")
+    async def _fetch(self, picture: Picture, step: str, folder: Path, name: str = "records") -> Path | None:
+        found = picture.steps[step]["outputs"].get(name)
         if found is None:
             return None
         sealed = Sealed(**found)
-        path = folder / f"{step}.parquet"
+        path = folder / f"{step}-{name}.parquet"
         await self._objects.fetch(sealed.key, sealed.sha256, path)
         return path
 
@@ -106,6 +108,8 @@ def _compose(picture: Picture, question: Question, found: Found) -> dict[str, An
     for ordinal in found.transformed:
         sent = {"ordinal": ordinal, "disposition": _outcome(picture), "step": "deliver", "reasons": []}
         records.setdefault(ordinal, sent)
+    for behind in found.origins:
+        _note_row(records, behind, _outcome(picture))
     run = picture.run
     return {
         "report_id": question.report_id,
@@ -121,6 +125,16 @@ def _compose(picture: Picture, question: Question, found: Found) -> dict[str, An
             for row in picture.deliveries
         ],
     }
+
+
+def _note_row(records: dict[int, dict[str, Any]], behind: dict[str, int], outcome: str) -> None:
+    """Note a row that a record stands behind: it is the row's first, or was merged into that one's."""
+    ordinal, first = behind["_ordinal"], behind["_first"]
+    own = {"ordinal": ordinal, "disposition": outcome, "step": "deliver", "reasons": []}
+    if first != ordinal:
+        own |= {"disposition": "merged", "step": "transform", "merged_into": first}
+    entry = records.setdefault(ordinal, own)
+    entry.setdefault("rows", []).append(behind["_row"])
 
 
 def _reason(run_id: UUID, row: dict[str, Any]) -> dict[str, Any]:

@@ -27,9 +27,23 @@ SELECT key, _ordinal, {step} AS step, 'held' AS disposition, rule_id, rule_versi
 FROM read_parquet({file}) WHERE severity = 'blocking'
 """
 _FILTERED = """
-SELECT key, _ordinal, 'transform' AS step, 'filtered' AS disposition, CAST(NULL AS VARCHAR), CAST(NULL AS INTEGER),
-  CAST(NULL AS VARCHAR), CAST(NULL AS VARCHAR), 'The report''s selection leaves this record out.'
+SELECT key, _ordinal, 'transform' AS step, 'filtered' AS disposition, CAST(NULL AS VARCHAR) AS rule_id,
+  CAST(NULL AS INTEGER) AS rule_version, CAST(NULL AS VARCHAR) AS outcome, CAST(NULL AS VARCHAR) AS fields,
+  'The report''s selection leaves this record out.' AS message
 FROM read_parquet({file}) WHERE disposition = 'filtered'
+"""
+
+_DROPPED = """
+SELECT key, _ordinal, 'transform' AS step, 'filtered' AS disposition, CAST(NULL AS VARCHAR) AS rule_id,
+  CAST(NULL AS INTEGER) AS rule_version, CAST(NULL AS VARCHAR) AS outcome, CAST(NULL AS VARCHAR) AS fields,
+  reason AS message
+FROM read_parquet({file})
+"""
+# a row that is held holds every record behind it
+_ROWS_HELD = """
+SELECT o.key, o._ordinal, 'validate_output' AS step, 'held' AS disposition, f.rule_id, f.rule_version, f.outcome,
+  f.fields, f.message
+FROM read_parquet({file}) AS f JOIN read_parquet({origins}) AS o ON o._row = f._ordinal WHERE f.severity = 'blocking'
 """
 
 
@@ -48,13 +62,18 @@ def _parts(request: NotOutRequest) -> list[str]:
     held = {
         "validate": request.failures,
         "transform": request.faults,
-        "validate_output": request.output_failures,
+        "validate_output": None if request.origins else request.output_failures,
     }
     parts = [
         _FAILURES.format(step=quote_literal(step), file=quote_literal(str(path)))
         for step, path in held.items()
         if path is not None
     ]
+    if request.origins is not None and request.output_failures is not None:
+        file, origins = (quote_literal(str(path)) for path in (request.output_failures, request.origins))
+        parts.append(_ROWS_HELD.format(file=file, origins=origins))
+    if request.dropped is not None:
+        parts.append(_DROPPED.format(file=quote_literal(str(request.dropped))))
     if request.dispositions is not None:
         parts.append(_FILTERED.format(file=quote_literal(str(request.dispositions))))
     return parts
@@ -63,6 +82,9 @@ def _parts(request: NotOutRequest) -> list[str]:
 def find_records(request: FindRequest, _descriptors: Sequence[int] = ()) -> Found:
     """Return the rows of a key; row groups whose range does not hold it are not read."""
     dropped = _matching(request.dropped, "key", request.key) if request.dropped else []
+    if request.origins is not None:
+        behind = _matching(request.origins, "key", request.key, ["_ordinal", "_row", "_first"])
+        return Found(dropped=dropped, transformed=[], origins=behind)
     out = _matching(request.transformed, "_key", request.key, ["_ordinal"])
     return Found(dropped=dropped, transformed=[row["_ordinal"] for row in out])
 

@@ -4,6 +4,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from libs.common.vocabulary.base import Strict
 from libs.common.vocabulary.mappings import MappingSpec
 
@@ -15,28 +17,39 @@ class NotOutRequest(Strict):
     dispositions: Path | None = None
     faults: Path | None = None
     output_failures: Path | None = None
+    dropped: Path | None = None
+    origins: Path | None = None
     target: Path
 
     @property
     def files(self) -> list[Path]:
         """The files that exist."""
-        named = (self.failures, self.dispositions, self.faults, self.output_failures)
-        return [path for path in named if path is not None]
+        named = (self.failures, self.dispositions, self.faults, self.output_failures, self.dropped)
+        found = [path for path in named if path is not None]
+        return [*found, self.origins] if found and self.origins else found
 
 
 class FindRequest(Strict):
-    """Find the rows of a business key: in the file of what is not out, and in the transformed records."""
+    """Find the rows of a business key: in the file of what is not out, and in the transformed records.
+
+    `origins` says which records stand behind the transformed ones, where that is not one to one.
+    """
 
     key: str
     dropped: Path | None = None
+    origins: Path | None = None
     transformed: Path
 
 
 class Found(Strict):
-    """Rows of a key: those that are not out, whole, and the ordinals of those in the transformed records."""
+    """Rows of a key: those that are not out, whole, and the ordinals of those in the transformed records.
+
+    `origins` are the rows behind which records of the key stand: `_ordinal`, `_row`, and `_first`, the row's first record.
+    """
 
     dropped: list[dict[str, Any]]
     transformed: list[int]
+    origins: list[dict[str, int]] = Field(default_factory=list)
 
 
 class MappingRequest(Strict):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
-from services.runner.engines.columns import duckdb_type
+from libs.expressions.fitting import duckdb_type
 from services.runner.engines.errors import SourceError
 
 _INTEGERS = {"int2": "smallint", "int4": "integer", "int8": "bigint"}

@@ -18,7 +18,7 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import NotFound
 from libs.common.objects import ObjectAlteredError, ObjectMissingError
 from libs.common.telemetry.traces import span
-from services.runner.commands import cancelling, claims, creation, sealing
+from services.runner.commands import cancelling, claims, creation, sealing, transformations
 from services.runner.commands.claims import CancelAskedError, Claim
 from services.runner.commands.moves import LostRaceError
 from services.runner.commands.results import StepResult
@@ -26,6 +26,7 @@ from services.runner.domain.ledger import UnbalancedError
 from services.runner.domain.steps import PHASES, last_step, next_step
 from services.runner.engines.errors import DataPathError
 from services.runner.metrics import STEP_SECONDS
+from services.runner.steps import coding
 from services.runner.steps.compare import compare
 from services.runner.steps.deliver import deliver
 from services.runner.steps.extract import extract
@@ -35,7 +36,7 @@ from services.runner.steps.render import render
 from services.runner.steps.transform import transform
 from services.runner.steps.validation import request_for
 from services.runner.steps.workspace import Workspaces
-from services.runner.store import runs
+from services.runner.store import parts, runs
 
 _LOG = structlog.get_logger(__name__)
 _BEAT_SECONDS = 1.0
@@ -177,13 +178,29 @@ class Executor:
                 await claims.hold(tx, job.claim)
                 return await self._follow(tx, job)
         with span(f"step {step}"):
-            result = await _STEPS[step](job)
+            result = await self._result(job, step)
+        if result is None:
+            return None
         _note_step(result, (self._tools.now() - result.started_at).total_seconds())
         async with self._transaction(job.run) as tx:
             if step == last_step(job.run["kind"]):
                 await sealing.finish(tx, job.claim, result)
                 return None
             return await self._follow(tx, replace(job, claim=await sealing.seal(tx, job.claim, result)))
+
+    async def _result(self, job: Job, step: str) -> StepResult | None:
+        """Do a step; return None where the validator was asked to run the report's code first."""
+        if step != "transform" or not coding.runs_code(job):
+            return await _STEPS[step](job)
+        async with self._transaction(job.run) as tx:
+            answer = await parts.transformation_of(tx, job.claim.run_id)
+        if answer is not None:
+            return await coding.fold(job, answer)
+        dataset, rows, held = await coding.make_ready(job)
+        async with self._transaction(job.run) as tx:
+            await claims.hold(tx, job.claim)
+            await transformations.ask(tx, job.claim, coding.request_for(job, dataset, rows), dataset, held)
+        return None
 
     async def _follow(self, tx: Transaction, job: Job) -> Claim | None:
         """Ask for a verdict where one is due next."""

@@ -107,6 +107,8 @@ async def _not_out(job: Job, place: Path) -> dict[str, Sealed]:
         dispositions=await job.output("transform", "dispositions"),
         faults=await job.output("transform", "faults"),
         output_failures=await job.output("validate_output", "failures"),
+        dropped=await job.output("transform", "dropped"),
+        origins=await job.output("transform", "origins"),
         target=target,
     )
     if not request.files:

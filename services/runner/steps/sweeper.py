@@ -41,7 +41,7 @@ class Sweeper:
         async with self._reaper.connection() as connection:
             due = await connection.fetch(_DUE)
         for row in due:
-            if row["status"] in ("running", "validating"):
+            if row["status"] in ("running", "validating", "transforming"):
                 await self._reap(row["tenant_id"], row["id"])
             elif not self._executor.busy:
                 self._attempt(row)

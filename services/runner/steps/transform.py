@@ -1,5 +1,6 @@
 from pathlib import Path
 
+from libs.common.vocabulary.transforms import Transform
 from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import Balance
 from services.runner.engines.errors import TransformError
@@ -18,14 +19,14 @@ async def transform(job: Job) -> StepResult:
         DataPathError: `blocking-records` where the report stops at held ones; else see `run_transform`.
     """
     started = job.tools.now()
-    judged = _judged(job)
+    expected = judged(job)
     place = job.place("transform")
     request = await _request(job, place)
     settings = job.tools.settings
     made = await job.patiently(
         lambda: transform_records(job.tools.jobs, request, timeout_seconds=settings.step_timeout_seconds)
     )
-    balance = _balance(judged, made)
+    balance = _balance(expected, made)
     files = {"records": made.output, "dispositions": made.dispositions, "faults": made.faults}
     kept = {name: file for name, file in files.items() if name == "records" or file.rows}
     outputs = {
@@ -34,7 +35,7 @@ async def transform(job: Job) -> StepResult:
     return StepResult("transform", started, balance, outputs, {"rows": made.output.rows}, "records")
 
 
-def _judged(job: Job) -> int:
+def judged(job: Job) -> int:
     """Return the number of records that the input rules hold."""
     counted = job.claim.verdicts["input"]["verdict"]
     held = int(counted["held"])
@@ -44,12 +45,12 @@ def _judged(job: Job) -> int:
     return held
 
 
-def _balance(judged: int, made: Transformed) -> Balance:
-    if made.held != judged:
-        text = f"The validator holds {judged} records, but its failures name {made.held}."
+def _balance(held: int, made: Transformed) -> Balance:
+    if made.held != held:
+        text = f"The validator holds {held} records, but its failures name {made.held}."
         raise TransformError("unbalanced", text)
     return Balance(
-        records_in=made.rows_in - judged, records_out=made.output.rows, held=made.unfit, filtered=made.filtered
+        records_in=made.rows_in - held, records_out=made.output.rows, held=made.unfit, filtered=made.filtered
     )
 
 
@@ -65,7 +66,7 @@ async def _request(job: Job, place: Path) -> TransformRequest:
         source_schema=await job.plan.source_schema(),
         target_schema=await job.plan.target_schema(),
         business_key=report.business_key,
-        transform=report.transform,
+        transform=_expressions(job),
         mappings=await _mappings(job, place),
         failures=(failures,) if failures else (),
         corrections=await job.output("validate", "corrections"),
@@ -77,6 +78,13 @@ async def _request(job: Job, place: Path) -> TransformRequest:
         memory=job.tools.settings.engine_memory,
         threads=job.tools.settings.engine_threads,
     )
+
+
+def _expressions(job: Job) -> Transform:
+    transform = job.plan.report.transform
+    if not isinstance(transform, Transform):
+        raise TransformError("not-expressions", "The report's transform is code of its own.")
+    return transform
 
 
 async def _mappings(job: Job, place: Path) -> dict[str, MappingFile]:

@@ -9,7 +9,7 @@ from sqlalchemy import Table, insert, select, update
 from libs.common.database.transaction import Row, Transaction
 from services.runner.domain.ledger import Balance
 from services.runner.domain.steps import EVERY_STEP
-from services.runner.store.tables import artifact, delivery, ledger, progress, step, validation
+from services.runner.store.tables import artifact, delivery, ledger, progress, step, transformation, validation
 
 _PROGRESS = """
 INSERT INTO progress (tenant_id, run_id, position, name, at, data)
@@ -73,6 +73,27 @@ async def end_validation(tx: Transaction, run_id: UUID, request_id: UUID, status
         update(validation)
         .where(columns.run_id == run_id, columns.request_id == request_id, columns.status == "requested")
         .values(status=status, ended_at=tx.context.now, verdict=verdict)
+    )
+    return await tx.execute(statement) == 1
+
+
+async def transformation_of(tx: Transaction, run_id: UUID) -> Row | None:
+    """Return what a run asked of its report's own code, and what came of it; or None."""
+    return await tx.row(select(transformation).where(transformation.c.run_id == run_id))
+
+
+async def add_transformation(tx: Transaction, run_id: UUID, **values: Any) -> None:
+    """Add a transformation that was asked for."""
+    await tx.execute(insert(transformation).values(tenant_id=tx.tenant_id, run_id=run_id, status="requested", **values))
+
+
+async def end_transformation(tx: Transaction, run_id: UUID, request_id: UUID, status: str, result: Any) -> bool:
+    """Record what came of a transformation once; return whether it was open."""
+    columns = transformation.c
+    statement = (
+        update(transformation)
+        .where(columns.run_id == run_id, columns.request_id == request_id, columns.status == "requested")
+        .values(status=status, ended_at=tx.context.now, result=result)
     )
     return await tx.execute(statement) == 1
 

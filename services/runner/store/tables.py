@@ -103,6 +103,19 @@ validation = Table(
     Column("ended_at", _INSTANT),
     Column("verdict", JSONB),
 )
+transformation = Table(
+    "transformation",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("run_id", Uuid, primary_key=True),
+    Column("request_id", Uuid),
+    Column("status", Text),
+    Column("dataset", JSONB),
+    Column("held", BigInteger),
+    Column("requested_at", _INSTANT),
+    Column("ended_at", _INSTANT),
+    Column("result", JSONB),
+)
 artifact = Table(
     "artifact",
     METADATA,

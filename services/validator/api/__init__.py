@@ -8,6 +8,7 @@ from services.validator.api.decisions import DECISIONS
 from services.validator.api.exceptions import exceptions
 from services.validator.api.indicators import indicators, thresholds
 from services.validator.api.together import TOGETHER
+from services.validator.api.transforms import transforms
 from services.validator.api.trying import results, trying
 
 ROUTERS: list[APIRouter] = [
@@ -15,6 +16,7 @@ ROUTERS: list[APIRouter] = [
     results,
     *TOGETHER,
     *DECISIONS,
+    transforms,
     exceptions,
     indicators,
     thresholds,

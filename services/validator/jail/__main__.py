@@ -9,9 +9,12 @@ from pathlib import Path
 from libs.common.jail import WarmParent, host
 from libs.common.telemetry.logs import configure_logs
 from services.validator.jail.broker import ENTRY, PRELOAD, REHEARSAL, RULES, WARM
+from services.validator.jail.transforms import TRANSFORMS
+from services.validator.jail.transforms import parent as transforms
 
 PARENTS = {
     RULES: WarmParent(ENTRY, PRELOAD, WARM, rehearsal=REHEARSAL, spares=2),
+    TRANSFORMS: transforms(),
 }
 
 

@@ -73,6 +73,11 @@ def _act(connection: duckdb.DuckDBPyConnection) -> None:
     os.close(data)
 
 
+def warm_cursor() -> duckdb.DuckDBPyConnection:
+    """Return another connection to the warm engine, for rehearsals."""
+    return _warm[-1].cursor()
+
+
 def open_engine(
     resources: Resources, paths: Sequence[str], spill: str, *, careful: bool = False, fresh: bool = False
 ) -> duckdb.DuckDBPyConnection:

@@ -4,8 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
-from libs.expressions import quote_identifier, quote_literal
-from services.runner.engines.columns import duckdb_type
+from libs.expressions.quoting import quote_identifier, quote_literal
+
+_TYPES = {
+    "text": "VARCHAR",
+    "integer": "BIGINT",
+    "boolean": "BOOLEAN",
+    "date": "DATE",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,11 @@ class Fitting:
     def unfit(self) -> str:
         """SQL that is true for a record with at least one misfit, never null."""
         return " OR ".join(f"({misfit.sql})" for misfit in self.misfits) or "false"
+
+
+def duckdb_type(field: SchemaField) -> str:
+    """Return the DuckDB type that holds the field's values, as DuckDB itself writes it."""
+    return f"DECIMAL({field.precision},{field.scale})" if field.type == "decimal" else _TYPES[field.type]
 
 
 def fit(schema: SchemaSpec, found: Mapping[str, str]) -> Fitting:

@@ -1,0 +1,132 @@
+"""The Python job: a tenant's `transform(batches, params)`, run as it is; nothing here protects, the jail does."""
+
+import linecache
+import os
+import random
+import struct
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from libs.transforms.python_text import MODULE, python_flaws
+from services.validator.jail import diary
+from services.validator.jail.outlet import Outlet, UnfitResultError, tables
+
+_BATCH = 16_384
+_MOST_MESSAGE = 1000
+_MOST_LINES = 20
+
+
+class Batches:
+    """The records, batch by batch: Arrow as they come, or as Polars or pandas frames.
+
+    `rows` is how many records there are. They are read once: what was taken is not there again.
+    """
+
+    def __init__(self, path: str, progress: "Progress") -> None:
+        self._file = pq.ParquetFile(path, pre_buffer=False)
+        self._progress = progress
+        self._source = self._read()
+        self.rows = int(self._file.metadata.num_rows)
+        self.schema = self._file.schema_arrow
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self._source
+
+    def polars(self) -> Iterator[pl.DataFrame]:
+        """Yield the records as Polars frames."""
+        for batch in self:
+            frame = pl.from_arrow(batch)
+            if isinstance(frame, pl.DataFrame):
+                yield frame
+
+    def pandas(self) -> Iterator[Any]:
+        """Yield the records as pandas frames."""
+        for batch in self:
+            yield batch.to_pandas()
+
+    def table(self) -> pa.Table:
+        """Return all that is left as one Arrow table: it has to fit into memory."""
+        return pa.Table.from_batches(list(self), self.schema)
+
+    def _read(self) -> Iterator[pa.RecordBatch]:
+        for batch in self._file.iter_batches(batch_size=_BATCH, use_threads=False):
+            self._progress.taken += batch.num_rows
+            self._progress.show()
+            yield batch
+
+
+class Progress:
+    """Records taken and rows given so far, shown to whoever looks into the descriptor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.taken = self.given = 0
+
+    def show(self) -> None:
+        """Write both."""
+        os.pwrite(self._descriptor, struct.pack("<QQ", self.taken, self.given), 0)
+
+
+def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
+    """Run `job["code"]` over the records; the rows and what was said go to their files, an error is the answer."""
+    records, result, log, progress_file = descriptors
+    _settle(log)
+    progress = Progress(progress_file)
+    try:
+        batches = Batches(f"/proc/self/fd/{records}", progress)
+        with os.fdopen(result, "wb", closefd=False, buffering=0) as file:
+            outlet = Outlet(file)
+            function = _function(job["code"])
+            for table in tables(function(batches, job["params"])):
+                outlet.take(table)
+                progress.given = outlet.rows
+                progress.show()
+            outlet.flush()
+    except BaseException as error:  # SystemExit as well: whatever ends the code is its error
+        return {"error": _told(error)}
+    return {"rows": outlet.rows}
+
+
+def _settle(log: int) -> None:
+    os.environ["POLARS_MAX_THREADS"] = "1"
+    diary.keep(log)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - the one that tenants' code may still use: the same run gives the same rows
+
+
+def _function(code: str) -> Callable[[Any, Any], object]:
+    linecache.cache[MODULE] = (len(code), None, code.splitlines(keepends=True), MODULE)
+    flaws = python_flaws(code)
+    if flaws:
+        raise UnfitResultError(str(flaws[0]))
+    space: dict[str, Any] = {"__name__": "transform"}
+    exec(compile(code, MODULE, "exec"), space)  # noqa: S102 - this is the place for it
+    function = space.get("transform")
+    if not callable(function):
+        raise UnfitResultError("the code defines no function transform(batches, params)")
+    checked: Callable[[Any, Any], object] = function
+    return checked
+
+
+def _told(error: BaseException) -> dict[str, Any]:
+    """Return what people are told: the kind, the message, the lines of their own code, innermost last."""
+    lines = [
+        {"line": frame.lineno, "function": frame.name, "text": (frame.line or "")[:200]}
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == MODULE and frame.lineno
+    ]
+    if isinstance(error, SyntaxError) and error.filename == MODULE and error.lineno:
+        lines.append({"line": error.lineno, "function": "", "text": (error.text or "").strip()[:200]})
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    kind = "transform" if isinstance(error, UnfitResultError) else type(error).__name__
+    if isinstance(error, OSError) and error.errno == 27:  # noqa: PLR2004 - EFBIG: the limit of what is written
+        kind, message = "ResultTooLarge", "the rows take more room than a transform may fill"
+    if isinstance(error, MemoryError | pa.ArrowMemoryError):
+        kind, message = "MemoryError", message or "the transform needs more memory than it may use"
+    return {"kind": kind, "message": message[:_MOST_MESSAGE], "lines": lines[-_MOST_LINES:]}

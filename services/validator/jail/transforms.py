@@ -1,0 +1,254 @@
+"""The broker's side of a transform: descriptors in, a tenant's code, the gate, checked files out."""
+
+import asyncio
+import fcntl
+import os
+import struct
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, Report, WarmParent
+from libs.common.vocabulary.schemas import SchemaSpec
+from libs.common.vocabulary.transforms import PythonTransform, SqlTransform
+from services.validator.jail.answers import Counted, TransformStoppedError, refuse_fault
+from services.validator.jail.warmth import PRELOAD
+
+TRANSFORMS = "transforms"
+"""The warm parent that transforms, by name."""
+ENTRY = "services.validator.jail.transforming:run"
+WARM = "services.validator.jail.warmth:warm"
+REHEARSAL = "services.validator.jail.warmth:rehearse"
+
+_LOOK_SECONDS = 0.5
+_SIGXCPU, _SIGSYS = 24, 31
+_SPILL_MOST = 4
+
+Heard = Callable[[int, int], Awaitable[None]]
+"""Is told how many records were taken and how many rows given so far."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one transform may use: bytes of memory and of rows, seconds of processor and wall time."""
+
+    memory: int = 2048 * MIB
+    result_bytes: int = 1024 * MIB
+    cpu_seconds: int = 60
+    wall_seconds: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One transform: the declaration, the text to run in its place (guarded SQL), records, mappings, where files go.
+
+    `scratch` is a directory of its own: `rows.parquet`, `trace.parquet`, `drops.parquet` and `log.txt` are written there.
+    """
+
+    transform: PythonTransform | SqlTransform
+    query: str
+    target: SchemaSpec
+    records: Path
+    scratch: Path
+    mappings: Mapping[str, pa.Table] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A transform's counts and what it took: seconds of each part, and what the code's process used."""
+
+    counted: Counted
+    code_seconds: float
+    gate_seconds: float
+    took: Report | None = None
+
+
+def parent() -> WarmParent:
+    """Return the warm parent of transforms."""
+    return WarmParent(ENTRY, PRELOAD, WARM, rehearsal=REHEARSAL, spares=1)
+
+
+def transform_server(slots: int = 2) -> JobServer:
+    """Return a server for transforms with a warm parent of its own; enter it before use."""
+    return JobServer(ENTRY, preload=PRELOAD, warm=WARM, rehearsal=REHEARSAL, spares=1, slots=slots)
+
+
+async def make_ready(server: JobServer, given: Path, ready: Path, schema: SchemaSpec, key: Sequence[str]) -> None:
+    """Type given records as an extract's are.
+
+    Raises:
+        JobError, ConfinementError: see `JobServer.run`.
+    """
+    job = {"work": "ready", "schema": schema.model_dump(mode="json"), "business_key": list(key)}
+    with _opened([given], [ready]) as (readable, writable):
+        await server.run(job, readable, writable=writable, limits=Limits(wall_seconds=10, cpu_seconds=10))
+
+
+async def transform(server: JobServer, work: Work, budget: Budget, heard: Heard | None = None) -> Done:
+    """Run a transform and take its rows through the gate.
+
+    Raises:
+        TransformStoppedError: the code failed or was stopped, or its rows may not be used.
+        ConfinementError, JobServerLost: the jail is not there; nothing can be said of the code.
+    """
+    began = time.perf_counter()
+    reports: list[Report] = []
+    try:
+        answer = await _watched(server, work, budget, heard, reports.append)
+        refuse_fault(answer, "transform-failed")
+        ran = time.perf_counter()
+        counted = await _gate(server, work, budget)
+    except TransformStoppedError as error:
+        error.took = reports[-1] if reports else None
+        raise
+    took = reports[-1] if reports else None
+    return Done(counted, round(ran - began, 4), round(time.perf_counter() - ran, 4), took)
+
+
+async def _watched(
+    server: JobServer, work: Work, budget: Budget, heard: Heard | None, witness: Callable[[Report], None]
+) -> Any:
+    with _code_files(work) as (readable, writable, progress):
+        watching = asyncio.create_task(_watch(progress, heard)) if heard else None
+        try:
+            job, limits = _code_job(work, budget), _limits(work, budget)
+            return await server.run(job, readable, writable=writable, limits=limits, witness=witness)
+        except (JobTimedOut, JobCrashed, JobFailed) as error:
+            raise _stopped(error, budget) from error
+        finally:
+            if watching is not None:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)  # progress that cannot be told stops nothing
+
+
+async def _watch(progress: int, heard: Heard) -> None:
+    """Look at the progress at growing intervals: a long job says as little as a short one."""
+    pause, before = _LOOK_SECONDS, bytes(16)
+    while True:
+        await asyncio.sleep(pause)
+        pause *= 2
+        now = os.pread(progress, 16, 0)
+        if now != before:
+            before = now
+            taken, given = struct.unpack("<QQ", now)
+            await heard(min(taken, 2**53), min(given, 2**53))
+
+
+@contextmanager
+def _code_files(work: Work) -> Iterator[tuple[list[int], list[int], int]]:
+    places = [work.scratch / name for name in ("result.arrow", "log.txt")]
+    with _opened([work.records], places) as (readable, writable), ExitStack() as stack:
+
+        def closed(descriptor: int) -> int:
+            stack.callback(os.close, descriptor)
+            return descriptor
+
+        progress = closed(_two_numbers())
+        writable.append(progress)
+        if isinstance(work.transform, SqlTransform):
+            readable += [closed(_in_memory(table)) for table in work.mappings.values()]
+            spill = work.scratch / "spill"
+            spill.mkdir(exist_ok=True)
+            writable.append(closed(os.open(spill, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)))
+        yield readable, writable, progress
+
+
+def _code_job(work: Work, budget: Budget) -> dict[str, Any]:
+    if isinstance(work.transform, SqlTransform):
+        spill = budget.result_bytes * _SPILL_MOST
+        return {
+            "work": "sql",
+            "query": work.query,
+            "mappings": list(work.mappings),
+            "memory": budget.memory // 4,
+            "spill": spill,
+        }
+    params = work.transform.model_dump(mode="json")["params"]
+    return {"work": "python", "code": work.transform.code, "params": params}
+
+
+def _limits(work: Work, budget: Budget) -> Limits:
+    factor = _SPILL_MOST if isinstance(work.transform, SqlTransform) else 1
+    return Limits(
+        address_space=budget.memory,
+        cpu_seconds=budget.cpu_seconds,
+        wall_seconds=budget.wall_seconds,
+        file_size=budget.result_bytes * factor,
+        open_files=128,
+    )
+
+
+def _stopped(error: Exception, budget: Budget) -> TransformStoppedError:
+    if isinstance(error, JobTimedOut):
+        return TransformStoppedError(
+            "time-limit", f"The transform ran longer than {budget.wall_seconds:g} s and was stopped."
+        )
+    if isinstance(error, JobCrashed) and error.signal == _SIGXCPU:
+        text = f"The transform used more than {budget.cpu_seconds} s of processor time and was stopped."
+        return TransformStoppedError("time-limit", text)
+    if isinstance(error, JobCrashed) and error.signal == _SIGSYS:
+        return TransformStoppedError("forbidden", "The transform asked the system for something that is forbidden.")
+    text = "The transform's process died; it may have needed more memory than it may use."
+    return TransformStoppedError("transform-crashed", text)
+
+
+async def _gate(server: JobServer, work: Work, budget: Budget) -> Counted:
+    job = {
+        "work": "gate",
+        "target": work.target.model_dump(mode="json"),
+        "yields": work.transform.yields,
+        "unused": work.transform.unused,
+    }
+    limits = Limits(
+        address_space=2048 * MIB, cpu_seconds=600, wall_seconds=600, file_size=2 * budget.result_bytes, open_files=128
+    )
+    result = work.scratch / "result.arrow"
+    if result.stat().st_size > budget.result_bytes:
+        raise TransformStoppedError("result-too-large", "The rows take more room than a transform may fill.")
+    files = [work.scratch / f"{name}.parquet" for name in ("rows", "trace", "drops")]
+    with _opened([work.records, result], files) as (readable, writable):
+        try:
+            answer = await server.run(job, readable, writable=writable, limits=limits)
+        except (JobTimedOut, JobCrashed, JobFailed) as error:
+            raise TransformStoppedError("bad-rows", f"The transform's rows could not be read: {error}") from error
+    refuse_fault(answer, "bad-rows")
+    counted = Counted.model_validate(answer)
+    for name, rows in (("rows", counted.rows), ("drops", counted.dropped)):
+        if pq.read_metadata(work.scratch / f"{name}.parquet").num_rows != rows:
+            raise TransformStoppedError("bad-rows", "The transform's rows are not as many as were counted.")
+    return counted
+
+
+@contextmanager
+def _opened(reads: Sequence[Path], writes: Sequence[Path]) -> Iterator[tuple[list[int], list[int]]]:
+    with ExitStack() as stack:
+
+        def opened(path: Path, flags: int) -> int:
+            descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, descriptor)
+            return descriptor
+
+        readable = [opened(path, os.O_RDONLY) for path in reads]
+        new = os.O_RDWR | os.O_CREAT | os.O_TRUNC
+        yield readable, [opened(path, new | (os.O_APPEND if path.suffix == ".txt" else 0)) for path in writes]
+
+
+def _two_numbers() -> int:
+    """Return memory for two numbers that nobody can make larger."""
+    descriptor = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(descriptor, 16)
+    fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return descriptor
+
+
+def _in_memory(table: pa.Table) -> int:
+    descriptor = os.memfd_create("mapping", os.MFD_CLOEXEC)
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        pq.write_table(table, file)
+    return descriptor
