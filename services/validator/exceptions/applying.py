@@ -232,10 +232,10 @@ async def settle(tx: Transaction, request: ValidationRequested, overlaid: Overla
             continue
         if over[str(row["id"])] == "retired":
             note = f"The source has caught up in run {request.run_id}."
-            await decisions.end(tx, row, "amendment.retired", "retired", note)
+            await decisions.end_decision(tx, row, "amendment.retired", "retired", note)
         else:
             note = f"{overlaid.note(str(row['id']))} Seen in run {request.run_id}."
-            await decisions.end(tx, row, "amendment.conflicted", "conflict", note)
+            await decisions.end_decision(tx, row, "amendment.conflicted", "conflict", note)
 
 
 def _ids(ids: list[str]) -> Any:

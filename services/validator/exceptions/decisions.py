@@ -172,7 +172,7 @@ async def withdraw(tx: Transaction, kind: Kind, id_: UUID, revision: int, reason
     row = await lock(tx, kind, id_, revision)
     if row["status"] not in ("proposed", "active"):
         raise Conflict(f"The {kind} is {row['status']}.", type="decision-over")
-    await end(tx, row, WITHDRAWN[kind], "withdrawn", reason)
+    await end_decision(tx, row, WITHDRAWN[kind], "withdrawn", reason)
     undone: dict[str, Any] = {}
     if exception["decision_id"] == id_ and exception["status"] == STATUS_OF[kind]:
         undone = {"status": "open", "decision_id": None}
@@ -197,7 +197,7 @@ async def exception_of(tx: Transaction, kind: Kind, id_: UUID) -> UUID:
     return found
 
 
-async def end(tx: Transaction, row: Row, event: str, status: str, note: str, **more: Any) -> None:
+async def end_decision(tx: Transaction, row: Row, event: str, status: str, note: str, **more: Any) -> None:
     """End a decision whose row the caller holds."""
     over = {"status": status, "ended_by": tx.context.actor, "ended_at": tx.context.now, "note": note[:2000]}
     await change(tx, row, event, **over, **more)
@@ -215,7 +215,7 @@ async def replace(tx: Transaction, ids: Sequence[UUID]) -> None:
     for id_ in ids:
         row = await lock(tx, "amendment", id_)
         if row["status"] == "active":
-            await end(tx, row, "amendment.withdrawn", "withdrawn", "Another amendment takes its place.")
+            await end_decision(tx, row, "amendment.withdrawn", "withdrawn", "Another amendment takes its place.")
 
 
 async def same_fields(tx: Transaction, row: Row) -> list[Row]:

@@ -34,10 +34,10 @@ async def on_granted(tx: Transaction, event: Event) -> None:
 async def on_refused(tx: Transaction, event: Event) -> None:
     """End a try whose run has no such records."""
     data = ExtractRefused.model_validate(event.data)
-    await end(tx, data.try_id, data.run_id, "asked", code=data.code, message=data.message)
+    await end_try(tx, data.try_id, data.run_id, "asked", code=data.code, message=data.message)
 
 
-async def end(tx: Transaction, id_: UUID, run_id: UUID, before: str, *, code: str = "", **values: Any) -> None:
+async def end_try(tx: Transaction, id_: UUID, run_id: UUID, before: str, *, code: str = "", **values: Any) -> None:
     """Record what came of a try; said twice, the first counts."""
     after = "failed" if code else "completed"
     if await store.advance(tx, id_, before, after, ended_at=tx.context.now, code=code, **values):

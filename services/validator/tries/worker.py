@@ -61,7 +61,7 @@ class Trier:
             _LOG.warning("try.failed", run=str(granted.run_id), code=code, error=repr(error))
             ended = {"code": code, "message": message[:2000]}
         async with self._runtime.database.transaction(replace(context, now=utc_now())) as tx:
-            await commands.end(tx, id_, granted.run_id, "granted", **ended)
+            await commands.end_try(tx, id_, granted.run_id, "granted", **ended)
 
     async def _judged(self, context: Context, granted: ExtractGranted, rules: list[UUID | RuleSpec]) -> dict[str, Any]:
         purpose = f"try:{granted.try_id}"
