@@ -25,7 +25,8 @@ from libs.expressions.values import (
 )  # fmt: skip
 
 MAX_SQL = 262_144
-_ANY_MOMENT = Moment(date(2000, 1, 1), datetime(2000, 1, 1, tzinfo=UTC))
+ANY_MOMENT = Moment(date(2000, 1, 1), datetime(2000, 1, 1, tzinfo=UTC))
+"""For looking at what an expression says, whenever it is judged."""
 _WORDS = {"true": True, "false": False}
 
 
@@ -43,7 +44,7 @@ def compile_expression(text: str, scope: Scope, moment: Moment, expect: FieldTyp
 
 def typecheck(text: str, scope: Scope, expect: FieldType | None = None) -> FieldType:
     """Return the type of `text`; refuses what `compile_expression` refuses."""
-    return compile_expression(text, scope, _ANY_MOMENT, expect).type
+    return compile_expression(text, scope, ANY_MOMENT, expect).type
 
 
 def _finish(compiler: "_Compiler", body: ast.expr, expect: FieldType | None) -> Compiled:

@@ -33,15 +33,29 @@ class Case:
     phase: Phase
     moment: Moment
 
-    def request(self, data: Path, scratch: Path, *, memory_mib: int, threads: int, wall_seconds: float) -> Request:
-        """Return the validation of a Parquet file; `scratch` is a directory of its own.
+    def request(
+        self,
+        data: Path,
+        scratch: Path,
+        *,
+        memory_mib: int,
+        threads: int,
+        wall_seconds: float,
+        previous: Path | None = None,
+    ) -> Request:
+        """Return the validation of a Parquet file; `scratch` is a directory of its own, `previous` the extract before.
 
         Raises:
             RuleUnfitError: a rule does not compile against this schema.
         """
         tables = {id_: MappingTable(_table(id_), mapping.columns) for id_, mapping in self.mappings.items()}
-        types = {field.name: column_type(str(field.type)) for field in pq.read_schema(data)}
-        subject = Subject(source=self.schema, column_types=types, business_key=self.business_key, phase=self.phase)
+        subject = Subject(
+            source=self.schema,
+            column_types=_types(data),
+            business_key=self.business_key,
+            phase=self.phase,
+            previous_types=_types(previous) if previous else None,
+        )
         try:
             plan = build_plan(subject, self.rules, tables, self.moment)
         except (ExpressionError, SqlError, KeyError) as error:
@@ -57,7 +71,12 @@ class Case:
             memory=memory_mib * MIB,
             threads=threads,
             wall_seconds=wall_seconds,
+            previous=previous,
         )
+
+
+def _types(data: Path) -> dict[str, str]:
+    return {field.name: column_type(str(field.type)) for field in pq.read_schema(data)}
 
 
 def _table(mapping: UUID) -> str:

@@ -61,7 +61,10 @@ class Correction(Strict):
 
 
 class SetCheck(Strict):
-    """A check on the whole dataset. `find` is SQL that gives `_ordinal` of each failing record in the view `typed`."""
+    """A check on the whole dataset. `find` is SQL that gives `_ordinal` of each failing record in the view `typed`.
+
+    Where it is `coded`, it gives the `code` too: 1 fail, 2 unknown.
+    """
 
     rule_id: str
     rule_version: int
@@ -69,6 +72,8 @@ class SetCheck(Strict):
     find: str
     fields: tuple[str, ...]
     message: str
+    coded: bool = False
+    unknown_fails: bool = False
 
 
 class Question(Strict):
@@ -100,6 +105,7 @@ class Plan(Strict):
     corrections: tuple[Correction, ...] = ()
     set_checks: tuple[SetCheck, ...] = ()
     questions: tuple[Question, ...] = ()
+    previous_columns: tuple[str, ...] = ()
     business_date: date
     as_of: datetime
 
@@ -113,12 +119,16 @@ class ResolvedRule(Strict):
 
 
 class Subject(Strict):
-    """What is judged: the schema, how the data's columns are stored, and how a record is called."""
+    """What is judged: the schema, how the data's columns are stored, and how a record is called.
+
+    `previous_types` are the previous extract's columns, where there is one.
+    """
 
     source: SchemaSpec
     column_types: dict[str, str]
     business_key: tuple[str, ...] = ()
     phase: Phase = "input"
+    previous_types: dict[str, str] | None = None
 
     @property
     def key_columns(self) -> tuple[str, ...]:

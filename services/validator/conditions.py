@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 from libs.common.vocabulary.rules import (
+    AggregateCheck,
     ExpressionCheck,
     Fix,
+    HistoryCheck,
     ReferenceCheck,
     SequenceCheck,
     SqlCheck,
@@ -39,6 +41,10 @@ class Planner:
             self._sets.add_unique(rule, check)
         elif isinstance(check, SequenceCheck):
             self._sets.add_sequence(rule, check)
+        elif isinstance(check, AggregateCheck):
+            self._sets.add_aggregate(rule, check)
+        elif isinstance(check, HistoryCheck):
+            self._sets.add_history(rule, check)
         elif isinstance(check, SqlCheck):
             self._sets.add_sql(rule, check)
 
@@ -57,6 +63,7 @@ class Planner:
             corrections=corrections,
             set_checks=tuple(self._sets.set_checks),
             questions=tuple(self._sets.questions),
+            previous_columns=tuple(reading.previous()),
             business_date=reading.moment.business_date,
             as_of=reading.moment.as_of,
         )

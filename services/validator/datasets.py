@@ -6,6 +6,8 @@ from libs.expressions import Compiled, joins
 
 VIEW = "typed"
 """The view of typed, corrected records that the executor makes before."""
+PREVIOUS = "typed_previous"
+"""The view of the previous extract's records, typed; empty where there is none."""
 
 
 def later_duplicates(names: Sequence[str]) -> str:

@@ -5,10 +5,22 @@ from collections.abc import Iterator, Mapping
 from libs.common.definitions.kinds import Reference
 from libs.common.errors import FieldProblem
 from libs.common.vocabulary.mappings import MappingSpec
-from libs.common.vocabulary.rules import ExpressionCheck, ReferenceCheck, RuleSpec, SequenceCheck, SqlCheck, UniqueCheck
+from libs.common.vocabulary.rules import (
+    AggregateCheck,
+    ExpressionCheck,
+    HistoryCheck,
+    ReferenceCheck,
+    RuleSpec,
+    SequenceCheck,
+    SqlCheck,
+    UniqueCheck,
+)
 from libs.common.vocabulary.schemas import FieldType, SchemaSpec
 from libs.expressions import ExpressionError, MappingTable, Scope, typecheck
 from libs.expressions.sql import SqlError, inspect
+from services.validator.aggregates import figure_of
+from services.validator.history import compared_schema
+from services.validator.reading import Reading
 from services.validator.tables import ORDINAL, declared_tables
 
 # Parquet's logical types, as DuckDB names what it reads from them.
@@ -52,8 +64,35 @@ def _check_problems(spec: RuleSpec, scope: Scope) -> Iterator[FieldProblem]:
         yield from _unknown_fields(check.fields, scope.schema, f"{place}/fields")
         yield from _expression(check.when, scope, f"{place}/when", "boolean")
         yield from _expression(check.requires, scope, f"{place}/requires", "boolean")
+    elif isinstance(check, AggregateCheck):
+        yield from _aggregate(check, spec, scope, place)
+    elif isinstance(check, HistoryCheck):
+        yield from _unknown_fields(check.key, scope.schema, f"{place}/key")
+        yield from _expression(
+            check.condition, Scope(compared_schema(scope.schema), scope.mappings), f"{place}/condition", "boolean"
+        )
     elif isinstance(check, SqlCheck):
         yield from _query(check.sql, scope, f"{place}/sql")
+
+
+def _aggregate(check: AggregateCheck, spec: RuleSpec, scope: Scope, place: str) -> Iterator[FieldProblem]:
+    """Name what is wrong with the parts; the condition is looked at once these are right."""
+    problems = _unknown_fields(check.group_by, scope.schema, f"{place}/group_by")
+    reading = Reading.of(scope, spec)
+    fields = [field for field in scope.schema.fields if field.name in check.group_by]
+    for name, measure in check.measures.items():
+        at = f"{place}/measures/{name}"
+        problems += _unknown_fields(measure.fields, scope.schema, f"{at}/fields")
+        problems += _expression(measure.where, scope, f"{at}/where", "boolean") if measure.where else []
+        try:
+            fields.append(figure_of(name, measure, spec, reading).field)
+        except ExpressionError as error:
+            problems += [_located(error, f"{at}/value")] if measure.value else []
+    yield from problems
+    if not problems:
+        yield from _expression(
+            check.condition, Scope(SchemaSpec(fields=tuple(fields)), scope.mappings), f"{place}/condition", "boolean"
+        )
 
 
 def _unknown_fields(names: tuple[str, ...], schema: SchemaSpec, place: str) -> list[FieldProblem]:

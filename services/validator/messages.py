@@ -14,13 +14,17 @@ def placeholders(template: str, known: Sequence[str]) -> list[str]:
     return [name for name in _PLACEHOLDER.findall(template) if name in known]
 
 
-def message_sql(template: str, known: Sequence[str]) -> str:
-    """Return SQL over the texts `h` that renders `template`; a null or empty field reads "(empty)"."""
+def message_sql(template: str, known: Sequence[str], figures: Sequence[str] = ()) -> str:
+    """Return SQL over the texts `h` that renders `template`; a null or empty field reads "(empty)".
+
+    `figures` are shown too: measures of the record's group, over `g`.
+    """
     parts: list[str] = []
     end = 0
     for match in _PLACEHOLDER.finditer(template):
-        if match[1] in known:
-            parts += [quote_literal(template[end : match.start()]), _shown(match[1])]
+        if match[1] in known or match[1] in figures:
+            shown = _figure(match[1]) if match[1] in figures else _shown(match[1])
+            parts += [quote_literal(template[end : match.start()]), shown]
             end = match.end()
     parts.append(quote_literal(template[end:]))
     return "(" + " || ".join(parts) + ")"
@@ -34,3 +38,7 @@ def fields_sql(fields: Sequence[str]) -> str:
 
 def _shown(name: str) -> str:
     return f"coalesce(nullif(h.{quote_identifier(name)}, ''), {quote_literal(_EMPTY)})"
+
+
+def _figure(name: str) -> str:
+    return f"coalesce(CAST(g.{quote_identifier(name)} AS VARCHAR), {quote_literal(_EMPTY)})"

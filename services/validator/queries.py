@@ -58,10 +58,26 @@ def define_view(plan: Plan, broken: Collection[int]) -> str:
     return f"CREATE TEMP VIEW typed AS SELECT * FROM {typed_view(plan, broken)}"
 
 
-def define_records(plan: Plan, broken: Collection[int]) -> str:
-    """Return the statement that makes the view `records`, which tenants' queries read: ordinals and typed fields."""
+def define_previous(plan: Plan, path: str | None) -> str:
+    """Return the statement that makes the view of the previous extract's typed records; empty without one."""
+    source = f"read_parquet({quote_literal(path)})" if path else "(SELECT 1) AS nothing WHERE false"
+    named = f'{source} AS "r"' if path else source
+    return f"CREATE VIEW typed_previous AS SELECT {', '.join(plan.previous_columns)} FROM {named}"
+
+
+def define_records(plan: Plan, broken: Collection[int], *, kept: bool) -> str:
+    """Return the statement that makes `records`, which tenants' queries read: ordinals and typed fields.
+
+    It is a table where they are `kept`, else a view.
+    """
     fields = ", ".join(quote_identifier(name) for name in plan.texts)
-    return f"CREATE TEMP VIEW records AS SELECT _ordinal, {fields} FROM {typed_view(plan, broken)}"
+    return f"CREATE {'TABLE' if kept else 'VIEW'} records AS SELECT _ordinal, {fields} FROM {typed_view(plan, broken)}"
+
+
+def define_previous_records(plan: Plan) -> str:
+    """Return the statement that makes the view `previous`, which tenants' queries read."""
+    fields = ", ".join(quote_identifier(name) for name in plan.texts)
+    return f"CREATE VIEW previous AS SELECT _ordinal, {fields} FROM typed_previous"
 
 
 def define_run(plan: Plan) -> str:
@@ -70,7 +86,7 @@ def define_run(plan: Plan) -> str:
     columns = (
         f"CAST({quote_literal(day)} AS DATE) AS business_date, CAST({quote_literal(moment)} AS TIMESTAMPTZ) AS as_of"
     )
-    return f"CREATE TEMP VIEW run AS SELECT {columns}"
+    return f"CREATE VIEW run AS SELECT {columns}"
 
 
 def answer(question: Question, most: int) -> str:
@@ -164,9 +180,17 @@ def failures_of(group: Group, index: int) -> str:
     return f"{_failure(condition, severity, outcome)} FROM {group.told} WHERE {_failing(index, condition)}"
 
 
+def settle(table: str) -> str:
+    """Return the query that counts a coded check's outcomes: failed, unknown."""
+    return f"SELECT count(*) FILTER (WHERE code = 1), count(*) FILTER (WHERE code = 2) FROM {table}"
+
+
 def failures_of_set(check: SetCheck | Question, table: str) -> str:
     """Return the query of one dataset check's failures."""
-    return f"{_failure(check, quote_literal(check.severity), quote_literal('fail'))} FROM {table} AS g JOIN held AS h USING (_ordinal)"
+    coded = isinstance(check, SetCheck) and check.coded
+    outcome = "CASE g.code WHEN 2 THEN 'unknown' ELSE 'fail' END" if coded else quote_literal("fail")
+    which = " WHERE g.code = 1" if isinstance(check, SetCheck) and coded and not check.unknown_fails else ""
+    return f"{_failure(check, quote_literal(check.severity), outcome)} FROM {table} AS g JOIN held AS h USING (_ordinal){which}"
 
 
 def corrections_of(plan: Plan, group: Group, index: int) -> str:

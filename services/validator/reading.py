@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from libs.common.vocabulary.rules import RuleSpec
-from libs.common.vocabulary.schemas import FieldType, SchemaField
+from libs.common.vocabulary.schemas import FieldType, SchemaField, SchemaSpec
 from libs.expressions import (
     Compiled,
     ExpressionError,
@@ -16,10 +16,12 @@ from libs.expressions import (
     quote_identifier,
     typed_columns,
 )
+from libs.expressions.compiler import ANY_MOMENT
 from libs.expressions.errors import nearest_name
 from libs.expressions.instants import timestamp_text
 from services.validator.checks import Subject
 from services.validator.messages import placeholders
+from services.validator.tables import column_type_of
 
 
 class Reading:
@@ -33,6 +35,13 @@ class Reading:
         self.typed = {column.name: column for column in typed_columns(subject.source, subject.column_types)}
         self._read: set[str] = set()
         self._keyed: set[str] = set()
+
+    @classmethod
+    def of(cls, scope: Scope, spec: RuleSpec) -> "Reading":
+        """Return a reading of no data, to look at what a rule says."""
+        mappings = {spec.mappings[alias]: table for alias, table in scope.mappings.items()}
+        types = dict.fromkeys((field.name for field in scope.schema.fields), "VARCHAR")
+        return cls(Subject(source=scope.schema, column_types=types), mappings, ANY_MOMENT)
 
     def read(self, names: Iterable[str]) -> None:
         """Note that these fields are read."""
@@ -83,6 +92,22 @@ class Reading:
             if name in self._read:
                 yield f"{column.sql} AS {quote_identifier(name)}"
             yield from self._checked(field, column, name in corrected)
+
+    def previous(self) -> Iterable[str]:
+        """Yield the select list of the previous extract's typed view; fields that it lacks are null."""
+        types = self.subject.previous_types or {}
+        yield '"r"."_ordinal"' if types else 'CAST(NULL AS BIGINT) AS "_ordinal"'
+        for name in sorted(self._read):
+            field = self.fields[name]
+            quoted = quote_identifier(name)
+            if name not in types:
+                yield f"CAST(NULL AS {column_type_of(field)}) AS {quoted}"
+                yield f'CAST(NULL AS VARCHAR) AS "?bad:{name}"'
+                continue
+            [column] = typed_columns(SchemaSpec(fields=(field,)), types)
+            text = source_text(name, types[name])
+            yield f"{column.sql} AS {quoted}"
+            yield f'CASE WHEN NOT {column.conforms} THEN {text} END AS "?bad:{name}"'
 
     def texts(self) -> dict[str, str]:
         """Return SQL of each field's text."""

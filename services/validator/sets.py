@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from libs.common.vocabulary.rules import SequenceCheck, SqlCheck, UniqueCheck
+from libs.common.vocabulary.rules import AggregateCheck, HistoryCheck, SequenceCheck, SqlCheck, UniqueCheck
 from libs.expressions.sql import inspect
 from services.validator import datasets
+from services.validator.aggregates import failing_groups
 from services.validator.checks import Question, ResolvedRule, SetCheck
+from services.validator.history import changed_records
 from services.validator.messages import message_sql
 from services.validator.reading import Reading
 from services.validator.tables import declared_tables
@@ -31,6 +33,21 @@ class DatasetPlanner:
         default = f"no record with the same {', '.join(check.fields)} for which holds: {check.requires}"
         self._add(rule, find, (*check.fields, *sorted(when.fields)), default)
 
+    def add_aggregate(self, rule: ResolvedRule, check: AggregateCheck) -> None:
+        """Plan a rule about figures over groups of records."""
+        find = failing_groups(check, rule.spec, self._reading)
+        told = ", ".join(f"{name} {{{name}}}" for name in check.measures)
+        default = f"does not hold: {check.condition} ({told})"
+        self._add(
+            rule, find, check.group_by, default, unknown_fails=check.on_unknown == "fail", figures=tuple(check.measures)
+        )
+
+    def add_history(self, rule: ResolvedRule, check: HistoryCheck) -> None:
+        """Plan a rule about records and the previous ones with their keys."""
+        find = changed_records(check, rule.spec, self._reading)
+        default = f"does not hold: {check.condition}"
+        self._add(rule, find, check.key, default, unknown_fails=check.on_unknown == "fail", figures=())
+
     def add_sql(self, rule: ResolvedRule, check: SqlCheck) -> None:
         """Plan a query of failing records: guarded anew, whatever it was when it was saved."""
         reading = self._reading
@@ -51,7 +68,16 @@ class DatasetPlanner:
             )
         )
 
-    def _add(self, rule: ResolvedRule, find: str, read: Sequence[str], default: str) -> None:
+    def _add(
+        self,
+        rule: ResolvedRule,
+        find: str,
+        read: Sequence[str],
+        default: str,
+        *,
+        unknown_fails: bool = False,
+        figures: Sequence[str] | None = None,
+    ) -> None:
         template = rule.spec.message or default
         self.set_checks.append(
             SetCheck(
@@ -60,6 +86,8 @@ class DatasetPlanner:
                 severity=rule.spec.severity,
                 find=find,
                 fields=self._reading.shown(rule.spec, read, template),
-                message=message_sql(template, list(self._reading.fields)),
+                message=message_sql(template, list(self._reading.fields), figures or ()),
+                coded=figures is not None,
+                unknown_fails=unknown_fails,
             )
         )

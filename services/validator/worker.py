@@ -188,7 +188,16 @@ class Worker:
             memory_mib=settings.memory_mib,
             threads=settings.threads,
             wall_seconds=settings.wall_seconds,
+            previous=await self._previous(request, case, scratch),
         )
+
+    async def _previous(self, request: ValidationRequested, case: Case, scratch: Path) -> Path | None:
+        """Fetch the previous extract where a rule looks back at it."""
+        if request.previous is None or not any(rule.spec.scope == "history" for rule in case.rules):
+            return None
+        path = scratch / "previous.parquet"
+        await self._runtime.objects.fetch(request.previous.key, request.previous.sha256, path)
+        return path
 
     async def _seal(self, request: ValidationRequested, scratch: Path, name: str, rows: int) -> ObjectReference | None:
         if rows == 0:
@@ -204,8 +213,9 @@ class RuleErredError(Exception):
 
 
 def _require_granted(request: ValidationRequested) -> None:
-    if request.dataset not in request.grant.reads:
-        raise Refusal("The grant does not name the dataset.", type="bad-grant")
+    for reference in (request.dataset, request.previous):
+        if reference is not None and reference not in request.grant.reads:
+            raise Refusal("The grant does not name the dataset.", type="bad-grant")
 
 
 def _require_no_errors(outcome: Outcome, chosen: commands.RunRules) -> None:

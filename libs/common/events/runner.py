@@ -132,6 +132,7 @@ class ValidationRequested(Data):
     dataset: ObjectReference
     rows: int
     grant: Grant
+    previous: ObjectReference | None = None
     kind: RunKind = "report"
     drafts: tuple[VersionReference, ...] = ()
 

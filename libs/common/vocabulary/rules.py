@@ -8,6 +8,7 @@ from libs.common.vocabulary.base import ExpressionText, Name, SqlText, Strict, T
 
 Severity = Literal["blocking", "warning", "correctable"]
 Phase = Literal["input", "output"]
+Scope = Literal["record", "dataset", "history"]
 
 
 class ExpressionCheck(Strict):
@@ -48,11 +49,73 @@ class SequenceCheck(Strict):
     requires: ExpressionText
 
 
+class Measure(Strict):
+    """One figure over records: how many, or the sum, smallest, largest, mean or number of distinct values of `value`.
+
+    Only records where `where` holds take part. `of` says which records: those of this run, or those of the previous
+    extract of the same report (none yet: the figure is null). `missing` counts the keys `fields` that the previous
+    extract has and this one lacks, `missing_keys` names up to twenty of them.
+    """
+
+    function: Literal["count", "count_distinct", "sum", "min", "max", "avg", "missing", "missing_keys"]
+    value: ExpressionText | None = None
+    where: ExpressionText | None = None
+    of: Literal["records", "previous"] = "records"
+    fields: tuple[Name, ...] = Field(default=(), max_length=20)
+
+    @model_validator(mode="after")
+    def _parts_fit_the_function(self) -> Self:
+        valued = self.function in ("count_distinct", "sum", "min", "max", "avg")
+        if valued != (self.value is not None):
+            raise ValueError(f"{self.function} takes {'a' if valued else 'no'} value")
+        if self.function.startswith("missing") != bool(self.fields):
+            raise ValueError("fields belong to missing and missing_keys, and these need them")
+        if self.fields and (self.where is not None or self.of != "previous"):
+            raise ValueError(f"{self.function} is of the previous records, all of them")
+        return self
+
+
+class AggregateCheck(Strict):
+    """Figures over groups of records, and the condition that each group must meet.
+
+    Records with equal `group_by` are a group; without it all records are one. `condition` speaks of the measures and
+    the fields of `group_by`. A group that does not meet it fails: all its records, or its first by source order.
+    Example: the sum of a book's amounts stays below a limit; no more than 5 % fewer records than last time.
+    """
+
+    kind: Literal["aggregate"] = "aggregate"
+    group_by: tuple[Name, ...] = Field(default=(), max_length=10)
+    measures: dict[Name, Measure] = Field(min_length=1, max_length=10)
+    condition: ExpressionText
+    on_unknown: Literal["fail", "pass"] = "pass"
+    fails: Literal["group", "first"] = "group"
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        both = sorted(self.measures.keys() & set(self.group_by))
+        if both:
+            raise ValueError(f"{both[0]!r} is both a measure and a field of group_by")
+        return self
+
+
+class HistoryCheck(Strict):
+    """A condition on each record and the one with the same `key` in the previous extract of the same report.
+
+    Beside the record's fields it reads `previous_<field>` (null where there is no such record), and `previous_exists`:
+    null where there is no previous extract. Example: `price == previous_price or action == 'CORR'`.
+    """
+
+    kind: Literal["history"] = "history"
+    key: tuple[Name, ...] = Field(min_length=1, max_length=20)
+    condition: ExpressionText
+    on_unknown: Literal["fail", "pass"] = "pass"
+
+
 class SqlCheck(Strict):
     """A query of the failing records: one SELECT that gives their `_ordinal`.
 
-    It reads `records` (the typed fields and `_ordinal`), `run` (one row: `business_date`, `as_of`) and the rule's
-    mappings by alias (`key` and their columns, as valid on the business date). `docs/expressions.md` has the rest.
+    It reads `records` (the typed fields and `_ordinal`), `previous` (the previous extract of the same report, empty
+    where there is none), `run` (one row: `business_date`, `as_of`) and the rule's mappings by alias (`key` and their columns, as valid on the business date). `docs/expressions.md` has the rest.
     """
 
     kind: Literal["sql"] = "sql"
@@ -60,8 +123,16 @@ class SqlCheck(Strict):
 
 
 Check = Annotated[
-    ExpressionCheck | UniqueCheck | ReferenceCheck | SequenceCheck | SqlCheck, Field(discriminator="kind")
+    ExpressionCheck | UniqueCheck | ReferenceCheck | SequenceCheck | AggregateCheck | HistoryCheck | SqlCheck,
+    Field(discriminator="kind"),
 ]
+
+
+def reads_previous(check: Check) -> bool:
+    """Say whether a check reads the previous extract; of a query the word alone counts."""
+    if isinstance(check, AggregateCheck):
+        return any(measure.of == "previous" for measure in check.measures.values())
+    return isinstance(check, SqlCheck) and "previous" in check.sql.lower()
 
 
 class Fix(Strict):
@@ -121,6 +192,22 @@ class RuleSpec(Strict):
     owner: Text = ""
     fix: Fix | None = None
     tests: tuple[RuleTest, ...] = Field(default=(), max_length=50)
+
+    @property
+    def scope(self) -> Scope:
+        """What the check has to see: one record, the whole dataset, or the previous extract too."""
+        check = self.check
+        if isinstance(check, ExpressionCheck | ReferenceCheck):
+            return "record"
+        if isinstance(check, HistoryCheck) or reads_previous(check):
+            return "history"
+        return "dataset"
+
+    @model_validator(mode="after")
+    def _looks_back_at_sources(self) -> Self:
+        if self.scope == "history" and self.phase != "input":
+            raise ValueError("a rule that reads the previous extract belongs to the input phase")
+        return self
 
     @model_validator(mode="after")
     def _fix_goes_with_correctable(self) -> Self:

@@ -34,7 +34,7 @@ from services.runner.steps.job import Job, Tools
 from services.runner.steps.plan import Plan
 from services.runner.steps.render import render
 from services.runner.steps.transform import transform
-from services.runner.steps.validation import request_for
+from services.runner.steps.validation import previous_extract, request_for
 from services.runner.steps.workspace import Workspaces
 from services.runner.store import parts, runs
 
@@ -213,7 +213,9 @@ class Executor:
         dataset = job.sealed(source, name)
         if dataset is None:
             raise DataPathError("dataset-missing", f"The sealed output of {source} is gone.")
-        await sealing.ask_validator(tx, job.claim, request_for(job, step, dataset, job.facts(source)["rows"]))
+        previous = await previous_extract(tx, job, step)
+        asked = request_for(job, step, dataset, job.facts(source)["rows"], previous)
+        await sealing.ask_validator(tx, job.claim, asked)
         return None
 
     async def _judges_output(self, job: Job) -> bool:

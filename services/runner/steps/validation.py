@@ -3,16 +3,28 @@
 from dataclasses import asdict
 from datetime import timedelta
 
+from libs.common.database.transaction import Transaction
 from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
 from libs.common.ids import derived_id
 from libs.common.objects import Sealed
 from services.runner.commands.verdicts import granted_prefix
 from services.runner.domain.steps import PHASES
 from services.runner.steps.job import Job
+from services.runner.store import runs
 
 
-def request_for(job: Job, step: str, dataset: Sealed, rows: int) -> ValidationRequested:
-    """Return the signed request for a validation step over a sealed dataset."""
+async def previous_extract(tx: Transaction, job: Job, step: str) -> ObjectReference | None:
+    """Return the extract that rules about history compare with: of the last run for an earlier business date."""
+    if PHASES[step] != "input":
+        return None
+    found = await runs.previous_extract(tx, job.run["report_id"], job.run["business_date"])
+    return ObjectReference.model_validate(found) if found else None
+
+
+def request_for(
+    job: Job, step: str, dataset: Sealed, rows: int, previous: ObjectReference | None = None
+) -> ValidationRequested:
+    """Return the signed request for a validation step over a sealed dataset; `previous` is the extract before it."""
     run, report, tools = job.run, job.plan.report, job.tools
     phase = PHASES[step]
     reference = ObjectReference(**asdict(dataset))
@@ -20,7 +32,7 @@ def request_for(job: Job, step: str, dataset: Sealed, rows: int) -> ValidationRe
         run["tenant_id"],
         run["id"],
         phase,
-        reads=(reference,),
+        reads=(reference, *([previous] if previous else [])),
         writes=granted_prefix(run, step),
         expires=tools.now() + timedelta(seconds=tools.settings.validation_timeout_seconds),
     )
@@ -40,6 +52,7 @@ def request_for(job: Job, step: str, dataset: Sealed, rows: int) -> ValidationRe
         dataset=reference,
         rows=rows,
         grant=grant,
+        previous=previous,
         kind=run["kind"],
         drafts=drafts,
     )

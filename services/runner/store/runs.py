@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import ARRAY
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import NotFound
-from services.runner.store.tables import run
+from services.runner.store.tables import run, step
 
 _R = run.c
 _ENDED_WELL = ["succeeded", "partial"]
@@ -75,6 +75,27 @@ async def last_ended(tx: Transaction, report_id: UUID, business_date: Any, *, we
     if well:
         statement = statement.where(columns.status == _any(_ENDED_WELL))
     return await tx.row(statement.order_by(columns.created_at.desc(), columns.id.desc()).limit(1))
+
+
+async def previous_extract(tx: Transaction, report_id: UUID, business_date: Any) -> Any | None:
+    """Return the sealed extract of the report's last run for an earlier date that came to its end, or None."""
+    columns = _R
+    sealed = step.c.outputs["extract"]
+    statement = (
+        select(sealed.label("extract"))
+        .join(step, (step.c.tenant_id == columns.tenant_id) & (step.c.run_id == columns.id))
+        .where(
+            columns.report_id == report_id,
+            columns.business_date < business_date,
+            columns.kind == "report",
+            columns.status == _any(_ENDED_WELL),
+            step.c.step == "extract",
+        )
+        .order_by(columns.business_date.desc(), columns.created_at.desc(), columns.id.desc())
+        .limit(1)
+    )
+    row = await tx.row(statement)
+    return row["extract"] if row else None
 
 
 def _any(values: list[str]) -> Any:

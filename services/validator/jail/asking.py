@@ -16,10 +16,20 @@ def ask_all(work: Judgement) -> None:
         return
     engine = open_engine(work.resources, work.files.readable(), work.files.spill, fresh=True)
     try:
+        _define(work, engine)
         for question in work.plan.questions:
             _ask(work, engine, question)
     finally:
         engine.close()
+
+
+def _define(work: Judgement, engine: duckdb.DuckDBPyConnection) -> None:
+    """Make what every query may read; of small data the typed records are kept, of large data they are read again."""
+    engine.execute(f"CREATE VIEW extract AS SELECT * FROM read_parquet({quote_literal(work.files.data)})")
+    engine.execute(queries.define_records(work.plan, work.broken, kept=not work.resources.spill_bytes))
+    engine.execute(queries.define_previous(work.plan, work.files.previous))
+    engine.execute(queries.define_previous_records(work.plan))
+    engine.execute(queries.define_run(work.plan))
 
 
 def _ask(work: Judgement, engine: duckdb.DuckDBPyConnection, question: Question) -> None:
@@ -47,14 +57,10 @@ def _ordinals(work: Judgement, engine: duckdb.DuckDBPyConnection, question: Ques
     One more ordinal than there are records shows that some are foreign.
     """
     with engine.cursor() as connection:
-        data = quote_literal(work.files.data)
-        connection.execute(f"CREATE TEMP VIEW extract AS SELECT * FROM read_parquet({data})")
         paths = dict(zip(work.mappings, work.files.mappings, strict=True))
         for alias, table in question.aliases.items():
             source = f"SELECT * FROM read_parquet({quote_literal(paths[table])})"
             connection.execute(f"CREATE TEMP VIEW {quote_identifier(alias)} AS {source}")
-        connection.execute(queries.define_records(work.plan, work.broken))
-        connection.execute(queries.define_run(work.plan))
         connection.execute(queries.answer(question, work.rows + 1))
         found: pa.Table = connection.execute("SELECT _ordinal FROM answer").to_arrow_table()  # type: ignore[assignment]
     return found

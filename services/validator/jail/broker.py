@@ -45,7 +45,21 @@ _CORRECTIONS_COLUMNS: dict[str, pa.DataType] = {
 }
 FAILURES = pa.schema(_FAILURES_COLUMNS)
 CORRECTIONS = pa.schema(_CORRECTIONS_COLUMNS)
-_RESERVED = frozenset({"extract", "typed", "held", "failures", "corrections", "isolated", "records", "run", "answer"})
+_RESERVED = frozenset(
+    {
+        "extract",
+        "typed",
+        "held",
+        "failures",
+        "corrections",
+        "isolated",
+        "records",
+        "run",
+        "answer",
+        "previous",
+        "typed_previous",
+    }
+)
 _QUERY_SHARE = 0.7
 """Of the wall time: a query that takes longer is its rule's error; beyond the wall time the whole job is stopped."""
 _SMALL = 4 * MIB
@@ -130,6 +144,7 @@ class Request:
     memory: int = 1024 * MIB
     threads: int = 2
     wall_seconds: float = 900.0
+    previous: Path | None = None
     spill_bytes: int = 10 * 1024 * MIB
     measure: bool = False
 
@@ -210,6 +225,8 @@ def _descriptors(request: Request) -> Iterator[tuple[list[int], list[int]]]:
             descriptor = in_memory(table)
             stack.callback(os.close, descriptor)
             readable.append(descriptor)
+        if request.previous is not None:
+            readable.append(opened(request.previous, os.O_RDONLY))
         new = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         files = [opened(request.scratch / f"{name}.parquet", new) for name in ("failures", "corrections")]
         yield readable, [*files, opened(spill, os.O_RDONLY | os.O_DIRECTORY)]

@@ -22,7 +22,7 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     """Carry out `job["plan"]` on the files and return the counts; failures and corrections go to their files."""
     if "amend" in job:
         return amending.run(job, descriptors)
-    files = Files.of(descriptors)
+    files = Files.of(descriptors, len(job["mappings"]))
     resources = Resources(**job["resources"])
     work = Judgement(Plan.model_validate(job["plan"]), files, job["mappings"], resources)
     work.engine = open_data(work)
@@ -49,6 +49,7 @@ def _judge(work: Judgement) -> None:
             _flag(work, [unit])
     if plan.set_checks:
         work.engine.execute(queries.define_view(plan, work.broken))
+        work.engine.execute(queries.define_previous(plan, work.files.previous))
     for check in plan.set_checks:
         _find(work, check)
     ask_all(work)
@@ -130,11 +131,11 @@ def _find(work: Judgement, check: SetCheck) -> None:
     tally = work.tallies[check.rule_id]
     try:
         found = one(work, queries.find(check, table))[0]
+        tally.failed, tally.unknown = one(work, queries.settle(table)) if check.coded else (found, 0)
     except duckdb.Error as error:
         tally.errors, tally.problem = work.rows, reason(error)
     else:
-        tally.failed = found
-        if tally.failed:
+        if tally.failed or (tally.unknown and check.unknown_fails):
             work.sets.append((check, table))
 
 

@@ -21,23 +21,25 @@ class Files:
 
     data: str
     mappings: tuple[str, ...]
+    previous: str | None
     failures: str
     corrections: str
     spill: str
 
     @classmethod
-    def of(cls, descriptors: Sequence[int]) -> "Files":
-        """Name the descriptors: data, mappings, then the writable ones."""
+    def of(cls, descriptors: Sequence[int], mappings: int) -> "Files":
+        """Name the descriptors: data, so many mappings, the previous extract if there is one, then the writable ones."""
         paths = [f"/proc/self/fd/{descriptor}" for descriptor in descriptors]
-        return cls(paths[0], tuple(paths[1:-3]), *paths[-3:])
+        rest = paths[1 + mappings : -3]
+        return cls(paths[0], tuple(paths[1 : 1 + mappings]), rest[0] if rest else None, *paths[-3:])
 
     def readable(self) -> list[str]:
         """Return those that are input only."""
-        return [self.data, *self.mappings]
+        return [self.data, *self.mappings, *([self.previous] if self.previous else [])]
 
     def all(self) -> list[str]:
         """Return those that the engine may open as files."""
-        return [self.data, *self.mappings, self.failures, self.corrections]
+        return [*self.readable(), self.failures, self.corrections]
 
 
 @dataclass(slots=True)
