@@ -1,5 +1,6 @@
 """Rules as definitions, and the two ends of a validation: what was asked, what came of it."""
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,7 @@ async def check_rule(tx: Transaction, spec: RuleSpec, specs: Specs) -> None:
         alias: MappingSpec.model_validate(await part_of(tx, specs, "mapping", id_, f"/spec/mappings/{alias}"))
         for alias, id_ in spec.mappings.items()
     }
-    problems = rule_problems(spec, schema, mappings)
+    problems = await asyncio.to_thread(rule_problems, spec, schema, mappings)
     if problems:
         raise Invalid("The rule does not fit its schema.", fields=problems)
 
@@ -55,7 +56,7 @@ async def part_of(tx: Transaction, specs: Specs, kind: str, id_: UUID, field: st
 
 
 KINDS: dict[str, Kind] = {
-    "rule": Kind("rule", "rules", TypeAdapter(RuleSpec), rule_references, check_rule, replayed=True)
+    "rule": Kind("rule", "rules", TypeAdapter(RuleSpec), rule_references, check_rule, replayed=True, external=True)
 }
 
 

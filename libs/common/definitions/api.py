@@ -4,9 +4,9 @@ from datetime import date
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
-from sqlalchemy import select
+from sqlalchemy import column, select
 
 from libs.common.definitions import answers, deciding, policies, proposals, store
 from libs.common.definitions.commands import Definitions
@@ -121,17 +121,7 @@ def _add_reading(door: Door, kind: Kind) -> None:
     items: list[type[BaseModel]] = [answers.DefinitionSummary, answers.DefinitionVersion, answers.DefinitionDependent]
     summaries, versions_, dependents_ = (answers.document(answers.listed(item)) for item in items)
 
-    @door.get("", dependencies=read, name=f"list_{kind.plural}", responses=summaries)
-    async def listing(
-        tx: Tx, page: PageParameters, name: str | None = None, proposal: Waiting | None = None
-    ) -> Response:
-        """List them, newest first; `name` finds the one of that name, `proposal` those that wait for a decision."""
-        statement = select(*store.SUMMARY).where(definition.c.kind == kind.name)
-        if name is not None:
-            statement = statement.where(definition.c.name == name.replace("\x00", ""))
-        if proposal is not None:
-            statement = statement.where(definition.c.id.in_(proposals.waiting(proposal)))
-        return await page_of(tx, statement, page, [definition.c.id])
+    _add_listing(door, kind, {"dependencies": read, "name": f"list_{kind.plural}", "responses": summaries})
 
     @door.get("/{id}", dependencies=read, name=f"get_{kind.name}", responses=answers.document(answers.shown(kind)))
     async def one(tx: Tx, id: UUID) -> Response:  # noqa: A002
@@ -158,3 +148,48 @@ def _add_reading(door: Door, kind: Kind) -> None:
         await store.find(tx, kind.name, id)
         found = await store.dependents(tx, id, copies=_definitions(request).keeps_copies)
         return _json({"items": found, "next": None})
+
+
+def _add_listing(door: Door, kind: Kind, route: dict[str, Any]) -> None:
+    if not kind.external:
+
+        @door.get("", **route)
+        async def listing(
+            tx: Tx, page: PageParameters, name: str | None = None, proposal: Waiting | None = None
+        ) -> Response:
+            """List them, newest first; `name` finds the one of that name, `proposal` those that wait for a decision."""
+            return await _listed(tx, kind, page, name, proposal)
+
+        return
+
+    @door.get("", **route)
+    async def listing_external(
+        tx: Tx,
+        page: PageParameters,
+        name: str | None = None,
+        proposal: Waiting | None = None,
+        external_id: Annotated[str | None, Query(min_length=1, max_length=500)] = None,
+    ) -> Response:
+        """List them, newest first; `name` finds the one of that name, `proposal` those that wait for a decision.
+
+        `external_id` finds those with that id elsewhere.
+        """
+        return await _listed(tx, kind, page, name, proposal, external_id)
+
+
+async def _listed(
+    tx: Tx,
+    kind: Kind,
+    page: PageParameters,
+    name: str | None,
+    proposal: Waiting | None,
+    external_id: str | None = None,
+) -> Response:
+    statement = select(*store.SUMMARY).where(definition.c.kind == kind.name)
+    if name is not None:
+        statement = statement.where(definition.c.name == name.replace("\x00", ""))
+    if proposal is not None:
+        statement = statement.where(definition.c.id.in_(proposals.waiting(proposal)))
+    if external_id is not None:
+        statement = statement.where(column("external_id") == external_id.replace("\x00", ""))
+    return await page_of(tx, statement, page, [definition.c.id])

@@ -39,7 +39,8 @@ class Kind:
 
     `replayed` kinds can be tried on past data before they are published.
     `check` runs when a draft is saved and again when it is published, `prove` when it is published only; both raise
-    `Invalid` naming the field.
+    `Invalid` naming the field. `external` kinds carry somebody else's id, by which they are found: the owner's table
+    has a column for it.
     """
 
     name: str
@@ -49,3 +50,4 @@ class Kind:
     check: Callable[[Transaction, Any, Specs], Awaitable[None]] = no_check
     prove: Callable[[Transaction, Any, Specs], Awaitable[None]] = no_check
     replayed: bool = False
+    external: bool = False
