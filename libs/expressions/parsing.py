@@ -69,6 +69,7 @@ def parse(text: str) -> tuple[ast.expr, Source]:
     """Read `text` as one expression of allowed nodes within the limits, or raise ExpressionError."""
     _check_text(text)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
+    _check_continuations(text)
     source = Source(text)
     body = _syntax(text)
     _check_nodes(body, source)
@@ -89,6 +90,14 @@ def _check_text(text: str) -> None:
             line = text.count("\n", 0, position) + 1
             column = position - text.rfind("\n", 0, position)
             raise ExpressionError(f"character U+{ord(char):04X} is not allowed", line=line, column=column)
+
+
+def _check_continuations(text: str) -> None:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.endswith("\\"):
+            raise ExpressionError(
+                "a line ends with a backslash", line=number, column=len(line), expected="a line end alone"
+            )
 
 
 def _syntax(text: str) -> ast.expr:
@@ -144,6 +153,10 @@ def _walk(body: ast.expr) -> Iterator[tuple[ast.AST, int, bool]]:
 
 
 def _check_kind(node: ast.AST, source: Source) -> None:
+    if (
+        isinstance(node, ast.Name) and not source.text.isascii() and source.written(node) != node.id
+    ):  # the parser reads look-alikes as plain letters
+        raise source.error(node, "a name holds a letter that only looks like one of a-z", expected="plain letters")
     if isinstance(node, ast.keyword):
         raise source.error(node, "named arguments are not part of the language", expected="arguments in order")
     if isinstance(node, ast.List | ast.Tuple) and len(node.elts) > MAX_LIST:

@@ -1,22 +1,31 @@
-"""A slow interpreter of the language's core, written apart from the compiler: Python's own arithmetic, row by row.
+"""A slow interpreter of the language, written apart from the compiler: Python's own arithmetic, row by row.
 
-None stands for null; numbers are Fractions, so nothing is rounded but by `/` and `round`.
+None stands for null; numbers are Fractions, so nothing is rounded but by `/` and `round`. The functions are in
+`reference_functions`.
 """
 
 import ast
 from collections.abc import Mapping
+from datetime import date, datetime
 from decimal import ROUND_HALF_EVEN, Decimal, localcontext
 from fractions import Fraction
 from math import floor
+from typing import Any
 
-Cell = None | bool | Fraction | str
+from tests.expressions.reference_functions import FUNCTIONS, half_even
+
+Cell = None | bool | Fraction | str | date | datetime
 
 
 class Interpreter:
     """Evaluates one expression on one record."""
 
-    def __init__(self, record: Mapping[str, Cell]) -> None:
+    def __init__(
+        self, record: Mapping[str, Cell], mappings: Mapping[str, Mapping[str, Mapping[str, str | None]]] | None = None
+    ) -> None:
         self.record = record
+        self.mappings = mappings or {}
+        self.largest = Fraction(0)
 
     def run(self, text: str) -> Cell:
         self.text = text
@@ -24,6 +33,8 @@ class Interpreter:
 
     def visit(self, node: ast.expr) -> Cell:
         value: Cell = getattr(self, type(node).__name__)(node)
+        if isinstance(value, Fraction):
+            self.largest = max(self.largest, abs(value))
         return value
 
     def Constant(self, node: ast.Constant) -> Cell:  # noqa: N802 - named like the node
@@ -48,12 +59,14 @@ class Interpreter:
         if isinstance(node.op, ast.Not):
             return not value
         assert isinstance(value, Fraction)
-        return -value
+        return value if isinstance(node.op, ast.UAdd) else -value
 
     def BinOp(self, node: ast.BinOp) -> Cell:  # noqa: N802
         left, right = self.visit(node.left), self.visit(node.right)
         if left is None or right is None:
             return None
+        if isinstance(left, str) and isinstance(right, str):
+            return left + right
         return calculate(type(node.op), left, right)  # type: ignore[arg-type]
 
     def Compare(self, node: ast.Compare) -> Cell:  # noqa: N802
@@ -81,6 +94,8 @@ class Interpreter:
     def Call(self, node: ast.Call) -> Cell:  # noqa: N802
         values = [self.visit(argument) for argument in node.args]
         name = node.func.id  # type: ignore[attr-defined]
+        if name == "field":
+            return self.record[str(values[0])]
         if name == "coalesce":
             return next((value for value in values if value is not None), None)
         if name == "between":
@@ -88,8 +103,14 @@ class Interpreter:
             return self.visit(ast.Compare(low, [ast.LtE(), ast.LtE()], [middle, high]))
         if None in values:
             return None
-        value: Cell = FUNCTIONS[name](*values)  # type: ignore[operator]
+        if name in ("lookup", "has"):
+            return self.look(name, *values)
+        value: Cell = FUNCTIONS[name](*values)
         return value
+
+    def look(self, name: str, mapping: Any, key: Any, column: Any = None) -> Cell:
+        entry = self.mappings[mapping].get(key)
+        return entry is not None if name == "has" else (entry or {}).get(column)
 
 
 def calculate(op: type[ast.operator], left: Fraction, right: Fraction) -> Fraction | None:
@@ -113,27 +134,6 @@ def compare(op: type[ast.cmpop], left: Cell, right: Cell) -> bool:
         return verdicts[op]
     less, equal = left < right, left == right  # type: ignore[operator]
     return {ast.Lt: less, ast.LtE: less or equal, ast.Gt: not less and not equal, ast.GtE: not less}[op]
-
-
-def half_even(value: Fraction, places: int) -> Fraction:
-    return Fraction(round(value * 10**places), 10**places)
-
-
-def half_up(value: Fraction, places: int) -> Fraction:
-    scaled = abs(value) * 10**places
-    whole = floor(scaled + Fraction(1, 2))
-    return Fraction(whole if value >= 0 else -whole, 10**places)
-
-
-FUNCTIONS = {
-    "abs": abs,
-    "round": lambda value, places=Fraction(0): half_even(value, int(places)),
-    "round_half_up": lambda value, places=Fraction(0): half_up(value, int(places)),
-    "floor": lambda value: Fraction(floor(value)),
-    "ceil": lambda value: Fraction(-floor(-value)),
-    "min_of": min,
-    "max_of": max,
-}
 
 
 def as_decimal(value: Fraction) -> Decimal:
