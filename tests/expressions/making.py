@@ -1,7 +1,7 @@
 """Random well-typed expressions over all functions and types."""
 
 import random
-from typing import Any
+import re
 
 ODD = {
     "text": ["Ab c", "  x ", "CP1", "LEI1", "12", "-3.50", "2024-02-29", "2025-03-10T23:30:00Z", "ünï✓ß", "a'b\"c", "%_\\", "\t\n", "0", "+7", "1e5", "NaN", "true", "DE", "EUR", "XLON", "XOFF", "ESVUFR", "DEUTDEFF", "DEUTDEFF500"],
@@ -13,6 +13,54 @@ ODD = {
     "timestamp": ["2025-03-11T06:30:00Z", "2025-03-10T23:30:00.120Z", "2025-03-11T01:00:00+02:00", "2024-02-29 12:00-0500", "2025-03-11T06:30:00", "2025-13-01T00:00:00Z", "1970-01-01T00:00:00.000001Z", "9999-12-31T23:59:59Z"],
 }  # fmt: skip
 PATTERNS = ["[A-Z]{2}[0-9]*", "[0-9]+(\\\\.[0-9]+)?", "(CP|LEI)1", "a+b*", "\\\\d{2}", "[^x]*", "", "2025-.*|x"]
+_CHOICES = (
+    "(<same> if <boolean> else <same>)", "coalesce(<same>, <same>)", "min_of(<same>, <same>)", "max_of(<same>, <same>, <same>)"
+)  # fmt: skip
+_MOVED = ("add_days(<same>, <integer>)", "add_months(<same>, <integer>)", "add_years(<same>, <integer>)")
+_SIGNS = ("==", "!=", "<", "<=", ">", ">=")
+_KINDS = ("text", "number", "integer", "boolean", "date", "timestamp")
+_IDENTIFIERS = ("lei", "isin", "iban", "uti", "mic", "currency", "country", "cfi", "bic")
+LEAVES = {
+    "text": ("code", "ident", "other", "code", "ident", "<word>"),
+    "integer": ("quantity", "lots", "<small>", "0", "12"),
+    "number": ("price", "amount", "price", "quantity", "<cents>"),
+    "boolean": ("active", "closed", "true", "false", "null"),
+    "date": ("traded", "settled", "business_date", "date('2024-12-31')", "date('2024-02-29')"),
+    "timestamp": ("done_at", "sent_at", "as_of", "timestamp('2025-03-30T01:59:59.5+01:00')"),
+}
+WAYS: dict[str, tuple[str, ...]] = {
+    "text": (
+        "upper(<text>)", "lower(<text>)", "trim(<text>)", "concat(<text>, <text>)", "(<text> + <text>)", "substring(<text>, <integer>)",
+        "substring(<text>, <integer>, <integer>)", "left(<text>, <integer>)", "right(<text>, <integer>)", "replace(<text>, 'a', 'bb')",
+        "replace(<text>, 'P1', '')", "to_text(<any>)", "lookup('cp', <text>, 'lei')", "lookup('cp', <text>, 'country')", "field('other')", *_CHOICES,
+    ),
+    "integer": (
+        "floor(<number>)", "ceil(<number>)", "round(<number>)", "round_half_up(<number>)", "length(<text>)", "to_integer(<text>)", "year(<moment>)",
+        "month(<moment>)", "day(<moment>)", "days_between(<date>, <date>)", "(<integer> + <integer>)", "(<integer> - <integer>)",
+        "(<integer> * <integer>)", "(<integer> // <integer>)", "(<integer> % <integer>)", "(-<integer>)", "abs(<integer>)", *_CHOICES,
+    ),
+    "number": (
+        "(<number> + <number>)", "(<number> - <number>)", "(<number> * <number>)", "(<number> / <number>)", "(<number> // <number>)",
+        "(<number> % <number>)", "abs(<number>)", "(-<number>)", "(+<number>)", "round(<number>, <places>)", "round_half_up(<number>, <places>)",
+        "to_decimal(<text>)", "<integer>", *_CHOICES,
+    ),
+    "date": (*_MOVED, "date(<timestamp>)", "to_date(<text>)", *_CHOICES),
+    "timestamp": (*_MOVED, "to_timestamp(<text>)", *_CHOICES),
+    "boolean": (
+        *(f"(<{kind}> {sign} <{kind}>)" for kind in _KINDS for sign in _SIGNS),
+        *(f"(<{kind}> <= <{kind}> < <{kind}>)" for kind in ("text", "number", "date", "timestamp")),
+        *(f"between(<{kind}>, <{kind}>, <{kind}>)" for kind in ("text", "number", "date", "timestamp")),
+        *(f"{name}({of})" for name in _IDENTIFIERS for of in ("<text>", "ident", "code")),
+        *(f"{name}(<text>, <text>)" for name in ("starts_with", "ends_with", "contains")),
+        *["(<boolean> and <boolean>)", "(<boolean> or <boolean>)", "(not <boolean>)"] * 6,
+        *["(<any> is null)", "(<any> is not null)", "matches(<text>, '<pattern>')", "has('cp', <text>)"] * 3,
+        "(<number> in [1, 2.5, -3, 12])", "(<number> not in [1, 2.5, -3, 12])", "(<text> in ['CP1', 'x', 'DE'])", "(<text> not in ['CP1', 'x'])",
+        "(<boolean> if <boolean> else <boolean>)",
+    ),
+}  # fmt: skip
+_AMONG = {"any": _KINDS, "moment": ("date", "timestamp")}
+_RANGES = {"small": (-9, 40, 1), "cents": (-500, 500, 100), "places": (0, 6, 1)}
+_PLACE = re.compile("<([a-z]+)>")
 
 
 class Maker:
@@ -21,102 +69,20 @@ class Maker:
     def __init__(self, seed: int) -> None:
         self.dice = random.Random(seed)  # noqa: S311 - for variety, not for secrets
 
-    def pick(self, *options: Any) -> Any:
-        return self.dice.choice(options)
-
     def make(self, kind: str, depth: int) -> str:
         """Return an expression of a type: text, number, integer, boolean, date or timestamp."""
-        if depth <= 0 or self.dice.random() < 0.15:
-            return str(getattr(self, f"{kind}_leaf")())
-        return str(getattr(self, kind)(depth - 1))
+        leaf = depth <= 0 or self.dice.random() < 0.15
+        form = self.dice.choice(LEAVES[kind] if leaf else WAYS[kind])
+        return _PLACE.sub(lambda found: self._filled(found[1], kind, depth - 1), form)
 
-    def text_leaf(self) -> str:
-        word = (
-            self.dice.choice(ODD["text"])
-            .replace("\\", "\\\\")
-            .replace("'", "\\'")
-            .replace("\t", "\\t")
-            .replace("\n", "\\n")
-        )
-        return self.pick("code", "ident", "other", "code", "ident", f"'{word}'")
-
-    def integer_leaf(self) -> str:
-        return self.pick("quantity", "lots", str(self.dice.randint(-9, 40)), "0", "12")
-
-    def number_leaf(self) -> str:
-        return self.pick("price", "amount", "price", self.integer_leaf(), f"{self.dice.randint(-500, 500) / 100}")
-
-    def boolean_leaf(self) -> str:
-        return self.pick("active", "closed", "true", "false", "null")
-
-    def date_leaf(self) -> str:
-        return self.pick("traded", "settled", "business_date", "date('2024-12-31')", "date('2024-02-29')")
-
-    def timestamp_leaf(self) -> str:
-        return self.pick("done_at", "sent_at", "as_of", "timestamp('2025-03-30T01:59:59.5+01:00')")
-
-    def any(self, depth: int) -> tuple[str, str]:
-        kind = self.pick("text", "number", "integer", "boolean", "date", "timestamp")
-        return kind, self.make(kind, depth)
-
-    def chosen(self, kind: str, depth: int) -> str:
-        one, two, test = self.make(kind, depth), self.make(kind, depth), self.make("boolean", depth)
-        return self.pick(f"({one} if {test} else {two})", f"coalesce({one}, {two})", f"min_of({one}, {two})", f"max_of({one}, {two}, {one})")  # fmt: skip
-
-    def text(self, depth: int) -> str:
-        inner, other, count = (self.make(kind, depth) for kind in ("text", "text", "integer"))
-        return self.pick(
-            f"upper({inner})", f"lower({inner})", f"trim({inner})", f"concat({inner}, {other})", f"({inner} + {other})",
-            f"substring({inner}, {count})", f"substring({inner}, {count}, {self.make('integer', depth)})", f"left({inner}, {count})",
-            f"right({inner}, {count})", f"replace({inner}, 'a', 'bb')", f"replace({inner}, 'P1', '')", f"to_text({self.any(depth)[1]})",
-            f"lookup('cp', {inner}, 'lei')", f"lookup('cp', {inner}, 'country')", "field('other')", self.chosen("text", depth),
-        )  # fmt: skip
-
-    def integer(self, depth: int) -> str:
-        number, text = self.make("number", depth), self.make("text", depth)
-        moment = self.make(self.pick("date", "timestamp"), depth)
-        left, right = self.make("integer", depth), self.make("integer", depth)
-        return self.pick(
-            f"floor({number})", f"ceil({number})", f"round({number})", f"round_half_up({number})", f"length({text})", f"to_integer({text})",
-            f"year({moment})", f"month({moment})", f"day({moment})", f"days_between({self.make('date', depth)}, {self.make('date', depth)})",
-            f"({left} + {right})", f"({left} - {right})", f"({left} * {right})", f"({left} // {right})", f"({left} % {right})", f"(-{left})", f"abs({left})",
-            self.chosen("integer", depth),
-        )  # fmt: skip
-
-    def number(self, depth: int) -> str:
-        left, right, places = self.make("number", depth), self.make("number", depth), self.dice.randint(0, 6)
-        return self.pick(
-            f"({left} + {right})", f"({left} - {right})", f"({left} * {right})", f"({left} / {right})", f"({left} // {right})", f"({left} % {right})",
-            f"abs({left})", f"(-{left})", f"(+{left})", f"round({left}, {places})", f"round_half_up({left}, {places})", f"to_decimal({self.make('text', depth)})",
-            self.make("integer", depth), self.chosen("number", depth),
-        )  # fmt: skip
-
-    def date(self, depth: int) -> str:
-        day, count = self.make("date", depth), self.make("integer", depth)
-        return self.pick(
-            f"add_days({day}, {count})", f"add_months({day}, {count})", f"add_years({day}, {count})", f"date({self.make('timestamp', depth)})",
-            f"to_date({self.make('text', depth)})", self.chosen("date", depth),
-        )  # fmt: skip
-
-    def timestamp(self, depth: int) -> str:
-        moment, count = self.make("timestamp", depth), self.make("integer", depth)
-        return self.pick(
-            f"add_days({moment}, {count})", f"add_months({moment}, {count})", f"add_years({moment}, {count})",
-            f"to_timestamp({self.make('text', depth)})", self.chosen("timestamp", depth),
-        )  # fmt: skip
-
-    def boolean(self, depth: int) -> str:
-        kind, left = self.any(depth)
-        right, third, text = self.make(kind, depth), self.make(kind, depth), self.make("text", depth)
-        flag, other = self.make("boolean", depth), self.make("boolean", depth)
-        sign = self.pick("==", "!=", "<", "<=", ">", ">=")
-        name = self.pick("lei", "isin", "iban", "uti", "mic", "currency", "country", "cfi", "bic")
-        whole = self.pick("starts_with", "ends_with", "contains")
-        ways = [
-            f"({left} {sign} {right})", f"({left} <= {right} < {third})", f"({flag} and {other})", f"({flag} or {other})", f"(not {flag})",
-            f"({left} is null)", f"({left} is not null)", f"between({left}, {right}, {third})", f"{name}({text})", f"{name}(ident)",
-            f"{whole}({text}, {self.make('text', depth)})", f"matches({text}, '{self.pick(*PATTERNS)}')", f"has('cp', {text})",
-            f"({self.make('number', depth)} {self.pick('in', 'not in')} [1, 2.5, -3, 12])", f"({text} {self.pick('in', 'not in')} ['CP1', 'x', 'DE'])",
-            f"({flag} if {other} else {self.make('boolean', depth)})",
-        ]  # fmt: skip
-        return str(self.pick(*ways))
+    def _filled(self, place: str, kind: str, depth: int) -> str:
+        if place in _RANGES:
+            low, high, unit = _RANGES[place]
+            number = self.dice.randint(low, high)
+            return str(number if unit == 1 else number / unit)
+        if place == "pattern":
+            return self.dice.choice(PATTERNS)
+        if place == "word":
+            word = self.dice.choice(ODD["text"]).replace("\\", "\\\\").replace("'", "\\'")
+            return "'" + word.replace("\t", "\\t").replace("\n", "\\n") + "'"
+        return self.make(kind if place == "same" else self.dice.choice(_AMONG.get(place, (place,))), depth)

@@ -120,9 +120,8 @@ def differences(engine: duckdb.DuckDBPyConnection, seed: int, rules: int, used: 
             records = raw_records(maker.dice)
             table(engine, records)
             cells = [typed(record) for record in records]
-        text = maker.make(
-            maker.pick("boolean", "boolean", "boolean", "text", "number", "integer", "date", "timestamp"), 3
-        )
+        kinds = ("boolean", "boolean", "boolean", "text", "number", "integer", "date", "timestamp")
+        text = maker.make(maker.dice.choice(kinds), 3)
         try:
             compiled = compile_expression(text, SCOPE, MOMENT)
         except ExpressionError as error:
