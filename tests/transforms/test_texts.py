@@ -1,0 +1,110 @@
+"""Transforms' texts are looked at before anything runs: what cannot work is named with its place, bombs cost nothing."""
+
+import time
+
+import pytest
+
+from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
+from libs.expressions.sql import SqlError
+from libs.transforms import guarded_query, python_flaws, query_flaws
+
+SOURCE = SchemaSpec(fields=(SchemaField(name="id", type="text"), SchemaField(name="amount", type="decimal", scale=2)))
+TARGET = SchemaSpec(
+    fields=(SchemaField(name="id", type="text", required=True), SchemaField(name="amount", type="decimal"))
+)
+MAPPINGS = {"names": ("name",)}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def transform(batches, params):\n    yield 1",
+        "import polars.selectors as cs\nfrom collections.abc import Mapping\ndef transform(*all):\n    return None",
+        "from __future__ import annotations\ndef transform(b, p, limit=3):\n    return b.table()",
+        "def transform(a): pass\ndef transform(a, b): pass",
+    ],
+)
+def test_code_that_can_run_has_no_flaw(code: str) -> None:
+    """Two arguments are enough, defaults may follow; the last definition counts."""
+    assert python_flaws(code) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "told"),
+    [
+        ("def transform(batches, params)\n    pass", "line 1, column 31: expected ':'"),
+        ("def transform(b, p):\n\tx\n  y", "line 3, column 4: unindent does not match"),
+        (
+            "import panda\ndef transform(b, p): pass",
+            "line 1, column 1: 'panda' cannot be imported in a transform; did you mean 'pandas'?",
+        ),
+        ("def transform(b, p):\n    from os import path", "line 2, column 5: 'os' cannot be imported"),
+        ("from . import x\ndef transform(b, p): pass", "line 1, column 1: '.' cannot be imported"),
+        ("x = 1", "defines no function transform(batches, params)"),
+        ("async def transform(b, p): pass", "line 1, column 1: transform must be a plain function"),
+        ("class transform: pass", "transform must be a function"),
+        ("def transform(b): pass", "must take two arguments"),
+        ("def transform(b, p, q): pass", "must take two arguments"),
+        ("def transform(b, p, *, q): pass", "must take two arguments"),
+        ("x = '\x00'", "null bytes"),
+    ],
+)
+def test_code_that_cannot_run_is_told_where(code: str, told: str) -> None:
+    """Line and column, what was expected, the nearest known name (S27)."""
+    assert told in "; ".join(str(flaw) for flaw in python_flaws(code))
+
+
+BOMBS = {
+    "brackets": "(" * 60_000,
+    "signs": "x = " + "-" * 60_000 + "1",
+    "attributes": "x = a" + ".b" * 30_000,
+    "sums": "x = 1" + "+1" * 30_000,
+    "powers": "x = 1" + "**1" * 20_000,
+    "digits": "x = " + "9" * 60_000,
+    "lambdas": "x = " + "lambda:" * 9000 + "1",
+    "blocks": "".join(" " * depth + "if 1:\n" for depth in range(300)),
+}
+
+
+@pytest.mark.parametrize("code", BOMBS.values(), ids=BOMBS.keys())
+def test_code_that_would_take_long_to_read_is_refused_at_once(code: str) -> None:
+    """Nothing of a tenant's text is compiled or executed, and reading it ends (S27, S33)."""
+    began = time.process_time()
+    assert python_flaws(code)
+    assert time.process_time() - began < 1
+
+
+def test_a_query_that_fits_is_accepted() -> None:
+    """Fields, numbers and keys of records, mappings by alias, and the records behind a row can be named."""
+    query = "SELECT max(n.name) AS id, sum(r.amount) AS amount, list(r._ordinal) AS _ordinals FROM records AS r LEFT JOIN names AS n ON n.key = r.id GROUP BY r.id"
+    assert list(query_flaws(query, SOURCE, TARGET, MAPPINGS)) == []
+    assert "list(r._ordinal)" in guarded_query(query, SOURCE, MAPPINGS).sql
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("SELECT id FROM records", "_ordinal nor _ordinals"),
+        ("SELECT _ordinal, list(_ordinal) OVER () AS _ordinals, id FROM records", ""),
+        ("SELECT _ordinal, amount FROM records", "required target field id"),
+        ("SELECT _ordinal, id, 1 AS x FROM records", "the target schema has no field x"),
+        ("SELECT _ordinal, idd AS id FROM records", "'id'"),
+        ("SELECT _ordinal, id FROM record", "'records'"),
+        ("SELECT list(id) AS _ordinals, 'x' AS id FROM records", "list collects records only"),
+        ("DELETE FROM records", "SELECT"),
+        ("SELECT _ordinal, id FROM read_text('/etc/passwd')", "functions after FROM"),
+        ("SELECT _ordinal, getenv('PATH') AS id FROM records", "cannot be used"),
+    ],
+)
+def test_a_query_that_does_not_fit_is_told_why(query: str, told: str) -> None:
+    """The guard's words with their place, or what the target lacks (S27)."""
+    flaws = list(query_flaws(query, SOURCE, TARGET, MAPPINGS))
+    assert flaws
+    assert told in flaws[0]
+
+
+def test_a_mapping_cannot_hide_the_records() -> None:
+    """An alias `records` beside a query is refused."""
+    assert "alias" in next(query_flaws("SELECT 1", SOURCE, TARGET, {"records": ()}))
+    with pytest.raises(SqlError):
+        guarded_query("SELECT nope FROM records", SOURCE, {})
