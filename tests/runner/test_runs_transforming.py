@@ -140,6 +140,25 @@ async def test_merged_records_are_counted_once(world: World) -> None:
     assert [(row["_ordinal"], row["_key"]) for row in pq.read_table(path).to_pylist()] == [(1, "both"), (2, "3")]
 
 
+async def test_a_row_that_is_held_holds_every_record_behind_it(world: World) -> None:
+    """An output rule fails a total: the records in it are held, with the rule and its message, the others go out (S20)."""
+    await set_up(world, "aggregate")
+    run_id = await world.start()
+    await world.attempt(run_id)
+    await world.verdict(run_id, rules=(uuid4(),))
+    assert await world.attempt(run_id) == "transforming"
+    rows: list[Any] = [(1, 1, "both", "x", -30), (2, 3, None, "y", 5)]
+    await answer(world, run_id, rows, trace=[(1, 1), (1, 2), (2, 3)])
+    assert await world.attempt(run_id) == "validating"
+    await world.verdict(run_id, "output", held=(1,))
+    assert await world.attempt(run_id) == "partial"
+    not_out = (await world.read(run_id))["steps"]["render"]["outputs"]["records"]
+    path = world.home / "not-out.parquet"
+    await world.objects.fetch(not_out["key"], not_out["sha256"], path)
+    held = [(row["key"], row["_ordinal"], row["step"], row["rule_id"]) for row in pq.read_table(path).to_pylist()]
+    assert held == [("1", 1, "validate_output", "r1"), ("2", 2, "validate_output", "r1")]
+
+
 @pytest.mark.parametrize(
     ("rows", "trace", "drops", "told"),
     [

@@ -50,6 +50,7 @@ class Transformer:
         self._lease = timedelta(seconds=runtime.settings.lease_seconds)
         self._room = Room(runtime.settings.transform_slots)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._jobs: dict[UUID, Job] = {}
 
     async def take(self, reference: dict[str, Any]) -> None:
         """Begin a transform if there is room for it; where there is none, it is looked for again."""
@@ -73,20 +74,28 @@ class Transformer:
                 _LOG.warning("transforms.look_interrupted", error=repr(error))
 
     async def close(self) -> None:
-        """Stop all work; others take it up when the leases are over."""
+        """Stop all work and give it back: others take it up at once."""
+        left = dict(self._jobs)
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for request_id, job in left.items():
+            now = utc_now()
+            async with self._runtime.database.transaction(replace(job.context, now=now)) as tx:
+                await store.extend(tx, request_id, job.attempt, now)
 
     async def _attempt(self, tenant_id: UUID, request_id: UUID) -> None:
         with self._room.place(tenant_id):
             try:
                 job = await self._claim(tenant_id, request_id)
                 if job is not None:
+                    self._jobs[request_id] = job
                     with span("transform", parent=job.context.traceparent):
                         await self._work(job)
             except Exception:  # the lease runs out, and the job is looked for again
                 _LOG.exception("transform.interrupted", request=str(request_id))
+            finally:
+                self._jobs.pop(request_id, None)
 
     async def _claim(self, tenant_id: UUID, request_id: UUID) -> Job | None:
         context = Context(tenant_id, "service:validator", utc_now())
