@@ -4,7 +4,15 @@ from libs.common.bus.subscriptions import Subscriptions
 from libs.common.database.transaction import Transaction
 from libs.common.definitions import copies
 from libs.common.events.envelope import Event
-from services.runner.commands import backtesting, cancelling, creation, drafts, transformations, verdicts
+from services.runner.commands import (
+    backtesting,
+    cancelling,
+    correcting,
+    creation,
+    drafts,
+    transformations,
+    verdicts,
+)
 
 
 async def on_published(tx: Transaction, event: Event) -> None:
@@ -36,6 +44,7 @@ SUBSCRIPTIONS: Subscriptions = {
     "evt.*.validator.transform.completed": transformations.on_completed,
     "evt.*.validator.transform.failed": transformations.on_failed,
     "evt.*.validator.transform.progressed": transformations.on_progressed,
+    "evt.*.validator.resubmission.requested": correcting.on_resubmission_requested,
     **{f"evt.*.catalog.{kind}.published": on_published for kind in _KINDS},
     **{f"evt.*.catalog.{kind}.announced": on_published for kind in _KINDS},
     **{f"evt.*.catalog.{kind}.archived": copies.on_archived for kind in _KINDS},

@@ -22,6 +22,7 @@ from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from services.validator import store
 from services.validator.domain import rule_problems, rule_references
+from services.validator.exceptions.concluding import of_correction, open_again
 from services.validator.exceptions.opening import Origin, open_all
 
 
@@ -154,8 +155,7 @@ async def complete(
     names = {count.rule_id: count.name for count in completed.counts}
     by_rule: dict[str, int] = {}
     if failures is not None and request.kind != "backtest":
-        origin = Origin(request.run_id, request.report_id, request.business_date, request.phase, names)
-        by_rule = await open_all(tx, origin, failures)
+        by_rule = await _open(tx, request, names, failures)
     if by_rule:
         opened = ExceptionsOpened(
             run_id=request.run_id,
@@ -167,6 +167,15 @@ async def complete(
         await tx.emit("exception.opened", opened, entity=request.run_id)
     await tx.emit("validation.completed", completed, entity=request.run_id)
     return True
+
+
+async def _open(tx: Transaction, request: ValidationRequested, names: dict[str, str], failures: Path) -> dict[str, int]:
+    """Open the exceptions of a verdict; a correction's are those of the run that it corrects."""
+    sent = await of_correction(tx, request.run_id) if request.kind == "correction" else None
+    if sent is not None:
+        return await open_again(tx, sent, request, names, failures)
+    origin = Origin(request.run_id, request.report_id, request.business_date, request.phase, names)
+    return await open_all(tx, origin, failures)
 
 
 async def fail(tx: Transaction, request: ValidationRequested, attempt: int, code: str, message: str) -> bool:

@@ -4,7 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from services.runner.records.answer import Question, RecordReader
+from services.runner.records.answer import RecordReader
+from services.runner.records.composing import Question
 from tests.runner.world import DAY, World
 
 

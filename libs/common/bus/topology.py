@@ -117,6 +117,7 @@ TOPOLOGY = Topology(
                 "evt.*.validator.rule.*",
                 "evt.*.validator.try.asked",
                 "evt.*.validator.transform.*",
+                "evt.*.validator.resubmission.requested",
             ),
         ),
         Service(

@@ -36,7 +36,7 @@ class RunCreated(Data):
     report_version: int
     business_date: date
     as_of: datetime
-    trigger: Literal["manual", "schedule", "rerun"]
+    trigger: Literal["manual", "schedule", "rerun", "correction"]
     parent_id: UUID | None = None
     kind: RunKind = "report"
     schedule_id: UUID | None = None
@@ -58,7 +58,11 @@ class RunChanged(Data):
 
 
 class RunEnded(Data):
-    """A run is over: what went out, what did not, and why."""
+    """A run is over: what went out, what did not, and why.
+
+    Of a correction also: the run that it corrects, whether anything was delivered (or nothing was to be), and the sealed
+    list of its records that did not go out, if there are any.
+    """
 
     run_id: UUID
     report_id: UUID
@@ -73,6 +77,9 @@ class RunEnded(Data):
     reason: str = ""
     schedule_id: UUID | None = None
     nominal_time: datetime | None = None
+    parent_id: UUID | None = None
+    delivered: bool | None = None
+    not_out: ObjectReference | None = None
 
 
 class StepSealed(Data):

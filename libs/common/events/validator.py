@@ -150,6 +150,35 @@ class DecisionChanged(Data):
     note: str = ""
 
 
+class ResubmissionRequested(Data):
+    """Records of a run shall be sent again, in the run `correction_run_id`.
+
+    `ordinals` is sealed Parquet: their places in the run's sealed extract, ascending, in the column `_ordinal`.
+    """
+
+    resubmission_id: UUID
+    run_id: UUID
+    correction_run_id: UUID
+    report_id: UUID
+    business_date: date
+    records: int
+    versions: Literal["pinned", "latest"]
+    ordinals: ObjectReference
+
+
+class ResubmissionEnded(Data):
+    """Records were sent again: how many exceptions closed and how many are open again; the first of both by id."""
+
+    resubmission_id: UUID
+    run_id: UUID
+    correction_run_id: UUID
+    run_status: str
+    closed: int
+    reopened: int
+    closed_ids: tuple[UUID, ...] = ()
+    reopened_ids: tuple[UUID, ...] = ()
+
+
 class ExceptionPolicyChanged(Data):
     """A tenant chose how its exceptions are to be handled."""
 
@@ -265,5 +294,7 @@ EVENTS: dict[str, type[Data]] = {
     "waiver.proposed": DecisionChanged,
     "waiver.activated": DecisionChanged,
     "waiver.withdrawn": DecisionChanged,
+    "resubmission.requested": ResubmissionRequested,
+    "resubmission.ended": ResubmissionEnded,
     "exception_policy.changed": ExceptionPolicyChanged,
 }

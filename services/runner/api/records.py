@@ -10,7 +10,8 @@ from fastapi import Query, Request, Response
 from libs.common.app import Runtime
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
 from services.runner.api.answers import answer
-from services.runner.records.answer import Question, RecordReader
+from services.runner.records.answer import RecordReader
+from services.runner.records.composing import Question
 
 records = OpenDoor("/v1/reports", tag="records")
 

@@ -25,6 +25,7 @@ _NOT_YET = (
     "report_version", "parent_id", "rules_of", "schedule_id", "nominal_time", "calendar_id", "calendar_version",
     "waiting_until", "records_in", "records_out", "records_held", "started_at", "ended_at", "row_limit",
     "backtest_id", "draft",
+    "selection",
 )  # fmt: skip
 _DEFAULTS = {
     **dict.fromkeys(("report_name", "step", "code", "reason", "worker"), ""),
@@ -33,7 +34,7 @@ _DEFAULTS = {
     "pins": [],
 }
 
-Trigger = Literal["manual", "schedule", "rerun"]
+Trigger = Literal["manual", "schedule", "rerun", "correction"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,20 +116,24 @@ async def on_schedule_fired(tx: Transaction, event: Event) -> None:
     run_id = derived_id("run", str(tx.tenant_id), str(data.schedule_id), data.nominal_time.isoformat())
     if not await tenancy.is_active(tx) or await runs.exists(tx, run_id):
         return
-    order = Order(data.report_id, data.business_date)
+    names = ("schedule_id", "nominal_time", "calendar_id", "calendar_version")
+    more = {name: getattr(data, name) for name in names}
+    await add_waiting(tx, Order(data.report_id, data.business_date), trigger="schedule", id=run_id, **more)
+
+
+async def add_waiting(tx: Transaction, order: Order, *, trigger: Trigger, **more: Any) -> Row:
+    """Add a run that waits until its definitions are known, and announce it; `more` names its id."""
     run: dict[str, Any] = {
-        **_blank(tx, run_id, order, "schedule"),
+        **_blank(tx, more["id"], order, trigger),
         "status": "waiting",
-        "schedule_id": data.schedule_id,
-        "nominal_time": data.nominal_time,
-        "calendar_id": data.calendar_id,
-        "calendar_version": data.calendar_version,
         "waiting_until": tx.context.now + _PATIENCE,
         "lease_until": tx.context.now + POKE_GRACE,
+        **more,
     }
-    await poke(tx, run_id)
+    await poke(tx, run["id"])
     await runs.add(tx, **run)
-    await announce(tx, run_id, "run.waiting", fact(run, ""))
+    await announce(tx, run["id"], "run.waiting", fact(run, ""))
+    return run
 
 
 async def admit(tx: Transaction, library: Library, run: Row) -> Row:

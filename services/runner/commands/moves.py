@@ -42,7 +42,8 @@ async def move(tx: Transaction, run: Row, after: str, *, reason: str = "", code:
     if not await runs.change(tx, run, **values):
         raise LostRaceError(f"run {run['id']} is no longer {before}")
     moved = {**run, **values}
-    await announce(tx, run["id"], EVENT_NAMES[after], fact(moved, before))
+    more = await _of_correction(tx, moved) if after in ENDED and run["kind"] == "correction" else {}
+    await announce(tx, run["id"], EVENT_NAMES[after], fact(moved, before, **more))
     if after in ENDED:
         _note_end(tx, moved)
         if run["backtest_id"] is not None:
@@ -65,7 +66,17 @@ def _times(tx: Transaction, run: Row, after: str) -> dict[str, Any]:
     return {"worker": ""}
 
 
-def fact(run: Row, before: str) -> Data:
+async def _of_correction(tx: Transaction, run: Row) -> dict[str, Any]:
+    """Return what the end of a correction says beside: what became of the records that were sent again."""
+    steps = {row["step"]: row for row in await parts.steps(tx, run["id"])}
+    deliveries = await parts.deliveries(tx, run["id"])
+    came_through = run["status"] in ("succeeded", "partial")
+    delivered = not deliveries or any(row["status"] == "succeeded" for row in deliveries)
+    left = steps["render"]["outputs"].get("records") if came_through else None
+    return {"parent_id": run["parent_id"], "delivered": came_through and delivered, "not_out": left}
+
+
+def fact(run: Row, before: str, **more: Any) -> Data:
     """Return what the arrival in the run's status is announced with."""
     shared = {
         "run_id": run["id"],
@@ -80,7 +91,7 @@ def fact(run: Row, before: str) -> Data:
     if run["status"] not in ENDED:
         return RunChanged(**shared)
     counts = {name: run[name] for name in ("records_in", "records_out", "records_held")}
-    return RunEnded(**shared, **counts, business_date=run["business_date"], code=run["code"])
+    return RunEnded(**shared, **counts, business_date=run["business_date"], code=run["code"], **more)
 
 
 async def queue(tx: Transaction, run: Row, **changes: Any) -> Row:

@@ -36,6 +36,8 @@ async def rerun(tx: Transaction, library: Library, run_id: UUID, versions: Liter
     parent = await runs.lock(tx, run_id)
     if parent["status"] not in ENDED:
         raise Conflict(f"The run is {parent['status']}; only an ended one can be repeated.", type="run-not-ended")
+    if parent["kind"] == "correction":
+        raise Conflict("The run is a correction; resubmit its records again.", type="not-repeatable")
     if parent["kind"] in TRIALS:
         raise Conflict(f"The run is a {parent['kind']}; ask for a new one.", type="not-repeatable")
     if versions == "latest" or not parent["pins"]:

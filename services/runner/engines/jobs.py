@@ -18,10 +18,12 @@ from services.runner.records.requests import DifferencesRequest, FindRequest, Ma
 from services.runner.sources.csv_file import parse_csv
 from services.runner.sources.query import run_query
 from services.runner.sources.requests import CsvRequest, QueryRequest
+from services.runner.sources.selecting import SelectRequest, select_records
 
 _WORK: dict[str, tuple[type[Strict], Callable[[Any, Sequence[int]], Strict]]] = {
     "parse_csv": (CsvRequest, parse_csv),
     "run_query": (QueryRequest, run_query),
+    "select": (SelectRequest, select_records),
     "transform": (TransformRequest, run_transform),
     "ready": (SourceRequest, run_ready),
     "fold": (FoldRequest, run_fold),

@@ -17,8 +17,11 @@ from libs.expressions import (
     quote_literal,
     typed_columns,
 )
+from libs.expressions.instants import timestamp_text
 from services.runner.engines.errors import TransformError
 from services.runner.engines.requests import SourceRequest, TransformRequest
+
+_INSTANTS = ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def source_records(request: SourceRequest, corrected: Mapping[str, str], restric
     )
     raw = ", ".join(_raw(name, kind, corrected.get(name)) for name, kind in request.column_types.items())
     key = business_key(request.source_schema, request.business_key, request.column_types)
-    typed = typed_columns(request.source_schema, request.column_types)
+    typed = typed_columns(request.source_schema, {**request.column_types, **dict.fromkeys(corrected, "VARCHAR")})
     columns = ", ".join(f"{column.sql} AS {quote_identifier(column.name)}" for column in typed)
     return f"""
         SELECT r._ordinal, r._key, {columns} FROM (
@@ -136,10 +139,10 @@ def _raw(name: str, kind: str, table: str | None) -> str:
     column = f"r.{quote_identifier(name)}"
     if table is None:
         return f"{column} AS {quote_identifier(name)}"
-    new = f"{quote_identifier(table)}.new_value"
-    value = new if kind == "VARCHAR" else f"TRY_CAST({new} AS {kind})"
-    present = f"{quote_identifier(table)}._ordinal IS NOT NULL"
-    return f"CASE WHEN {present} THEN {value} ELSE {column} END AS {quote_identifier(name)}"
+    # as text, as it was judged: the column's own type may hold less than the field's
+    text = timestamp_text(column) if kind in _INSTANTS else f"CAST({column} AS VARCHAR)"
+    new, present = f"{quote_identifier(table)}.new_value", f"{quote_identifier(table)}._ordinal IS NOT NULL"
+    return f"CASE WHEN {present} THEN {new} ELSE {text} END AS {quote_identifier(name)}"
 
 
 def _guarded(part: Compiled) -> str:

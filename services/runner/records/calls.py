@@ -26,8 +26,9 @@ async def collect_not_out(jobs: JobServer, request: NotOutRequest) -> SealedFile
 
 async def find(jobs: JobServer, request: FindRequest) -> Found:
     """Find the rows of a key; see `services.runner.records.files.find_records`."""
-    reads = [path for path in (request.dropped, request.transformed, request.origins) if path is not None]
-    return await run_in_child(jobs, "find_records", request, Found, reads=reads, timeout_seconds=_ANSWER_SECONDS)
+    return await run_in_child(
+        jobs, "find_records", request, Found, reads=request.files, timeout_seconds=_ANSWER_SECONDS
+    )
 
 
 async def lay_out_mapping(jobs: JobServer, request: MappingRequest) -> SealedFile:

@@ -81,12 +81,22 @@ def _parts(request: NotOutRequest) -> list[str]:
 
 def find_records(request: FindRequest, _descriptors: Sequence[int] = ()) -> Found:
     """Return the rows of a key; row groups whose range does not hold it are not read."""
-    dropped = _matching(request.dropped, "key", request.key) if request.dropped else []
-    if request.origins is not None:
-        behind = _matching(request.origins, "key", request.key, ["_ordinal", "_row", "_first"])
-        return Found(dropped=dropped, transformed=[], origins=behind)
-    out = _matching(request.transformed, "_key", request.key, ["_ordinal"])
-    return Found(dropped=dropped, transformed=[row["_ordinal"] for row in out])
+    places = pq.read_table(request.places, columns=["_ordinal"])[0].to_pylist() if request.places else None
+
+    def found(path: Path | None, column: str, columns: list[str] | None = None) -> list[dict[str, Any]]:
+        rows = _matching(path, column, request.key, columns) if path else []
+        return [{**row, "_ordinal": places[row["_ordinal"] - 1]} for row in rows] if places else rows
+
+    waived = [row for row in found(request.failures, "key") if row["severity"] == "waived"]
+    behind = found(request.origins, "key", ["_ordinal", "_row", "_first"])
+    out = [] if request.origins else found(request.transformed, "_key", ["_ordinal"])
+    return Found(
+        dropped=found(request.dropped, "key"),
+        transformed=[row["_ordinal"] for row in out],
+        origins=[{**row, "_first": places[row["_first"] - 1]} for row in behind] if places else behind,
+        corrected=found(request.corrections, "key"),
+        waived=waived,
+    )
 
 
 def _matching(path: Path, column: str, key: str, columns: list[str] | None = None) -> list[dict[str, Any]]:

@@ -32,13 +32,23 @@ class NotOutRequest(Strict):
 class FindRequest(Strict):
     """Find the rows of a business key: in the file of what is not out, and in the transformed records.
 
-    `origins` says which records stand behind the transformed ones, where that is not one to one.
+    `origins` says which records stand behind the transformed ones, where that is not one to one. `corrections` and `failures` are the input validation's; `places` are, in order, the ordinals that a correction's
+    records have in the run that it corrects, which are then the ones that are found.
     """
 
     key: str
     dropped: Path | None = None
     origins: Path | None = None
     transformed: Path
+    corrections: Path | None = None
+    failures: Path | None = None
+    places: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that exist."""
+        named = (self.dropped, self.transformed, self.origins, self.corrections, self.failures, self.places)
+        return [path for path in named if path is not None]
 
 
 class Found(Strict):
@@ -50,6 +60,8 @@ class Found(Strict):
     dropped: list[dict[str, Any]]
     transformed: list[int]
     origins: list[dict[str, int]] = Field(default_factory=list)
+    corrected: list[dict[str, Any]] = Field(default_factory=list)
+    waived: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class MappingRequest(Strict):

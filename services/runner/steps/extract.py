@@ -1,11 +1,16 @@
+from datetime import datetime
+
+from libs.common.objects import Sealed
 from libs.common.vocabulary.connections import FileConnector, PostgresConnector
 from libs.common.vocabulary.reports import FileSource, QuerySource
 from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import Balance
 from services.runner.engines.errors import SourceError
-from services.runner.engines.sealing import Extract
+from services.runner.engines.sealing import Extract, SealedFile
+from services.runner.engines.workshop import run_in_child
 from services.runner.library import CONNECTOR
 from services.runner.sources.extract import extract_file, extract_query
+from services.runner.sources.selecting import SelectRequest
 from services.runner.steps.job import Job
 from services.runner.steps.plan import dated
 
@@ -19,6 +24,8 @@ async def extract(job: Job) -> StepResult:
         DataPathError: the source could not be read.
     """
     started = job.tools.now()
+    if job.run["kind"] == "correction":
+        return await _result(job, started, await _from_parent(job))
     source = job.plan.report.source
     connector = await job.plan.spec("connector", source.connector_id, CONNECTOR)
     if isinstance(source, FileSource) and isinstance(connector, FileConnector):
@@ -27,6 +34,10 @@ async def extract(job: Job) -> StepResult:
         extracted = await _from_database(job, source, connector)
     else:
         raise SourceError("connector-unfit", f"A {connector.kind} connector cannot serve a {source.kind} source.")
+    return await _result(job, started, extracted)
+
+
+async def _result(job: Job, started: datetime, extracted: Extract) -> StepResult:
     sealed = await job.workspace.keep(job.key("extract", _NAME), extracted.path)
     return StepResult(
         step="extract",
@@ -36,6 +47,23 @@ async def extract(job: Job) -> StepResult:
         facts={"column_types": extracted.column_types, "rows": extracted.rows},
         main="extract",
     )
+
+
+async def _from_parent(job: Job) -> Extract:
+    """Take the records that are to be corrected out of the sealed extract of the run that they were in."""
+    selection = job.run["selection"]
+    extract, ordinals = [await job.workspace.file(Sealed(**selection[name])) for name in ("extract", "ordinals")]
+    request = SelectRequest(extract=extract, ordinals=ordinals, target=job.place("extract") / _NAME)
+    sealed = await run_in_child(
+        job.tools.jobs,
+        "select",
+        request,
+        SealedFile,
+        reads=[extract, ordinals],
+        writes=[request.target.parent],
+        timeout_seconds=job.tools.settings.step_timeout_seconds,
+    )
+    return Extract(**sealed.model_dump(), column_types=selection["column_types"])
 
 
 async def _from_file(job: Job, source: FileSource, connector: FileConnector) -> Extract:

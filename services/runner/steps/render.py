@@ -51,6 +51,8 @@ def _expected(job: Job) -> int:
 
 async def _artifact(job: Job, output: Output, place: Path, number: int) -> RenderedFile:
     name = file_name(output.name, job.run["report_name"], job.run["business_date"].isoformat())
+    if job.run["kind"] == "correction":
+        name = corrected_name(name, job.run["id"].hex)
     folder = place / str(number)  # a folder each: a child may write in its own only
     folder.mkdir()
     request = await _request(job, output, folder / "artifact")
@@ -71,6 +73,12 @@ def file_name(template: str, report: str, business_date: str) -> str:
     parts = parse_parts(template, values)
     name = "".join(values[part.name] if isinstance(part, Hole) else part for part in parts)
     return name.replace("/", "_").replace("\\", "_")
+
+
+def corrected_name(name: str, run: str) -> str:
+    """Return the name of a correction's file: beside the one that it corrects, each correction's its own."""
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem or suffix}.correction-{run[:8]}{dot if stem else ''}{suffix if stem else ''}"
 
 
 async def _request(job: Job, output: Output, target: Path) -> RenderRequest:

@@ -98,6 +98,13 @@ async def previous_extract(tx: Transaction, report_id: UUID, business_date: Any)
     return row["extract"] if row else None
 
 
+async def corrections(tx: Transaction, run_id: UUID) -> Sequence[Row]:
+    """Return the newest fifty corrections of a run that came to their end, the oldest first."""
+    mine = (_R.parent_id == run_id, _R.kind == "correction", _R.status == _any(_ENDED_WELL))
+    newest = select(run).where(*mine).order_by(_R.created_at.desc(), _R.id.desc()).limit(50)
+    return list(reversed(await tx.rows(newest)))
+
+
 def _any(values: list[str]) -> Any:
     return any_(bindparam(None, values, type_=ARRAY(Text)))
 

@@ -28,6 +28,7 @@ run = Table(
     Column("business_date", Date),
     Column("as_of", _INSTANT),
     Column("trigger", Text),
+    Column("selection", JSONB),
     Column("row_limit", Integer),
     Column("backtest_id", Uuid),
     Column("draft", JSONB),

@@ -7,6 +7,7 @@ from services.validator import commands
 from services.validator.api.decisions import DECISIONS
 from services.validator.api.exceptions import exceptions
 from services.validator.api.indicators import indicators, thresholds
+from services.validator.api.resubmissions import RESUBMISSIONS
 from services.validator.api.together import TOGETHER
 from services.validator.api.transforms import transforms
 from services.validator.api.trying import results, trying
@@ -17,6 +18,7 @@ ROUTERS: list[APIRouter] = [
     *TOGETHER,
     *DECISIONS,
     transforms,
+    *RESUBMISSIONS,
     exceptions,
     indicators,
     thresholds,

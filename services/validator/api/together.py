@@ -1,6 +1,7 @@
 """What is done to many exceptions at once: those that a filter means, if they are as many as its maker saw."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -40,7 +41,11 @@ def objects_of(request: Request) -> Objects:
 
 
 async def act(
-    tx: Tx, action: Action, body: Together, work: Callable[[Choice], Awaitable[Sequence[Row]]], **more: Any
+    tx: Tx,
+    action: Action,
+    body: Together,
+    work: Callable[[Choice], Awaitable[Sequence[Row]]],
+    more: Mapping[str, Any] = MappingProxyType({}),
 ) -> Response:
     """Do the work on what the body means, or say how many that would be.
 

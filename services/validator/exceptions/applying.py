@@ -20,6 +20,7 @@ from libs.expressions import quote_literal
 from services.validator.checks import SetCheck
 from services.validator.datasets import these
 from services.validator.exceptions import decisions
+from services.validator.exceptions.concluding import of_correction, places
 from services.validator.exceptions.evidence import evidence_of
 from services.validator.exceptions.tables import decision
 from services.validator.jail.amending import APPLIED, CAUGHT_UP
@@ -107,6 +108,7 @@ async def in_force(tx: Transaction, request: ValidationRequested) -> InForce:
     """Return the decisions that hold for a validation: none for one that only tries something."""
     if request.kind not in ("report", "correction"):
         return InForce()
+    sent = await of_correction(tx, request.run_id) if request.kind == "correction" else None
     mine = (_D.report_id == request.report_id, _D.status == "active")
     amendments: Sequence[Row] = ()
     if request.phase == "input":
@@ -114,7 +116,7 @@ async def in_force(tx: Transaction, request: ValidationRequested) -> InForce:
     today = tx.context.now.date()
     valid = (_D.kind == "waiver", _D.phase == request.phase, _D.expires_on >= today)
     waivers = await tx.rows(select(decision).where(*mine, *valid).order_by(_D.id).limit(_MOST_WAIVERS))
-    return InForce(amendments, waivers)
+    return InForce(amendments, waivers, *((sent["run_id"], places(sent)) if sent else ()))
 
 
 def conflicts(overlaid: Overlaid, known: InForce) -> Iterator[SetCheck]:

@@ -20,17 +20,6 @@ STATUSES = tuple(TRANSITIONS)
 WAITING = tuple(status for status in STATUSES if status not in ("resubmitted", "closed"))
 """The statuses in which somebody has something to do."""
 
-EVENT_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        "open": "exception.reopened",
-        "amended": "exception.amended",
-        "waived": "exception.waived",
-        "resubmitted": "exception.resubmitted",
-        "closed": "exception.closed",
-    }
-)
-"""The event that announces the arrival in a status."""
-
 
 class WrongStatus(Conflict):
     """What is asked for is not possible in the exception's status."""

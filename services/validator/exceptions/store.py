@@ -9,7 +9,7 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import NotFound
 from services.validator.exceptions.evidence import NOTHING
 from services.validator.exceptions.filters import shown_columns
-from services.validator.exceptions.tables import exception
+from services.validator.exceptions.tables import exception, resubmission
 
 _E = exception.c
 _GROUPS = """
@@ -101,5 +101,7 @@ def _add_sample(rule: dict[str, Any], row: Row, samples: int) -> None:
 
 async def resubmission_of_run(tx: Transaction, run_id: UUID | None) -> UUID | None:
     """Return the resubmission whose correction run this is, if it is one."""
-    _ = (tx, run_id)
-    return None
+    if run_id is None:
+        return None
+    found: UUID | None = await tx.value(select(resubmission.c.id).where(resubmission.c.correction_run_id == run_id))
+    return found

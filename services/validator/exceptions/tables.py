@@ -1,5 +1,5 @@
 from sqlalchemy import BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, Table, Text, Uuid
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 METADATA = MetaData()
 _INSTANT = DateTime(timezone=True)
@@ -109,4 +109,25 @@ decision = Table(
     Column("ended_at", _INSTANT),
     Column("note", Text),
     Column("last_run_id", Uuid),
+)
+resubmission = Table(
+    "resubmission",
+    METADATA,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True),
+    Column("run_id", Uuid),
+    Column("report_id", Uuid),
+    Column("business_date", Date),
+    Column("correction_run_id", Uuid),
+    Column("ordinals", ARRAY(BigInteger)),
+    Column("records", Integer),
+    Column("versions", Text),
+    Column("comment", Text),
+    Column("status", Text),
+    Column("run_status", Text),
+    Column("reported", Integer),
+    Column("reopened", Integer),
+    Column("requested_by", Text),
+    Column("requested_at", _INSTANT),
+    Column("ended_at", _INSTANT),
 )

@@ -1,0 +1,178 @@
+"""What came of records that were sent again: exceptions open with the new verdict, or close."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import orjson
+import pyarrow.parquet as pq
+from sqlalchemy import select, update
+
+from libs.common.database.transaction import Row, Transaction
+from libs.common.events.envelope import Event
+from libs.common.events.runner import RunEnded, ValidationRequested
+from libs.common.events.validator import ResubmissionEnded
+from libs.common.ids import derived_id
+from services.validator import store
+from services.validator.exceptions import changing, tally
+from services.validator.exceptions.changing import Change
+from services.validator.exceptions.evidence import evidence_of, terms_of
+from services.validator.exceptions.opening import TERMS, Causes, Origin, blocking, open_some
+from services.validator.exceptions.tables import exception, resubmission
+
+_E, _S = exception.c, resubmission.c
+_MARK = """
+UPDATE exception SET resubmission_id = $5
+WHERE tenant_id = $1 AND run_id = $2 AND phase = $3 AND ordinal = ANY($4::bigint[]) AND resubmission_id IS DISTINCT FROM $5
+  AND status = 'open'
+"""
+_MOST_IDS = 200
+
+
+async def of_correction(tx: Transaction, run_id: UUID) -> Row | None:
+    """Return the resubmission that a correction run carries out, if it is one."""
+    return await tx.row(select(resubmission).where(_S.correction_run_id == run_id))
+
+
+def places(row: Row) -> dict[int, int]:
+    """Return where the records of a run stand in its correction: ordinal there → ordinal here."""
+    return {ordinal: place for place, ordinal in enumerate(row["ordinals"], start=1)}
+
+
+async def open_again(
+    tx: Transaction, sent: Row, request: ValidationRequested, names: Mapping[str, str], failures: Path
+) -> dict[str, int]:
+    """Open the exceptions of records that a correction holds again, with what it says of them; returns failures by rule."""
+    origin = Origin(sent["run_id"], sent["report_id"], sent["business_date"], request.phase, names)
+    causes = await Causes.of(tx, origin)
+    by_rule: dict[str, int] = {}
+    for rows in blocking(failures):
+        here = [{**row, "_ordinal": sent["ordinals"][row["_ordinal"] - 1]} for row in rows]
+        for row in here:
+            by_rule[row["rule_id"]] = by_rule.get(row["rule_id"], 0) + 1
+        known = await _known(tx, origin, here)
+        for row in here:
+            if (row["_ordinal"], row["rule_id"]) in known:
+                await _reopen(tx, known[row["_ordinal"], row["rule_id"]], row, causes)
+        fresh = [row for row in here if (row["_ordinal"], row["rule_id"]) not in known]
+        await open_some(tx, origin, causes, fresh)
+        marked = [row["_ordinal"] for row in here]
+        await tx.connection.execute(_MARK, tx.tenant_id, origin.run_id, origin.phase, marked, sent["id"])
+    return by_rule
+
+
+async def _known(tx: Transaction, origin: Origin, rows: Sequence[dict[str, Any]]) -> dict[tuple[int, str], Row]:
+    found = await tx.connection.fetch(
+        "SELECT * FROM exception WHERE tenant_id = $1 AND run_id = $2 AND phase = $3 AND ordinal = ANY($4::bigint[]) "
+        "ORDER BY id FOR UPDATE",
+        *(tx.tenant_id, origin.run_id, origin.phase, [row["_ordinal"] for row in rows]),
+    )
+    return {(row["ordinal"], row["rule_id"]): row for row in found}
+
+
+async def _reopen(tx: Transaction, row: Row, failure: dict[str, Any], causes: Causes) -> None:
+    """Give an exception the new verdict; it keeps its age, its assignee and its thread."""
+    evidence, fields = evidence_of(failure["rule_id"], failure["fields"]), orjson.loads(failure["fields"])
+    verdict = {name: failure[name] for name in ("rule_version", "outcome", "message")}
+    verdict |= {"fields": fields, "evidence": evidence, "grouped": causes.takes(failure["rule_id"], evidence)}
+    tally.count(tx, row, {row["status"]: -1})
+    tally.count(tx, {**row, **verdict}, {"open": 1})
+    terms = list(terms_of(fields))
+    await tx.connection.execute(TERMS, tx.tenant_id, row["opened_at"], terms, [row["id"]] * len(terms))
+    await tx.execute(update(exception).where(_E.id == row["id"]).values(**verdict, status="open"))
+    values = {"status": "open", "decision_id": None, "resolution": None, "message": failure["message"]}
+    await changing.apply(tx, [{**row, "status": "open"}], Change("reopened", values))
+
+
+async def on_run_ended(tx: Transaction, event: Event) -> None:
+    """Queue what follows from the end of a correction."""
+    data = RunEnded.model_validate(event.data)
+    if data.kind != "correction":
+        return
+    sent = await of_correction(tx, data.run_id)
+    if sent is None or sent["status"] == "ended":
+        return
+    job = derived_id("conclude", str(sent["id"]))
+    if await store.add_job(tx, job, data.run_id, data.model_dump(mode="json"), task="conclude"):
+        await tx.poke("validate", request_id=str(job))
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a correction run ended; `left` are its records that did not go out: place → disposition, step and message."""
+
+    run: RunEnded
+    left: Mapping[int, tuple[str, str, str]]
+
+
+def read_left(file: Path | None) -> dict[int, tuple[str, str, str]]:
+    """Return what the runner's file says of the records that did not go out; who is held is held, whatever else."""
+    found: dict[int, tuple[str, str, str]] = {}
+    if file is None:
+        return found
+    for batch in pq.ParquetFile(file).iter_batches(columns=["_ordinal", "disposition", "step", "message"]):
+        for row in batch.to_pylist():
+            if found.get(row["_ordinal"], ("", "", ""))[0] != "held":
+                found[row["_ordinal"]] = (row["disposition"], row["step"], row["message"] or "")
+    return found
+
+
+async def conclude(tx: Transaction, job: Row, attempt: int, ending: Ending) -> bool:
+    """Close or open what was resubmitted; false where another worker was first."""
+    if not await store.end_job(tx, job["request_id"], attempt, "done"):
+        return False
+    sent = await of_correction(tx, ending.run.run_id)
+    if sent is None or sent["status"] == "ended":
+        return False
+    waiting = (_E.resubmission_id == sent["id"], _E.status == "resubmitted")
+    rows = await tx.rows(select(exception).where(*waiting).order_by(_E.id).with_for_update())
+    here = places(sent)
+    changes: dict[tuple[str, str | None, str], list[Row]] = {}
+    for row in rows:
+        changes.setdefault(_fate(ending, here[row["ordinal"]]), []).append(row)
+    for (status, resolution, why), some in sorted(changes.items(), key=str):
+        values = {"status": status, "resolution": resolution}
+        if status == "open":
+            values["decision_id"] = None
+        await changing.apply(tx, some, Change("closed" if status == "closed" else "reopened", values, why))
+    closed = [row["id"] for (status, _, _), some in changes.items() if status == "closed" for row in some]
+    await _end(tx, sent, ending, closed)
+    return True
+
+
+def _fate(ending: Ending, place: int) -> tuple[str, str | None, str]:
+    """Return status, resolution and reason of an exception that the correction's validation did not open again."""
+    if not ending.run.delivered:
+        return "open", None, f"The correction run {ending.run.after}: {ending.run.reason}"[:2000]
+    disposition, step, message = ending.left.get(place, ("", "", ""))
+    if disposition == "held" and step == "transform":
+        return "open", None, f"Held by the transform: {message}"[:2000]
+    if disposition == "held":
+        return "closed", "passed", "The record does not fail this rule any more; another holds it."
+    return "closed", "filtered" if disposition else "reported", ""
+
+
+async def _end(tx: Transaction, sent: Row, ending: Ending, closed: list[UUID]) -> None:
+    mine = (_E.resubmission_id == sent["id"], _E.status == "open")
+    opened = [row["id"] for row in await tx.rows(select(_E.id).where(*mine).order_by(_E.id))]
+    values = {
+        "status": "ended",
+        "run_status": ending.run.after,
+        "reported": len(closed),
+        "reopened": len(opened),
+        "ended_at": tx.context.now,
+    }
+    await tx.execute(update(resubmission).where(_S.id == sent["id"]).values(**values))
+    data = ResubmissionEnded(
+        resubmission_id=sent["id"],
+        run_id=sent["run_id"],
+        correction_run_id=sent["correction_run_id"],
+        run_status=ending.run.after,
+        closed=len(closed),
+        reopened=len(opened),
+        closed_ids=tuple(closed[:_MOST_IDS]),
+        reopened_ids=tuple(opened[:_MOST_IDS]),
+    )
+    await tx.emit("resubmission.ended", data, entity=sent["id"])
