@@ -47,6 +47,26 @@ async def measured(api: Api) -> str:
     return str(items[0]["id"])
 
 
+async def decided(api: Api) -> dict[str, str]:
+    """Amend an exception, take that back, waive it and send it again; returns the ids of all that came of it."""
+
+    async def act(path: str, **body: Any) -> Any:
+        current = (await api.get(path.rpartition("/")[0]))["revision"]
+        return (await api._send("POST", path, json=body, headers={"If-Match": f'"{current}"'})).json()
+
+    one = f"/v1/exceptions/{(await api.get('/v1/exceptions'))['items'][0]['id']}"
+    await act(f"{one}/amend", reason="x", changes=[{"field": "amount", "value": "3.25"}])
+    amendment = (await api.get("/v1/amendments"))["items"][0]["id"]
+    await act(f"/v1/amendments/{amendment}/withdraw")
+    await act(f"{one}/waive", reason="x", expires_on="2099-01-01")
+    waiver = (await api.get("/v1/waivers"))["items"][0]["id"]
+    sent = (await act(f"{one}/resubmit"))["id"]
+    async with asyncio.timeout(30):
+        while (await api.get(f"/v1/resubmissions/{sent}"))["status"] != "ended":  # noqa: ASYNC110 - it happens elsewhere
+            await asyncio.sleep(0.1)
+    return {"amendments": amendment, "waivers": waiver, "resubmissions": sent}
+
+
 @pytest.fixture(scope="module")
 async def owned(world: World) -> Owned:
     tenant = await world.tenant("owner")
@@ -69,6 +89,7 @@ async def owned(world: World) -> Owned:
     threshold = {"metric": "error_rate", "warning": 0.1}
     made["indicator-thresholds"] = (await api.post("/v1/indicator-thresholds", {"spec": threshold}))["id"]
     made["indicators"] = await measured(api)
+    made |= await decided(api)
     by_kind = {
         **made,
         "connectors": str(filing.connector),
