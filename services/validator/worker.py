@@ -19,7 +19,7 @@ from libs.common.app import Runtime
 from libs.common.context import Context, utc_now
 from libs.common.definitions.copies import Pinned, SealedReader
 from libs.common.errors import Refusal, Unavailable
-from libs.common.events.runner import ObjectReference, RunEnded, ValidationRequested, VersionReference
+from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
 from libs.common.events.validator import RuleCount, ValidationCompleted
 from libs.common.identity.grants import require_grant
 from libs.common.jail import JobError, JobServer, JobServerLost
@@ -32,7 +32,7 @@ from libs.expressions import Moment
 from services.validator import commands, store
 from services.validator.case import Case, RuleUnfitError
 from services.validator.exceptions import applying
-from services.validator.exceptions.concluding import Ending, conclude, read_left
+from services.validator.exceptions.concluding import conclude_job
 from services.validator.exceptions.judging import Judge
 from services.validator.indicators import commands as indicators
 from services.validator.jail.broker import Outcome, Request, ResultError, RuleTally
@@ -76,7 +76,7 @@ class Worker:
         if row is None:
             return
         if row["task"] == "conclude":
-            await self._conclude(context, row)
+            await conclude_job(self._runtime, context, row)
             return
         request = ValidationRequested.model_validate(row["request"])
         correlation = row["correlation_id"] or str(request.run_id)
@@ -85,18 +85,6 @@ class Worker:
         with span("validate", parent=row["traceparent"]):
             async with self._kept(job):
                 await self._judge_or_fail(job)
-
-    async def _conclude(self, context: Context, row: Any) -> None:
-        """See what became of records that were sent again."""
-        run = RunEnded.model_validate(row["request"])
-        context = replace(context, correlation_id=row["correlation_id"], traceparent=row["traceparent"])
-        with tempfile.TemporaryDirectory(prefix="correction-", dir=self._settings.scratch) as scratch:
-            file = Path(scratch) / "left.parquet" if run.not_out else None
-            if run.not_out and file:
-                await self._runtime.objects.fetch(run.not_out.key, run.not_out.sha256, file)
-            ending = Ending(run, read_left(file))
-        async with self._runtime.database.transaction(context) as tx:
-            await conclude(tx, row, row["attempts"], ending)
 
     @asynccontextmanager
     async def _kept(self, job: Job) -> AsyncIterator[None]:

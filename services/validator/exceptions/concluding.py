@@ -1,7 +1,8 @@
 """What came of records that were sent again: exceptions open with the new verdict, or close."""
 
+import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ import orjson
 import pyarrow.parquet as pq
 from sqlalchemy import select, update
 
+from libs.common.context import Context
 from libs.common.database.transaction import Row, Transaction
 from libs.common.events.envelope import Event
 from libs.common.events.runner import RunEnded, ValidationRequested
@@ -117,6 +119,19 @@ def read_left(file: Path | None) -> dict[int, tuple[str, str, str]]:
             if found.get(row["_ordinal"], ("", "", ""))[0] != "held":
                 found[row["_ordinal"]] = (row["disposition"], row["step"], row["message"] or "")
     return found
+
+
+async def conclude_job(runtime: Any, context: Context, row: Row) -> None:
+    """See what became of records that were sent again; a worker that dies is replaced when its lease is over."""
+    run = RunEnded.model_validate(row["request"])
+    context = replace(context, correlation_id=row["correlation_id"], traceparent=row["traceparent"])
+    with tempfile.TemporaryDirectory(prefix="correction-", dir=runtime.settings.scratch) as scratch:
+        file = Path(scratch) / "left.parquet" if run.not_out else None
+        if run.not_out and file:
+            await runtime.objects.fetch(run.not_out.key, run.not_out.sha256, file)
+        ending = Ending(run, read_left(file))
+    async with runtime.database.transaction(context) as tx:
+        await conclude(tx, row, row["attempts"], ending)
 
 
 async def conclude(tx: Transaction, job: Row, attempt: int, ending: Ending) -> bool:
