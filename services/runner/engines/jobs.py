@@ -12,13 +12,13 @@ from services.runner.engines.errors import DataPathError
 from services.runner.engines.folding import run_fold
 from services.runner.engines.readying import run_ready
 from services.runner.engines.requests import CompareRequest, FoldRequest, SourceRequest, TransformRequest
+from services.runner.engines.selecting import SelectRequest, select_records
 from services.runner.engines.transform import run_transform
 from services.runner.records.files import find_records, read_differences, write_mapping, write_not_out
 from services.runner.records.requests import DifferencesRequest, FindRequest, MappingRequest, NotOutRequest
 from services.runner.sources.csv_file import parse_csv
 from services.runner.sources.query import run_query
 from services.runner.sources.requests import CsvRequest, QueryRequest
-from services.runner.sources.selecting import SelectRequest, select_records
 
 _WORK: dict[str, tuple[type[Strict], Callable[[Any, Sequence[int]], Strict]]] = {
     "parse_csv": (CsvRequest, parse_csv),

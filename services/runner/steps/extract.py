@@ -7,10 +7,10 @@ from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import Balance
 from services.runner.engines.errors import SourceError
 from services.runner.engines.sealing import Extract, SealedFile
+from services.runner.engines.selecting import SelectRequest
 from services.runner.engines.workshop import run_in_child
 from services.runner.library import CONNECTOR
 from services.runner.sources.extract import extract_file, extract_query
-from services.runner.sources.selecting import SelectRequest
 from services.runner.steps.job import Job
 from services.runner.steps.plan import dated
 

@@ -21,7 +21,7 @@ from services.validator import store
 from services.validator.exceptions import changing, tally
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.evidence import evidence_of, terms_of
-from services.validator.exceptions.opening import TERMS, Causes, Origin, blocking, open_some
+from services.validator.exceptions.opening import Causes, Origin, add_terms, blocking, open_some
 from services.validator.exceptions.tables import exception, resubmission
 
 _E, _S = exception.c, resubmission.c
@@ -82,7 +82,7 @@ async def _reopen(tx: Transaction, row: Row, failure: dict[str, Any], causes: Ca
     tally.count(tx, row, {row["status"]: -1})
     tally.count(tx, {**row, **verdict}, {"open": 1})
     terms = list(terms_of(fields))
-    await tx.connection.execute(TERMS, tx.tenant_id, row["opened_at"], terms, [row["id"]] * len(terms))
+    await add_terms(tx, row["opened_at"], terms, [row["id"]] * len(terms))
     await tx.execute(update(exception).where(_E.id == row["id"]).values(**verdict, status="open"))
     values = {"status": "open", "decision_id": None, "resolution": None, "message": failure["message"]}
     await changing.apply(tx, [{**row, "status": "open"}], Change("reopened", values))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -29,7 +29,7 @@ FROM unnest($8::bigint[], $9::text[], $10::text[], $11::int[], $12::text[], $13:
      AS u (ordinal, key, rule_id, rule_version, outcome, fields, message, rule_name, evidence, grouped)
 ON CONFLICT DO NOTHING RETURNING id, ordinal, rule_id
 """
-TERMS = """
+_TERMS = """
 INSERT INTO exception_term (tenant_id, term, opened_at, exception_id)
 SELECT $1, u.term, $2, u.id FROM unnest($3::bigint[], $4::uuid[]) AS u (term, id) ON CONFLICT DO NOTHING
 """
@@ -109,7 +109,12 @@ async def open_some(tx: Transaction, origin: Origin, causes: Causes, rows: list[
         terms += found
         ids += [id_] * len(found)
         tally.count(tx, {**row, "fields": values}, {"open": 1})
-    await tx.connection.execute(TERMS, tx.tenant_id, now, terms, ids)
+    await add_terms(tx, now, terms, ids)
+
+
+async def add_terms(tx: Transaction, opened_at: datetime, terms: list[int], ids: list[UUID]) -> None:
+    """Let exceptions that were opened at one moment be found by their values, a term and an id each."""
+    await tx.connection.execute(_TERMS, tx.tenant_id, opened_at, terms, ids)
 
 
 def _described(origin: Origin, causes: Causes, row: dict[str, Any]) -> dict[str, Any]:
