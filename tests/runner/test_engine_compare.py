@@ -93,3 +93,12 @@ def test_who_was_not_judged_has_not_passed(tmp_path: Path, phase: str) -> None:
     before = Side(records=old.records, **{phase: old.input})
     rows = rows_of(compare_runs(CompareRequest(before=before, after=new, target=tmp_path / "d.parquet")))
     assert [row["difference"] for row in rows] == ["no_longer_out"]
+
+
+def test_slices_leave_nothing_out(tmp_path: Path) -> None:
+    """Records far apart are compared slice by slice, each once."""
+    ordinals = [0, 99_999, 100_000, 250_000]
+    old = side(tmp_path, "old", dict.fromkeys(ordinals, ("a", "b")), set())
+    new = side(tmp_path, "new", dict.fromkeys(ordinals, ("a", "c")), {(n, "r") for n in ordinals})
+    found = compare_runs(CompareRequest(before=old, after=new, target=tmp_path / "d.parquet"))
+    assert (found.counts, found.records) == ({"changed": 4, "newly_failing": 4}, 4)

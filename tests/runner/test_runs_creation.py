@@ -3,10 +3,12 @@
 from datetime import date, timedelta
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 
 from libs.common.errors import Conflict, Invalid
 from libs.common.tenancy import TenantSuspended
+from services.runner.commands.creation import Order, create_run
 from services.runner.commands.pinning import NotYetVisible
 from services.runner.store import runs
 from tests.runner.world import DAY, SCHEMA, World
@@ -154,3 +156,18 @@ async def test_a_grant_is_signed_for_one_dataset_and_one_prefix(world: World) ->
     assert grant["writes"] == f"{world.tenant}/runs/{run_id}/validate/"
     async with world.database.transaction(world.context()) as tx:
         assert await runs.unended(tx, "validating") == [run_id]
+
+
+async def test_a_run_waits_for_the_version_that_was_just_published(world: World) -> None:
+    """`at_least` says what must be known: without it a run may begin a moment before the news, with the old version."""
+    await world.setup()
+    asked = Order(world.report_id, DAY, at_least={world.report_id: 2})
+    async with world.database.transaction(world.context()) as tx:
+        with pytest.raises(NotYetVisible):
+            await create_run(tx, world.library, asked)
+    async with world.database.transaction(world.context()) as tx:
+        row = await tx.connection.fetchrow("SELECT * FROM known_definition WHERE id = $1", world.report_id)
+    body = await world.objects.get(row["object_key"], row["sha256"])
+    await world.publish("report", orjson.loads(body)["spec"], id_=world.report_id, number=2)
+    async with world.database.transaction(world.context()) as tx:
+        assert (await create_run(tx, world.library, asked))["report_version"] == 2

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Request, Response
@@ -33,6 +33,11 @@ class NewRun(BaseModel):
         default="report", description="a sample only takes a few records from the source, for rules to be tried on"
     )
     limit: int | None = Field(default=None, ge=1, le=LARGEST_SAMPLE, description="records of a sample; default 1,000")
+    at_least: dict[UUID, Annotated[int, Field(ge=1, lt=2**31)]] = Field(
+        default_factory=dict,
+        max_length=50,
+        description="definition → the version that was just published: the run waits for it to be known",
+    )
     parameters: dict[str, Any] = Field(default_factory=dict, max_length=50)
 
 
@@ -52,7 +57,7 @@ async def start_run(request: Request, caller: Caller, body: NewRun) -> Response:
         problem = FieldProblem(f"/parameters/{name}", "the report declares no such parameter")
         raise Invalid("The report takes no such parameter.", fields=[problem])
     _require_past(body.as_of, request_context(request, caller).now)
-    order = Order(body.report_id, body.business_date, body.as_of, body.kind, _limit(body))
+    order = Order(body.report_id, body.business_date, body.as_of, body.kind, _limit(body), body.at_least)
     return await patiently(request, caller, lambda tx: _started(create_run(tx, library_of(request), order)))
 
 

@@ -1,6 +1,7 @@
 """How runs come to be: by hand, by schedule."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 from uuid import UUID
@@ -13,7 +14,7 @@ from libs.common.events.runner import RunCreated, RunKind, VersionReference
 from libs.common.events.scheduler import ScheduleFired
 from libs.common.ids import derived_id, uuid7
 from services.runner.commands.moves import POKE_GRACE, announce, fact, fail, poke, queue
-from services.runner.commands.pinning import NotYetVisible, Pinning, pin
+from services.runner.commands.pinning import NotYetVisible, Pinning, pin, require_known
 from services.runner.library import Library
 from services.runner.store import runs
 
@@ -46,6 +47,7 @@ class Order:
     as_of: datetime | None = None
     kind: RunKind = "report"
     row_limit: int | None = None
+    at_least: Mapping[UUID, int] = field(default_factory=dict)
 
 
 async def create_run(tx: Transaction, library: Library, order: Order) -> Row:
@@ -55,6 +57,7 @@ async def create_run(tx: Transaction, library: Library, order: Order) -> Row:
         NotYetVisible, Invalid, Conflict: see `pin`. TenantSuspended.
     """
     await tenancy.require_active(tx)
+    await require_known(tx, order.at_least)
     pinning = await pin(tx, library, order.report_id, order.business_date)
     return await add_pinned(tx, order, pinning, trigger="manual")
 

@@ -1,6 +1,6 @@
 """As-of versions: what a run will use is decided once, when it is created."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import NoReturn
@@ -20,6 +20,9 @@ JOIN unnest($2::text[], $3::uuid[]) AS wanted (kind, id) ON k.kind = wanted.kind
 WHERE k.tenant_id = $1 AND k.effective_from <= $4
 ORDER BY k.kind, k.id, k.effective_from DESC, k.number DESC
 """
+
+
+_NEWEST = "SELECT max(number) FROM known_definition WHERE tenant_id = $1 AND id = $2"
 
 
 class NotYetVisible(Conflict):
@@ -61,6 +64,19 @@ async def pin(
     spec = await library.read(report, REPORT)
     others = await _in_force(tx, list(_references(spec)), business_date)
     return Pinning(row["name"], (report, *(Pinned.from_row(other) for other in others)))
+
+
+async def require_known(tx: Transaction, at_least: Mapping[UUID, int]) -> None:
+    """Refuse to choose versions before these are known here: definition → the lowest number that will do.
+
+    Raises:
+        NotYetVisible: a version so new has not been heard of (yet).
+    """
+    for id_, number in at_least.items():
+        found = await tx.connection.fetchval(_NEWEST, tx.tenant_id, id_)
+        if found is None or found < number:
+            fields = [FieldProblem(f"/at_least/{id_}", f"version {number} is not known here (yet)")]
+            raise NotYetVisible("A version is not known here yet; try again.", fields=fields, retry_after=2)
 
 
 async def _in_force(tx: Transaction, wanted: list[tuple[str, UUID]], on: date) -> list[Row]:

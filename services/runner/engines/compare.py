@@ -1,6 +1,7 @@
 """Two runs over one extract, joined by record: what fails now, what passes now, which values are others."""
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,12 @@ from services.runner.engines.requests import Compared, CompareRequest, Side
 from services.runner.engines.sealing import seal
 
 _SAMPLES = 5
+_SLICE = 100_000
+"""Ordinals that are compared at once."""
+
+_FOUND = {"difference": "VARCHAR", "key": "VARCHAR", "_ordinal": "BIGINT"} | dict.fromkeys(
+    ("phase", "rule_id", "severity", "outcome", "message", "field", "before", "after"), "VARCHAR"
+)
 _OWN = ("_ordinal", "_key")
 _NO_FAILURES = (
     "SELECT 0::BIGINT AS _ordinal, '' AS key, '' AS rule_id, '' AS severity, '' AS outcome, '' AS message LIMIT 0"
@@ -45,56 +52,70 @@ def compare_runs(request: CompareRequest, _descriptors: Sequence[int] = ()) -> C
 
 
 def _compare(engine: duckdb.DuckDBPyConnection, request: CompareRequest) -> Compared:
-    for name, side in (("before", request.before), ("after", request.after)):
-        engine.execute(f"CREATE TEMP VIEW {name}_failures AS {' UNION ALL '.join(_failures(side))}")
-        engine.execute(f"CREATE TEMP VIEW {name}_records AS {_records(engine, side)}")
-    fields = _fields(engine)
-    engine.execute(f"CREATE TEMP TABLE differing AS {_differing(fields)}")
-    parts = " UNION ALL ".join(_parts(fields))
+    sides = {"before": request.before, "after": request.after}
+    fields = _fields(engine, sides)
+    engine.execute(f"CREATE TEMP TABLE found ({', '.join(f'{name} {kind}' for name, kind in _FOUND.items())})")
+    counts, records = Counter[str](), Counter[str]()
+    for low in range(0, _highest(engine, sides) + 1, _SLICE):
+        # what belongs together has one ordinal, so that memory holds a slice however many records there are
+        _cut(engine, sides, low)
+        records.update({name: _one(engine, f"SELECT count(*) FROM {name}_records") for name in sides})
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {_differing(fields)}")
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE slice AS {' UNION ALL '.join(_parts(fields))}")
+        counts.update(dict(_rows(engine, "SELECT difference, count(DISTINCT _ordinal) FROM slice GROUP BY 1")))
+        engine.execute("INSERT INTO found SELECT * FROM slice")
     target = quote_literal(str(request.target))
     engine.execute(f"""
         COPY (SELECT row_number() OVER () AS position, * FROM (
-            SELECT * FROM ({parts}) ORDER BY difference, key, _ordinal, phase, rule_id, field
+            SELECT * FROM found ORDER BY difference, key, _ordinal, phase, rule_id, field
         )) TO {target} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)""")
-    return _conclude(engine, request.target, _one(engine, "SELECT max(n) FROM (SELECT count(*) AS n FROM before_records "
-                                                          "UNION ALL SELECT count(*) FROM after_records)"))  # fmt: skip
+    return _conclude(engine, request.target, dict(counts), max(records.values(), default=0))
 
 
-def _failures(side: Side) -> Iterator[str]:
+def _highest(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side]) -> int:
+    files = ", ".join(quote_literal(str(path)) for side in sides.values() for path in side.files)
+    return _one(engine, f"SELECT coalesce(max(_ordinal), -1) FROM read_parquet([{files}], union_by_name = true)")
+
+
+def _cut(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side], low: int) -> None:
+    """Make the views of the records and failures whose ordinals are in the slice from `low` on."""
+    where = f"WHERE _ordinal BETWEEN {low} AND {low + _SLICE - 1}"
+    for name, side in sides.items():
+        failures = " UNION ALL ".join(_failures(side, where))
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW {name}_failures AS {failures}")
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW {name}_records AS {_records(side, where)}")
+
+
+def _failures(side: Side, where: str) -> Iterator[str]:
     yield f"SELECT 'input' AS phase, * FROM ({_NO_FAILURES})"
     for phase, path in (("input", side.input), ("transform", side.faults), ("output", side.output)):
         if path is not None:
             columns = "_ordinal, key, rule_id, severity, outcome, message"
-            yield f"SELECT {quote_literal(phase)}, {columns} FROM read_parquet({quote_literal(str(path))})"
+            yield f"SELECT {quote_literal(phase)}, {columns} FROM read_parquet({quote_literal(str(path))}) {where}"
 
 
-def _records(engine: duckdb.DuckDBPyConnection, side: Side) -> str:
+def _records(side: Side, where: str) -> str:
     """Return the side's records, each with its place among those of the same source record."""
     file = f"read_parquet({quote_literal(str(side.records))}, file_row_number = true)"
-    twice = _one(engine, f"SELECT count(*) - count(DISTINCT _ordinal) FROM {file}")
-    place = "row_number() OVER (PARTITION BY _ordinal ORDER BY file_row_number)" if twice else "1::BIGINT"
-    return f"SELECT * EXCLUDE (file_row_number), {place} AS _place FROM {file}"
+    place = "row_number() OVER (PARTITION BY _ordinal ORDER BY file_row_number)"
+    return f"SELECT * EXCLUDE (file_row_number), {place} AS _place FROM {file} {where}"
 
 
 def _one(engine: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(engine.execute(query).fetchall()[0][0])
 
 
-def _fields(engine: duckdb.DuckDBPyConnection) -> dict[str, tuple[str, str]]:
+def _fields(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side]) -> dict[str, tuple[str, str]]:
     """Return every output field with how its value before and its value after are compared."""
-    sides = [dict(_types(engine, f"{name}_records")) for name in ("before", "after")]
-    names = [name for name in {**sides[0], **sides[1]} if name not in (*_OWN, "_place")]
-    return {name: (_value("b", name, sides[0]), _value("a", name, sides[1])) for name in names}
+    files = [quote_literal(str(side.records)) for side in sides.values()]
+    before, after = (engine.sql(f"FROM read_parquet({file})").columns for file in files)
+    names = [name for name in dict.fromkeys((*before, *after)) if name not in _OWN]
+    return {name: (_value("b", name, before), _value("a", name, after)) for name in names}
 
 
-def _types(engine: duckdb.DuckDBPyConnection, view: str) -> Iterator[tuple[str, str]]:
-    found = engine.sql(f"FROM {view}")
-    yield from zip(found.columns, (str(kind) for kind in found.types), strict=True)
-
-
-def _value(side: str, name: str, types: dict[str, str]) -> str:
+def _value(side: str, name: str, columns: Sequence[str]) -> str:
     # as text: a schema's draft may give the field another type
-    return f"CAST({side}.{quote_identifier(name)} AS VARCHAR)" if name in types else "CAST(NULL AS VARCHAR)"
+    return f"CAST({side}.{quote_identifier(name)} AS VARCHAR)" if name in columns else "CAST(NULL AS VARCHAR)"
 
 
 def _differing(fields: dict[str, tuple[str, str]]) -> str:
@@ -121,9 +142,8 @@ def _parts(fields: dict[str, tuple[str, str]]) -> Iterator[str]:
         )
 
 
-def _conclude(engine: duckdb.DuckDBPyConnection, target: Path, records: int) -> Compared:
+def _conclude(engine: duckdb.DuckDBPyConnection, target: Path, counts: dict[str, int], records: int) -> Compared:
     file = f"read_parquet({quote_literal(str(target))})"
-    counts = dict(_rows(engine, f"SELECT difference, count(DISTINCT _ordinal) FROM {file} GROUP BY 1"))
     by_field = dict(_rows(engine, f"SELECT field, count(*) FROM {file} WHERE field IS NOT NULL GROUP BY 1"))
     by_rule: dict[str, dict[str, int]] = {}
     counted = f"SELECT rule_id, difference, count(*) FROM {file} WHERE rule_id IS NOT NULL GROUP BY ALL"
