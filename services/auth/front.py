@@ -122,6 +122,13 @@ class Front:
             return True
         return ask.max_age is not None and self.way.context.now - session.since > timedelta(seconds=ask.max_age)
 
+    def has_waited(self, opened: Opened, session: Session) -> bool:
+        """Say whether a request that wants a fresh login was left open too long after it: the login is not fresh now."""
+        ask = opened.ask
+        if ask.max_age is None and not ask.prompt & {"login", "select_account"}:
+            return False
+        return self.way.context.now - session.since > OPEN_FOR + timedelta(seconds=ask.max_age or 0)
+
     async def agreed(self, opened: Opened, session: Session) -> bool:
         """Say whether the user need not be asked: a confidential client has all of it already."""
         if opened.client["kind"] == "public" or "consent" in opened.ask.prompt:

@@ -173,6 +173,20 @@ async def test_an_old_login_is_not_enough_where_a_new_one_is_asked(app: App) -> 
         assert "code" in told(await person.submit(await person.log_in(page, app.tenant.email), decision="allow"))
 
 
+@pytest.mark.parametrize("asked", [{"prompt": "login"}, {"max_age": "60"}], ids=str)
+async def test_an_old_form_is_no_fresh_login(app: App, asked: dict[str, str]) -> None:
+    """Who keeps the form of a fresh login, and sends it an hour later, logs in again first."""
+    async with browser(app.world) as person:
+        form = await person.log_in(await person.open(app.request(VERIFIER, **asked)), app.tenant.email)
+        async with app.world.runtime.database.transaction(Context(app.tenant.id, "user:test")) as tx:
+            await tx.connection.execute("UPDATE browser_session SET created_at = created_at - interval '1 hour'")
+        answer = await person.submit(form, decision="allow")
+        assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (303, "/oauth2/authorize")
+        page = await person.http.get(answer.headers["location"])
+        assert 'name="password"' in page.text
+        assert "code" in told(await person.submit(await person.log_in(page, app.tenant.email), decision="allow"))
+
+
 async def test_a_native_clients_loopback_may_have_any_port(tenant: Tenant) -> None:
     """For public clients only, for the loopback only, and only the port (RFC 8252, 7.3)."""
     uris = ["http://127.0.0.1/cb", "com.example.app:/cb"]

@@ -159,6 +159,8 @@ async def consent(request: Request) -> Response:
     found = await front.session(opened, browsers.session_cookie(request))
     session = browsers.require_session_token(request, found, form)
     allowed = form.get("decision") == "allow"
+    if allowed and front.has_waited(opened, session):
+        return pages.see(f"/oauth2/authorize?{opened.query}")
     return pages.see(await front.decide(opened, session, "allowed" if allowed else "denied"))
 
 
