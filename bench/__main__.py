@@ -11,7 +11,10 @@ import time
 from pathlib import Path
 
 SUITE = {
-    **{name: name for name in ("run_latency", "run_list", "verification", "logins", "events", "data_path")},
+    **{
+        name: name
+        for name in ("run_latency", "run_list", "verification", "logins", "events", "data_path", "exceptions")
+    },
     **{name: name for name in ("rules", "rules_large", "jail")},
     "try": "try_rule",  # no module can be called by a keyword
 }
