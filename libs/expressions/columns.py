@@ -21,6 +21,7 @@ _INTEGERS = {
     "HUGEINT",
     "UHUGEINT",
 }
+_NARROW = _INTEGERS - {"UBIGINT", "HUGEINT", "UHUGEINT"}
 _TIMESTAMPS = {"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
 _INTEGER_PATTERN = "[+-]?[0-9]{1,18}"
@@ -66,7 +67,8 @@ def _typed_column(field: SchemaField, physical: str) -> TypedColumn:
     text = _text(raw, physical)
     typed = _direct(field, raw, physical.upper()) or _from_text(field, text)
     present = f"(nullif({text}, '') IS NULL)" if physical.upper() == "VARCHAR" else f"({raw} IS NULL)"
-    conforms = "true" if field.type == "text" else f"({present} = ({typed} IS NULL))"
+    sure = field.type == "text" or _is_lossless(field, physical.upper())
+    conforms = "true" if sure else f"({present} = ({typed} IS NULL))"
     return TypedColumn(field.name, typed, conforms, _fits(field, text))
 
 
@@ -74,6 +76,17 @@ def _fits(field: SchemaField, text: str) -> str:
     if field.type != "text" or field.max_length is None:
         return "true"
     return f"coalesce(length({text}) <= {field.max_length}, true)"
+
+
+def _is_lossless(field: SchemaField, physical: str) -> bool:
+    """Say whether the field's type has every value that a column of the physical type can have."""
+    if field.type in ("integer", "boolean"):
+        return physical in (_NARROW if field.type == "integer" else {"BOOLEAN"})
+    decimal = _DECIMAL.fullmatch(physical) if field.type == "decimal" else None
+    if decimal is None:
+        return False
+    precision, scale = int(decimal[1]), int(decimal[2])
+    return scale <= field.scale and precision - scale <= field.precision - field.scale
 
 
 def _direct(field: SchemaField, raw: str, physical: str) -> str | None:

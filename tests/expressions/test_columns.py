@@ -122,6 +122,33 @@ def test_typed_column(
     assert read(engine, field_of(kind), physical, raw) == (value, conforms, True)
 
 
+@pytest.mark.parametrize(
+    ("kind", "physical", "extremes"),
+    [
+        ("integer", "BIGINT", [-(2**63), 2**63 - 1]),
+        ("integer", "HUGEINT", None),
+        ("integer", "VARCHAR", None),
+        ("decimal", "DECIMAL(5,2)", ["-999.99", "999.99"]),
+        ("decimal", "DECIMAL(4,1)", ["-999.9", "999.9"]),
+        ("decimal", "DECIMAL(6,2)", None),
+        ("decimal", "DECIMAL(5,1)", None),
+        ("decimal", "BIGINT", None),
+        ("boolean", "BOOLEAN", [True, False]),
+        ("date", "DATE", None),
+    ],
+)
+def test_only_what_can_fail_is_checked(
+    engine: duckdb.DuckDBPyConnection, kind: str, physical: str, extremes: list[Any] | None
+) -> None:
+    """A column whose every value is of the field's type costs no check; its extremes are read, so is nothing."""
+    column = typed_columns(SchemaSpec(fields=(field_of(kind),)), {"x": physical})[0]
+    assert (column.conforms == "true") == (extremes is not None)
+    for raw in [*(extremes or []), None]:
+        value, conforms, _ = read(engine, field_of(kind), physical, raw)
+        assert conforms
+        assert (value is None) == (raw is None)
+
+
 def test_length_is_counted_in_characters(engine: duckdb.DuckDBPyConnection) -> None:
     """`fits` is false for text with more characters than `max_length`, whatever their bytes."""
     field = SchemaField(name="x", type="text", max_length=3)
