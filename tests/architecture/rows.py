@@ -17,6 +17,7 @@ _VALUES = {
     "_text": "{}",
     "_bytea": "{}",
     "_uuid": "{}",
+    "_int8": "{}",
     "float8": "1",
     "timestamptz": "2026-03-31T00:00:00Z",
 }
