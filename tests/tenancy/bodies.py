@@ -1,11 +1,13 @@
 """Bodies made from what the document says of them, with ids where it says that there are ids."""
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 Schema = Mapping[str, Any]
 _DEEPEST = 8
-_TEXTS = {"date": "2026-03-06", "date-time": "2026-03-06T00:00:00Z", "email": "somebody@example.com"}
+_SOON = (datetime.now(UTC).date() + timedelta(days=10)).isoformat()
+_TEXTS = {"date": _SOON, "date-time": "2026-03-06T00:00:00Z", "email": "somebody@example.com"}
 
 
 def has_ids(schema: Schema, named: Mapping[str, Schema], depth: int = 0) -> bool:
