@@ -112,9 +112,9 @@ async def reported(
     return await publish(api, "/v1/reports", "payments", spec)
 
 
-async def run(tenant: Tenant, report: UUID) -> Any:
+async def run(tenant: Tenant, report: UUID, seconds: float = 120) -> Any:
     """Run a report to its end."""
-    return await wait(tenant.api, await start(tenant.api, report, DAY, AS_OF))
+    return await wait(tenant.api, await start(tenant.api, report, DAY, AS_OF), seconds)
 
 
 async def reaches(tenant: Tenant, run_id: UUID, status: str, seconds: float = 60) -> None:
@@ -282,7 +282,10 @@ async def test_a_transform_survives_the_death_of(world: World, tenant: Tenant, n
 BOMBS = {
     "memory": ("x = []\n    while True: x.append(bytearray(1 << 24))", "MemoryError"),
     "processes": ("import random\n    while True: random._os.fork()", "PermissionError"),
-    "rows": ("b = next(iter(batches))\n    while True: yield b", "more room"),
+    "rows": (
+        "import pyarrow as pa\n    t = pa.concat_tables([batches.table()] * 20_000).combine_chunks()\n    while True: yield t",
+        "more room",
+    ),
     "time": ("while True: pass", "was stopped"),
 }
 
@@ -293,7 +296,8 @@ async def test_a_bomb_ends_its_own_run_and_nothing_else(world: World, tenant: Te
     """Memory, processes, output and time are bounded; the next run of another tenant is as ever (S26)."""
     other = await world.tenant("other")
     code = f"def transform(batches, params):\n    {body}\n    yield\n"
-    shown = await run(tenant, await reported(tenant, PythonTransform(kind="python", code=code, yields="one_to_many")))
+    report = await reported(tenant, PythonTransform(kind="python", code=code, yields="one_to_many"))
+    shown = await run(tenant, report, 400)
     assert shown["status"] == "failed"
     assert told in shown["reason"]
     fine = await run(other, await reported(other, PythonTransform(kind="python", code=PASSING, yields="one_to_one")))
@@ -307,8 +311,7 @@ async def test_a_million_records_go_through_code_in_bounded_memory(tenant: Tenan
     content = "id,amount,booked\n" + "".join(f"P{n},{n % 977 + 1}.25,2026-03-0{n % 9 + 1}\n" for n in range(rows))
     code = PythonTransform(kind="python", code=FRAMES, yields="one_to_one")
     report = await reported(tenant, code, content=content)
-    run_id = await start(tenant.api, report, DAY, AS_OF)
-    shown = await wait(tenant.api, run_id)
+    shown = await run(tenant, report, 400)
     assert shown["status"] == "succeeded", shown["reason"]
     assert step(shown, "transform") == {"records_in": rows, "records_out": rows}
     assert shown["transform"]["peak_bytes"] < 600 * 1024 * 1024
