@@ -85,7 +85,7 @@ async def test_a_week_of_exceptions(tenant: Tenant) -> None:
     files = {path.name: path.read_text() for path in tenant.outbox.iterdir() if ".correction-" in path.name}
     assert sorted(text.splitlines()[1].split(",")[:2] for text in files.values()) == [
         ["P001", "1.25"],
-        ["P002", "0.00"],
+        ["P002", "0"],
     ]
     answer = await api.get(f"/v1/reports/{filing.report}/records/P001", business_date=str(DAY))
     (record,) = answer["records"]
