@@ -95,7 +95,7 @@ async def test_a_week_of_exceptions(tenant: Tenant) -> None:
     ]
     (record,) = (await api.get(f"/v1/reports/{filing.report}/records/P002", business_date=str(DAY)))["records"]
     assert [one["rule_id"] for one in record["waived"]] == [str(filing.rule)]
-    trail = [entry["event"]["type"] for entry in await _trail(api, amended["id"])]
+    trail = [entry["type"] for entry in await _trail(api, amended["id"])]
     assert [name for name in trail if "exception" in name] == ["validator.exception.amended.v1"]
 
     second = await on(filing, DAY + timedelta(days=1), payments())
@@ -118,7 +118,7 @@ async def _trail(api: Api, entity: str) -> list[Any]:
     entries: list[Any] = []
     async with asyncio.timeout(30):
         while not entries:
-            entries = await api.pages("/v1/audit/entries", entity=entity)
+            entries = await api.pages("/v1/audit/entries", type="validator.exception.", subject=entity)
             await asyncio.sleep(0.2)
     return entries
 
