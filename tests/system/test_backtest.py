@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import secrets
 import signal
 import time
 from datetime import date
@@ -99,9 +98,7 @@ async def test_a_mapping_or_schema_shows_the_values_that_change(tenant: Tenant) 
 
 async def second_person(world: World, tenant: Tenant, role: str = "approver") -> Api:
     """Return the API as another person of the tenant sees it."""
-    email, password = f"second@{tenant.name}.example", secrets.token_urlsafe(18)
-    body = {"email": email, "name": "Second", "password": password, "roles": [role]}
-    await tenant.api.post("/v1/users", body)
+    _, email, password = await world.user(tenant, role)
     async with Api(world.url, token="none") as anybody:
         logged_in = await anybody.post("/v1/login", {"email": email, "password": password})
     return await world.opened(Api(world.url, token=logged_in["access_token"]))
