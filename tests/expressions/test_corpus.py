@@ -54,6 +54,8 @@ MORE = [
     ("replace(code, ' ', '') == 'Abc'", "true"),
     ("concat(code, '/', to_text(quantity)) == 'Ab c/-7'", "true"),
     ("to_integer('42') + quantity == 35", "true"),
+    ("to_text(-0.89)", "-0.89"),
+    ("to_text(price % -0.76)", "-0.1"),
     ("to_decimal('1.50') * 2 == 3", "true"),
     ("to_date('2025-02-30') is null", "true"),
     ("price * quantity == -52.5", "true"),

@@ -14,6 +14,7 @@ def _to_text(value: Value) -> Value:
         return Value("CAST(NULL AS VARCHAR)", "text")
     if value.type == "decimal":
         width, scale = numbers.common((value,))
+        width = min(max(width, scale + 1), numbers.WIDTH)  # without a place before the point the engine writes `.5`
         plain = f"CAST({numbers.fit(value, width, scale)} AS VARCHAR)"
         return text(f"rtrim(rtrim({plain}, '0'), '.')" if scale else plain, value)
     if value.type == "timestamp":
