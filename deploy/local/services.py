@@ -118,9 +118,10 @@ class Surroundings:
     def jail(self, name: str) -> Program:
         """Return the jail of the validator's process `name`: it is told where to listen, and holds nothing."""
         directory = self._jail(name)
+        isolation = self.configuration.common.get("REGENT_ISOLATION", "auto")
         return Program(
             name=name.replace("validator", "jail"),
-            command=(sys.executable, "-m", "services.validator.jail", str(directory)),
+            command=(sys.executable, "-m", "services.validator.jail", str(directory), isolation),
             ready=partial(warm, directory),
             directory=ROOT,
         )

@@ -40,7 +40,7 @@ _LOG = structlog.get_logger(__name__)
 class Runtime:
     """What a running service holds; made once, handed to whoever needs it.
 
-    `queues` maps the service's own queues to what works on them, at most `slots` pokes at once.
+    `checks` say whether the service is ready: true, false, or why not. `queues` maps the service's own queues to what works on them, at most `slots` pokes at once.
     """
 
     settings: Any
@@ -49,7 +49,7 @@ class Runtime:
     objects: Objects
     identity: IdentityState
     tasks: asyncio.TaskGroup
-    checks: dict[str, Callable[[], bool]] = field(default_factory=dict)
+    checks: dict[str, Callable[[], bool | str]] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
     queues: dict[str, Handle] = field(default_factory=dict)
     slots: int = 2
@@ -235,7 +235,8 @@ def _add_operations(app: FastAPI, runtime: Runtime) -> None:
     @app.get("/readyz", include_in_schema=False)
     async def readyz() -> JSONResponse:
         checks = {name: check() for name, check in runtime.checks.items()}
-        return JSONResponse({"ready": all(checks.values()), "checks": checks}, 200 if all(checks.values()) else 503)
+        ready = all(said is True for said in checks.values())
+        return JSONResponse({"ready": ready, "checks": checks}, 200 if ready else 503)
 
     @app.get("/metrics", include_in_schema=False)
     async def metrics() -> PlainTextResponse:

@@ -42,16 +42,20 @@ class Case:
         threads: int,
         wall_seconds: float,
         previous: Path | None = None,
+        columns: Mapping[str, str] | None = None,
     ) -> Request:
         """Return the validation of a Parquet file; `scratch` is a directory of its own, `previous` the extract before.
+
+        `columns` are the file's Arrow types by name; without them it is opened, which only its own writer may ask for.
 
         Raises:
             RuleUnfitError: a rule does not compile against this schema.
         """
         tables = {id_: MappingTable(_table(id_), mapping.columns) for id_, mapping in self.mappings.items()}
+        found = {name: column_type(kind) for name, kind in columns.items()} if columns else _types(data)
         subject = Subject(
             source=self.schema,
-            column_types=_types(data),
+            column_types=found,
             business_key=self.business_key,
             phase=self.phase,
             previous_types=_types(previous) if previous else None,

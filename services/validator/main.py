@@ -7,17 +7,15 @@ from libs.common.app import Runtime, Service, serve
 from libs.common.database.pool import Database
 from libs.common.definitions.commands import Definitions
 from libs.common.definitions.copies import SealedReader
-from libs.common.jail import JobServer
 from libs.common.settings import refuse_key_ring
 from services.validator.api import ROUTERS
 from services.validator.commands import KINDS
 from services.validator.handlers import SUBSCRIPTIONS
-from services.validator.jail.broker import jailed
-from services.validator.jail.transforms import TRANSFORMS
+from services.validator.jail.wall import Wall
 from services.validator.proving import Prover
 from services.validator.reaper import reap
 from services.validator.settings import Settings
-from services.validator.transforms.trying import TRYING_SLOTS, TransformTrier
+from services.validator.transforms.trying import TransformTrier
 from services.validator.transforms.worker import Transformer
 from services.validator.tries.worker import Trier
 from services.validator.worker import Worker
@@ -29,23 +27,25 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
     settings: Settings = runtime.settings
     sealed = SealedReader(runtime.objects)
     url = settings.claimer_database_url.get_secret_value()
+    wall = Wall(settings, runtime.database)
     async with (
-        jailed(settings.jail, settings.slots) as server,
-        JobServer.at(settings.jail, TRANSFORMS, slots=settings.transform_slots + TRYING_SLOTS) as transform_jail,
+        wall.runs,
+        wall.tries,
+        wall.transforms,
         Database.open(url, service="validator", role="claimer", size=1) as claimer,
     ):
-        runtime.extras["jail"] = server
-        runtime.checks["jail"] = lambda: server.alive
-        runtime.spawn("jail", server.keep())
-        runtime.spawn("transform-jail", transform_jail.keep())
-        kinds = Prover(server, sealed).proving(KINDS)
+        runtime.extras["jail"] = wall.tries
+        runtime.checks["jail"] = wall.ready
+        runtime.spawn("jail", wall.watch())
+        runtime.spawn("jail-events", wall.tell())
+        kinds = Prover(wall.tries, sealed).proving(KINDS)
         runtime.extras["definitions"] = Definitions(kinds, runtime.objects, sealed)
-        worker = Worker(runtime, server, sealed)
+        worker = Worker(runtime, wall.runs, sealed)
         runtime.queues["try"] = Trier(runtime).work
         runtime.queues["validate"], runtime.slots = worker.work, settings.slots
         runtime.spawn("reaper", reap(claimer, worker))
-        transformer = Transformer(runtime, transform_jail, sealed)
-        runtime.extras["transforms"] = TransformTrier(transform_jail, runtime.extras["definitions"], sealed)
+        transformer = Transformer(runtime, wall.transforms, sealed)
+        runtime.extras["transforms"] = TransformTrier(wall.transforms, runtime.extras["definitions"], sealed)
         runtime.queues["transform"] = transformer.take
         runtime.spawn("transforms", transformer.look(claimer))
         try:

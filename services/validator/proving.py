@@ -45,7 +45,7 @@ class Prover:
     async def _tried(self, tx: Transaction, spec: RuleSpec, specs: Specs, test: RuleTest) -> Tried:
         moment = Moment(test.business_date or tx.context.now.date(), test.as_of or tx.context.now)
         case = await make_case(tx, specs, self.sealed, [spec], Given(test.records, (), moment))
-        return await judge(self.server, case, test.records)
+        return await judge(self.server, case, test.records, tx.tenant_id)
 
 
 def _surprises(test: RuleTest, tried: Tried) -> str:

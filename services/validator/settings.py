@@ -2,6 +2,7 @@ from pathlib import Path
 
 from pydantic import Field, SecretStr
 
+from libs.common.jail.isolation import Isolation
 from libs.common.settings import Settings as CommonSettings
 
 
@@ -11,7 +12,18 @@ class Settings(CommonSettings):
     runner_public_key: str = Field(description="the runner's public nkey, which signs the grants of its jobs")
     jail: Path = Field(description="directory of the jail's sockets, shared with the jail and nobody else")
     scratch: Path | None = Field(default=None, description="directory for jobs' files; default: the system's")
-    slots: int = Field(default=2, ge=1, le=64, description="validations at once")
+    isolation: Isolation = Field(
+        default="auto",
+        description="what holds tenants' code: `auto`: the portable layers, and namespaces where the host has them; `namespaces`: both, or nothing runs; `runtimeclass`: gVisor",
+    )
+    slots: int = Field(default=3, ge=1, le=64, description="validations at once; one tenant has at most all but one")
+    tries: int = Field(default=4, ge=2, le=64, description="tries at once; one tenant has at most half")
+    tenant_try_cpu_seconds: float = Field(
+        default=60, gt=0, le=86_400, description="processor time of a tenant's tries in any minute; more is refused"
+    )
+    tenant_cpu_seconds: float = Field(
+        default=7200, gt=0, le=1_000_000, description="processor time of a tenant's validations in any hour; more waits"
+    )
     memory_mib: int = Field(default=256, ge=256, le=65_536, description="memory of one validation's engine, in MiB")
     threads: int = Field(default=2, ge=1, le=64, description="threads of one validation's engine")
     wall_seconds: float = Field(default=900, gt=0, le=86_400, description="longest time of one validation")

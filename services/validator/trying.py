@@ -1,9 +1,10 @@
 """Trying rules on given records before they count: the engine, messages and keys of a run, and nothing is kept."""
 
+import math
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,8 +19,8 @@ from prometheus_client import Counter
 from libs.common.database.transaction import Transaction
 from libs.common.definitions.copies import Pinned, SealedReader, in_force
 from libs.common.definitions.kinds import Specs
-from libs.common.errors import FieldProblem, Invalid, NotFound, Unavailable
-from libs.common.jail import JobError, JobServer, JobServerLost
+from libs.common.errors import FieldProblem, Invalid, NotFound, TooManyRequests, Unavailable
+from libs.common.jail import ConfinementError, JobError, JobServer, JobServerLost, OverBudget
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import GivenValue, Phase, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
@@ -27,11 +28,14 @@ from libs.expressions import Moment
 from services.validator.case import Case, RuleUnfitError
 from services.validator.commands import part_of
 from services.validator.domain import rule_problems
-from services.validator.jail.broker import Outcome, ResultError, validate
+from services.validator.jail.broker import Outcome, validate_and_show
+from services.validator.jail.sealing import ResultError
 from services.validator.plan import ResolvedRule
 
 TRIES = Counter("regent_rule_tries_total", "Tries of rules on given records", ["outcome"])
 MEMORY_MIB, WALL_SECONDS = 256, 10.0
+_MOST_ROWS = 100_000
+_OVER = "Your tries have used up their processor time; try again later."
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,23 +143,30 @@ def _require_known(given: Given, schema: SchemaSpec) -> None:
         raise Invalid("The records do not fit the schema.", fields=unknown[:50])
 
 
-async def judge(server: JobServer, case: Case, records: Sequence[dict[str, GivenValue]]) -> Tried:
-    """Judge the records in the jail, as a run's are.
+async def judge(
+    server: JobServer, case: Case, records: Sequence[dict[str, GivenValue]], owner: UUID | None = None
+) -> Tried:
+    """Judge the records in the jail, as a run's are, in the share of the tenant `owner`.
 
     Raises:
         Invalid: judging took too long or too much memory, or a rule could not be planned.
-        Unavailable: the jail is away for the moment.
+        TooManyRequests: the tenant's tries have used up their processor time for now.
+        Unavailable: the jail is away for the moment, or does not hold.
     """
     scratch = Path(tempfile.mkdtemp(prefix="try-"))
     try:
         data = scratch / "data.parquet"
         pq.write_table(given_table(case.schema, records, case.phase), data)
         request = case.request(data, scratch, memory_mib=MEMORY_MIB, threads=1, wall_seconds=WALL_SECONDS)
-        outcome = await validate(server, request)
+        asked = replace(request, owner=str(owner) if owner else None, kind="try")
+        outcome, rows = await validate_and_show(server, asked, _MOST_ROWS)
         TRIES.labels("judged").inc()
-        return Tried(outcome, _rows(scratch / "failures.parquet"), _rows(scratch / "corrections.parquet"))
-    except JobServerLost as error:
+        return Tried(outcome, rows["failures"], rows["corrections"])
+    except (JobServerLost, ConfinementError) as error:
         raise Unavailable("Rules cannot be tried now; try again.", retry_after=1) from error
+    except OverBudget as error:
+        TRIES.labels("over budget").inc()
+        raise TooManyRequests(_OVER, retry_after=math.ceil(error.seconds)) from error
     except RuleUnfitError as error:
         raise Invalid(f"A rule does not fit the records: {error}", type="rule-does-not-compile") from error
     except (JobError, ResultError) as error:
@@ -182,10 +193,6 @@ def _text(value: GivenValue) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value) if isinstance(value, int) else format(Decimal(repr(value)), "f")
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    return pq.read_table(path).to_pylist()
 
 
 def shown(tried: Tried) -> dict[str, Any]:

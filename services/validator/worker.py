@@ -35,7 +35,8 @@ from services.validator.exceptions import applying
 from services.validator.exceptions.concluding import conclude_job
 from services.validator.exceptions.judging import Judge
 from services.validator.indicators import commands as indicators
-from services.validator.jail.broker import Outcome, Request, ResultError, RuleTally
+from services.validator.jail.broker import Outcome, Request, RuleTally
+from services.validator.jail.sealing import ResultError, describe
 from services.validator.plan import ResolvedRule
 
 _LOG = structlog.get_logger(__name__)
@@ -147,11 +148,13 @@ class Worker:
             known = await applying.in_force(tx, request)
         data = scratch / "data.parquet"
         await self._runtime.objects.fetch(request.dataset.key, request.dataset.sha256, data)
-        judge = Judge(self._server, known, scratch, self._settings.memory_mib, self._settings.wall_seconds)
+        owner = str(job.context.tenant_id)
+        judge = Judge(self._server, known, scratch, self._settings.memory_mib, self._settings.wall_seconds, owner)
         schema = SchemaSpec.model_validate(await self._sealed.read(_pinned(request.schema_version)))
-        data, overlaid = await judge.amended(request, schema, data)
-        asked = replace(await self._request(request, chosen, data, scratch), measure=True)
-        outcome = await judge.verdict(asked, overlaid)
+        columns = await describe(self._server, data, owner)
+        data, overlaid = await judge.amended(request, schema, data, columns)
+        asked = await self._request(request, chosen, data, scratch, columns)
+        outcome = await judge.verdict(replace(asked, measure=True, owner=owner), overlaid)
         _require_no_errors(outcome, chosen)
         failures = await self._seal(request, scratch, "failures", outcome.failures)
         corrections = await self._seal(request, scratch, "corrections", outcome.corrections)
@@ -166,7 +169,12 @@ class Worker:
         _measure(request, outcome, seconds)
 
     async def _request(
-        self, request: ValidationRequested, chosen: commands.RunRules, data: Path, scratch: Path
+        self,
+        request: ValidationRequested,
+        chosen: commands.RunRules,
+        data: Path,
+        scratch: Path,
+        columns: dict[str, str],
     ) -> Request:
         case = Case(
             schema=SchemaSpec.model_validate(await self._sealed.read(_pinned(request.schema_version))),
@@ -193,6 +201,7 @@ class Worker:
             threads=settings.threads,
             wall_seconds=settings.wall_seconds,
             previous=await self._previous(request, case, scratch),
+            columns=columns,
         )
 
     async def _previous(self, request: ValidationRequested, case: Case, scratch: Path) -> Path | None:

@@ -90,10 +90,19 @@ def test_the_jail_is_given_a_directory_and_nothing_else(given: Surroundings) -> 
         program = given.jail(name)
         assert program.name == name.replace("validator", "jail")
         assert program.environment == {}
-        directory = Path(program.command[-1])
+        directory = Path(program.command[-2])
         assert given.environment("validator", 4711, name)["REGENT_JAIL"] == str(directory)
         assert directory.stat().st_mode & 0o777 == 0o700
-    assert given.jail("validator").command[-1] != given.jail("validator-2").command[-1]
+    assert given.jail("validator").command[-2] != given.jail("validator-2").command[-2]
+
+
+def test_the_jail_and_its_broker_hear_of_the_same_isolation(given: Surroundings) -> None:
+    """What the operator asks of the jail is asked of the process and expected by the service."""
+    configuration = Configuration.load({"REGENT_DATA": str(given.configuration.data), "REGENT_ISOLATION": "namespaces"})
+    chosen = replace(given, configuration=configuration)
+    assert chosen.jail("validator").command[-1] == "namespaces"
+    assert chosen.environment("validator", 4711)["REGENT_ISOLATION"] == "namespaces"
+    assert given.jail("validator").command[-1] == "auto"
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -171,6 +171,39 @@ def _parent(job: dict[str, Any], files: Sequence[int]) -> int:
     return os.getppid()
 
 
+def _survey(job: dict[str, Any], files: Sequence[int]) -> dict[str, Any]:
+    looked_for = ["/etc/passwd", "/etc/hosts", str(Path(__file__).parents[2] / "libs"), "/proc/self/root/etc"]
+    return {
+        "uts": socket.gethostname(),
+        "user": os.getuid(),
+        "root": [name for name in _TOP if os.path.lexists(f"/{name}")],
+        "hidden": [path for path in looked_for if not os.path.lexists(path)],
+        "processes": [number for number in range(1, 40_000) if os.path.lexists(f"/proc/{number}")],
+    }
+
+
+_TOP = (
+    "bin",
+    "boot",
+    "dev",
+    "etc",
+    "home",
+    "lib",
+    "lib64",
+    "mnt",
+    "opt",
+    "proc",
+    "root",
+    "run",
+    "srv",
+    "sys",
+    "tmp",
+    "usr",
+    "var",
+    "work",
+)
+
+
 def _nap(job: dict[str, Any], files: Sequence[int]) -> Any:
     time.sleep(job["seconds"])
     return job["value"]

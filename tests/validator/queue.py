@@ -19,7 +19,7 @@ from libs.common.objects import Objects
 from services.validator.exceptions import filters
 from services.validator.exceptions.filters import Filter, Part
 from services.validator.exceptions.opening import Origin, open_all
-from services.validator.jail.broker import FAILURES
+from services.validator.jail.sealing import FAILURES
 
 DAY = date(2026, 3, 2)
 NOW = datetime(2026, 3, 3, 6, tzinfo=UTC)

@@ -9,6 +9,7 @@ import pytest
 from libs.common.jail import JobCrashed, JobFailed, JobServer
 from services.validator.jail import broker
 from services.validator.jail.broker import Request, ResultError, validate
+from services.validator.jail.sealing import FAILURES, raw, seal
 from tests.validator.judging import MAPPINGS, planned, record, rule
 
 
@@ -50,18 +51,29 @@ def test_counts_must_account_for_every_record() -> None:
     assert broker._checked({**answer, "rows": 1}).rows == 1
 
 
-def test_files_must_be_what_was_announced(tmp_path: Path) -> None:
-    """A result file with other columns, other rows or no Parquet at all is not used."""
-    path = tmp_path / "failures.parquet"
+async def test_files_must_be_what_was_announced(jail: JobServer, tmp_path: Path) -> None:
+    """A result file with other columns, other rows or no Parquet at all is not used; the broker never parses it (S7)."""
+    path = raw(tmp_path, "failures")
     path.write_bytes(b"nothing")
     with pytest.raises(ResultError):
-        broker.checked_file(path, broker.FAILURES, 1)
-    pq.write_table(pa.table({"_ordinal": [1]}), path)
-    with pytest.raises(ResultError):
-        broker.checked_file(path, broker.FAILURES, 1)
-    pq.write_table(broker.FAILURES.empty_table(), path)
-    with pytest.raises(ResultError):
-        broker.checked_file(path, broker.FAILURES, 1)
+        await seal(jail, tmp_path, {"failures": 1}, 0, None)
+    for table in (pa.table({"_ordinal": [1]}), FAILURES.empty_table()):
+        pq.write_table(table, path)
+        with pytest.raises(ResultError):
+            await seal(jail, tmp_path, {"failures": 1}, 0, None)
+
+
+async def test_a_file_is_written_anew(jail: JobServer, tmp_path: Path) -> None:
+    """What is sealed holds the announced rows and nothing that a job's own file carried beside them."""
+    row = [1, "k", "r", 1, "blocking", "fail", "{}", "m"]
+    table = pa.table([[value] for value in row], schema=FAILURES).replace_schema_metadata({"left": "behind"})
+    pq.write_table(table, raw(tmp_path, "failures"))
+    rows = await seal(jail, tmp_path, {"failures": 1, "corrections": 0}, 10, None)
+    assert rows["failures"] == [dict(zip(FAILURES.names, row, strict=True))]
+    sealed = pq.read_table(tmp_path / "failures.parquet")
+    assert sealed.to_pylist() == rows["failures"]
+    assert b"left" not in (tmp_path / "failures.parquet").read_bytes()
+    assert pq.read_table(tmp_path / "corrections.parquet").num_rows == 0
 
 
 async def test_engine_is_locked(jail: JobServer, tmp_path: Path) -> None:

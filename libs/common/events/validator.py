@@ -265,6 +265,29 @@ class TransformProgressed(Data):
     rows: int
 
 
+class JailRefused(Data):
+    """A job behind the wall was not let in, or its answer was none: `code` says which. Nothing of it is kept."""
+
+    kind: str
+    code: str
+    wall_seconds: float
+    cpu_seconds: float
+    peak_rss: int
+
+
+class JailKilled(Data):
+    """A job behind the wall was ended by force: by a limit, by a signal of its own making, or for a forbidden call.
+
+    `code` is `wall`, the name of another limit, or `signal-` and its number; `signal-31` is what only attacks do.
+    """
+
+    kind: str
+    code: str
+    wall_seconds: float
+    cpu_seconds: float
+    peak_rss: int
+
+
 EVENTS: dict[str, type[Data]] = {
     **definition_events("rule"),
     "try.asked": TryAsked,
@@ -275,6 +298,8 @@ EVENTS: dict[str, type[Data]] = {
     "transform.failed": TransformFailed,
     "transform.progressed": TransformProgressed,
     "exception.opened": ExceptionsOpened,
+    "jail.refused": JailRefused,
+    "jail.killed": JailKilled,
     "indicator.alerted": IndicatorChanged,
     "indicator.recovered": IndicatorChanged,
     "indicator_threshold.created": ThresholdChanged,

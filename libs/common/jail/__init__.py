@@ -29,6 +29,7 @@ from libs.common.jail.errors import (
     JobFailed,
     JobServerLost,
     JobTimedOut,
+    OverBudget,
 )
 from libs.common.jail.limits import MIB, Limits
 from libs.common.jail.server import JobServer
@@ -46,6 +47,7 @@ __all__ = [
     "JobServerLost",
     "JobTimedOut",
     "Limits",
+    "OverBudget",
     "Report",
     "WarmParent",
     "confine",

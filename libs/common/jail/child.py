@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
-from libs.common.jail import privileges
+from libs.common.jail import canaries, privileges
 from libs.common.jail.confinement import confine, engine_paths
-from libs.common.jail.exchange import CONFINED, LENGTH
+from libs.common.jail.exchange import LENGTH, proof_of
+from libs.common.jail.isolation import House
 from libs.common.jail.limits import Limits
 
 JobFunction = Callable[[dict[str, Any], Sequence[int]], Any]
@@ -39,13 +40,13 @@ class Work:
         return cls(request, result, proof, tuple(files), message["writable"])
 
 
-def live(function: JobFunction, work: Work, readable: Sequence[str]) -> NoReturn:
+def live(function: JobFunction, work: Work, house: House) -> NoReturn:
     """Run the job of `work` and leave; never returns, never raises."""
     code = EXIT_UNCONFINED
     try:
-        request = _prepare(work, readable)
+        request = _prepare(work, house)
         code = EXIT_FAILED
-        _write(work.result, _outcome(function, request["job"], work.files))
+        _write(work.result, _outcome(OWN.get(request["call"], function), request["job"], work.files))
         code = 0
     except BaseException as error:  # the last word of this process
         _try_to_say(work.result, error)
@@ -53,19 +54,40 @@ def live(function: JobFunction, work: Work, readable: Sequence[str]) -> NoReturn
         os._exit(code)
 
 
-def _prepare(work: Work, readable: Sequence[str]) -> dict[str, Any]:
+def _canaries(job: dict[str, Any], _: Sequence[int]) -> dict[str, bool]:
+    return canaries.die(job["name"]) if "name" in job else canaries.attempt_all()
+
+
+def _reseal(job: dict[str, Any], files: Sequence[int]) -> Any:
+    from libs.common.jail import tables  # noqa: PLC0415 - only where the parent has loaded it: nothing can be, here
+
+    return tables.reseal(job, files)
+
+
+def _describe(job: dict[str, Any], files: Sequence[int]) -> Any:
+    from libs.common.jail import tables  # noqa: PLC0415
+
+    return tables.describe(job, files)
+
+
+OWN: dict[str, JobFunction] = {"canaries": _canaries, "reseal": _reseal, "describe": _describe}
+"""What every warm parent's children can do besides their parent's own job."""
+
+
+def _prepare(work: Work, house: House) -> dict[str, Any]:
     os.setsid()
     privileges.die_with_parent()
     signal.set_wakeup_fd(-1)
     request: dict[str, Any] = json.loads(_read(work.request))
     split = len(work.files) - work.writable
-    confine(
+    confinement = confine(
         Limits.from_dict(request["limits"]),
-        readable=[*readable, *engine_paths(), *work.files[:split]],
+        readable=[*house.readable, *engine_paths(), *work.files[:split]],
         writable=work.files[split:],
         keep={work.result, work.proof, *work.files},
+        house=house.layers,
     )
-    os.write(work.proof, CONFINED)
+    os.write(work.proof, proof_of(confinement.layers))
     os.close(work.proof)
     return request
 

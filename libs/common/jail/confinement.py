@@ -26,11 +26,13 @@ def confine(
     *,
     keep: Collection[int] = (),
     connect_ports: Sequence[int] = (),
+    house: Collection[str] = (),
 ) -> Confinement:
     """Confine this process for good: no privileges, little memory and time, these paths, no other descriptors.
 
     Paths may be open descriptors. Every descriptor outside `keep` is closed; 0, 1 and 2 then lead to /dev/null. TCP
     is refused but for connections to `connect_ports`. The environment is emptied. Wall time is the parent's to watch.
+    `house` names the layers that hold the parent already; in gVisor's, which has no Landlock, that one is left out.
 
     Raises:
         ConfinementError: when a layer is missing or this process has more than one thread; then run nothing.
@@ -44,10 +46,11 @@ def confine(
     except (OSError, ValueError) as error:
         raise ConfinementError(f"resource limits: {error}") from error
     reach = Reach(readable=readable, writable=writable, connect_ports=connect_ports)
-    gained = landlock.restrict(reach)
+    gained = () if "gvisor" in house else landlock.restrict(reach)
     privileges.drop_capabilities()
     seccomp.restrict()  # last: the other layers need calls that it refuses
-    return Confinement(("environment", "descriptors", "no_new_privs", "rlimits", *gained, "capabilities", "calls"))
+    own = ("environment", "descriptors", "no_new_privs", "rlimits", *gained, "capabilities", "calls")
+    return Confinement((*house, *own))
 
 
 def interpreter_paths() -> list[str]:

@@ -37,3 +37,11 @@ class JobTimedOut(JobError):  # noqa: N818
 
 class JobServerLost(JobError):  # noqa: N818
     """The forkserver died or did not start; jobs in flight are lost, the next one starts a new forkserver."""
+
+
+class OverBudget(JobError):  # noqa: N818
+    """Whoever asks has used up its processor time; it has some again after `seconds`. Nothing was run."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"no processor time is left for {seconds:.0f} s")
+        self.seconds = seconds

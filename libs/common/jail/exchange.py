@@ -5,20 +5,22 @@ import json
 import math
 import os
 import struct
+from collections.abc import Collection, Iterable
 from contextlib import suppress
 from typing import Any, NoReturn, Self
 
 from libs.common.jail.connection import Report
 from libs.common.jail.errors import ConfinementError, JobCrashed, JobFailed, JobTimedOut
+from libs.common.jail.isolation import LAYERS, PORTABLE
 from libs.common.jail.limits import Limits
 
 LENGTH = struct.Struct("=Q")
 """What a result begins with: how many bytes of JSON follow."""
-CONFINED = b"1"
 
 _FIXED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 _READ_ONLY = _FIXED | fcntl.F_SEAL_WRITE
-_MOST_VALUES = 250_000
+_MOST_VALUES, _BYTES_A_VALUE = 250_000, 16
+_PROOF_BYTES = 1024
 _KIND, _MESSAGE = 100, 2000
 
 
@@ -28,9 +30,14 @@ class Exchange:
     The result's file has its full size from the start, and is sealed: whoever writes it cannot make it larger.
     """
 
-    def __init__(self, job: dict[str, Any], limits: Limits) -> None:
+    def __init__(
+        self, job: dict[str, Any], limits: Limits, *, call: str = "job", required: Collection[str] = PORTABLE
+    ) -> None:
         self._limit = limits.result_bytes
-        self._request = sealed(json.dumps({"job": job, "limits": limits.to_dict()}).encode())
+        self._required = frozenset(required)
+        self.layers: frozenset[str] = frozenset()
+        self.size = 0
+        self._request = sealed(json.dumps({"call": call, "job": job, "limits": limits.to_dict()}).encode())
         self._result = os.memfd_create("result", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self._result, LENGTH.size + self._limit)
         fcntl.fcntl(self._result, fcntl.F_ADD_SEALS, _FIXED)
@@ -51,40 +58,48 @@ class Exchange:
         Raises:
             JobFailed, JobCrashed, JobTimedOut, ConfinementError: see `JobServer.run`.
         """
-        confined = self._was_confined()
+        self.layers = self._proven()
+        missing = self._required - self.layers
         if report.timed_out:
             raise JobTimedOut("the job ran out of wall time and was killed")
         if report.code < 0:
             raise JobCrashed(signal=-report.code)
         result = self._read()
-        if not confined:
-            message = _text(result.get("message", "the job's process did not confine itself"), _MESSAGE)
-            raise ConfinementError(message)
+        if missing:
+            told = _text(result.get("message", ""), _MESSAGE) if not self.layers else ""
+            raise ConfinementError(told or f"layers are missing: {', '.join(sorted(missing))}")
         if "kind" in result:
             raise JobFailed(_text(result["kind"], _KIND), _text(result.get("message", ""), _MESSAGE))
         if report.code != 0 or "value" not in result:
             raise JobCrashed(signal=0, code=report.code)
         return result["value"]
 
-    def _was_confined(self) -> bool:
-        with suppress(BlockingIOError):
-            return os.read(self._proof, 2) == CONFINED
-        return False
+    def _proven(self) -> frozenset[str]:
+        """Return the layers that the child said it had on, before it ran anything."""
+        with suppress(BlockingIOError, UnicodeDecodeError):
+            return frozenset(os.read(self._proof, _PROOF_BYTES).decode("ascii").split()) & LAYERS
+        return frozenset()
 
     def _read(self) -> dict[str, Any]:
         (size,) = LENGTH.unpack(os.pread(self._result, LENGTH.size, 0))
         if size > self._limit:
             raise JobFailed("ResultTooLarge", f"{size} bytes, at most {self._limit} are allowed")
-        return parsed(os.pread(self._result, size, LENGTH.size))
+        self.size = size
+        return parsed(os.pread(self._result, size, LENGTH.size), max(_MOST_VALUES, self._limit // _BYTES_A_VALUE))
 
 
-def parsed(data: bytes) -> dict[str, Any]:
+def proof_of(layers: Iterable[str]) -> bytes:
+    """Return what a child writes to its proof when the last layer is on."""
+    return " ".join(layers).encode("ascii")
+
+
+def parsed(data: bytes, most: int = _MOST_VALUES) -> dict[str, Any]:
     """Return the object that untrusted JSON holds; an empty one where there is none, or one of too many values.
 
     Small data can stand for many times as much memory: what opens and separates values is counted first.
     """
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > _MOST_VALUES:
-        raise JobFailed("ResultTooLarge", f"more than {_MOST_VALUES} values")
+    if data.count(b",") + data.count(b"[") + data.count(b"{") > most:
+        raise JobFailed("ResultTooLarge", f"more than {most} values")
     try:
         result = json.loads(data or b"{}", parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):

@@ -4,6 +4,7 @@ Run as `python -m libs.common.jail.forkserver <descriptor> <settings>` by `JobSe
 closes, or by `host`, then it listens on it.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -18,14 +19,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from libs.common.jail import child, privileges, sockets, wire
+from libs.common.jail import child, namespaces, privileges, seccomp, sockets, wire
 from libs.common.jail.confinement import interpreter_paths
+from libs.common.jail.families import children, kill_group
+from libs.common.jail.isolation import House, layers_of
 from libs.common.jail.settings import WarmParent
 from libs.common.jail.spares import Rehearsal, Spare
 
 _TIDY_SECONDS = 1.0
 _REFILL_SECONDS = 0.05
 _SLEEPERS = {"polars-ooc-clea"}  # waits to tidy up spilled files, which a parent of jobs has none of
+_DEMOTED_AFTER, _DEMOTED = 1.0, 10
 
 
 @dataclass(slots=True)
@@ -34,11 +38,13 @@ class _Running:
     job: int
     pid: int
     deadline: float
+    demoted_at: float
+    demoted: bool = False
     timed_out: bool = False
 
 
 class Forkserver:
-    """Forks and watches the children of those who are connected to it.
+    """Forks and watches the children of those who are connected to it; long ones yield to short ones.
 
     With a `listener` it serves whoever of its own user comes, until it is killed; without one, `client` until it hangs up.
     """
@@ -47,13 +53,14 @@ class Forkserver:
         self,
         settings: WarmParent,
         function: child.JobFunction,
+        house: House,
         *,
         client: socket.socket | None = None,
         listener: socket.socket | None = None,
     ) -> None:
         self._listener = listener
         self._function = function
-        self._readable = [*interpreter_paths(), *settings.readable]
+        self._house = house
         self._rehearsal: Rehearsal | None = _load(settings.rehearsal) if settings.rehearsal else None
         self._spares_wanted = settings.spares if settings.rehearsal else 0
         self._spares: list[Spare] = []
@@ -111,7 +118,7 @@ class Forkserver:
         client.close()
         for running in self._running.values():
             if running.client is client:
-                _kill_group(running.pid)
+                kill_group(running.pid)
 
     def _tell(self, client: socket.socket, message: dict[str, Any]) -> None:
         if client not in self._clients:
@@ -147,13 +154,14 @@ class Forkserver:
         pid, pidfd = self._take_spare(message, descriptors) or self._new_child(message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        self._running[pidfd] = _Running(client, message["job"], pid, time.monotonic() + message["wall"])
+        now = time.monotonic()
+        self._running[pidfd] = _Running(client, message["job"], pid, now + message["wall"], now + _DEMOTED_AFTER)
         self._selector.register(pidfd, selectors.EVENT_READ)
 
     def _new_child(self, message: dict[str, Any], descriptors: list[int]) -> tuple[int, int]:
         pid = os.fork()
         if pid == 0:
-            child.live(self._function, child.Work.of(message, descriptors), self._readable)
+            child.live(self._function, child.Work.of(message, descriptors), self._house)
         return pid, os.pidfd_open(pid)
 
     def _take_spare(self, message: dict[str, Any], descriptors: list[int]) -> tuple[int, int] | None:
@@ -172,13 +180,13 @@ class Forkserver:
     def _refill(self) -> None:
         """Replace one spare, when there was nothing to do for a moment: it must not slow a job down."""
         if self._rehearsal is not None and not self._running and len(self._spares) < self._spares_wanted:
-            self._spares.append(Spare.fork(self._function, self._rehearsal, self._readable))
+            self._spares.append(Spare.fork(self._function, self._rehearsal, self._house))
 
     def _bury(self, pidfd: int) -> None:
         running = self._running.pop(pidfd)
         self._selector.unregister(pidfd)
         os.close(pidfd)
-        _kill_group(running.pid)  # before the wait: the dead leader keeps its group's number taken
+        kill_group(running.pid)  # before the wait: the dead leader keeps its group's number taken
         _, status, usage = os.wait4(running.pid, 0)
         report = {
             "done": running.job,
@@ -194,16 +202,20 @@ class Forkserver:
         for running in self._running.values():
             if running.deadline <= now and not running.timed_out:
                 running.timed_out = True
-                _kill_group(running.pid)
+                kill_group(running.pid)
+            elif running.demoted_at <= now and not running.demoted:
+                running.demoted = True
+                with suppress(ProcessLookupError):
+                    os.setpriority(os.PRIO_PGRP, running.pid, _DEMOTED)  # all its threads
 
     def _kill_job(self, client: socket.socket, job: int) -> None:
         for running in self._running.values():
             if running.client is client and running.job == job:
-                _kill_group(running.pid)
+                kill_group(running.pid)
 
     def _kill_all(self) -> None:
         for running in self._running.values():
-            _kill_group(running.pid)
+            kill_group(running.pid)
         self._running.clear()
         self._spares.clear()
         self._kill_strangers()
@@ -211,22 +223,11 @@ class Forkserver:
     def _kill_strangers(self) -> None:
         """Kill descendants that outlived or left their job: they come to us as children that we did not fork."""
         ours = {running.pid for running in self._running.values()} | {spare.pid for spare in self._spares}
-        for pid in set(_children()) - ours:
+        for pid in set(children()) - ours:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-
-
-def _kill_group(pid: int) -> None:
-    for kill in (os.killpg, os.kill):  # the group may not exist yet: the child makes it itself
-        with suppress(ProcessLookupError, PermissionError):
-            kill(pid, signal.SIGKILL)
-
-
-def _children() -> list[int]:
-    own = os.getpid()
-    return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
 
 
 def _threads() -> list[str]:
@@ -241,6 +242,7 @@ def _load(name: str) -> Any:
 
 
 def _prepare(settings: WarmParent) -> child.JobFunction:
+    ctypes.CDLL("libgcc_s.so.1")  # the end of a thread wants it, and children can load nothing any more
     for module in settings.preload:
         importlib.import_module(module)
     function: child.JobFunction = _load(settings.entry)
@@ -265,7 +267,7 @@ def main() -> None:
     if listening:
         privileges.die_with_parent()
     try:
-        function = _prepare(settings)
+        function, house = _settle(settings, listening=listening)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"[:2000]
         if listening:
@@ -274,8 +276,23 @@ def main() -> None:
         sys.exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the socket's end is our sign
     who = {"listener" if listening else "client": control}
-    Forkserver(settings, function, **who).serve()
+    Forkserver(settings, function, house, **who).serve()
     os._exit(0)  # DuckDB's bindings print leak reports at a normal exit
+
+
+def _settle(settings: WarmParent, *, listening: bool) -> tuple[child.JobFunction, House]:
+    """Move into the house, load everything there, close the doors."""
+    readable = (*interpreter_paths(), *settings.readable)
+    layers = layers_of(settings.isolation, readable)
+    housed = layers == namespaces.LAYERS
+    if housed:
+        namespaces.move_in()
+    function = _prepare(settings)
+    if housed:
+        namespaces.furnish(readable)
+    if listening:
+        seccomp.forbid_contacts()
+    return function, House(readable, layers)
 
 
 if __name__ == "__main__":

@@ -7,13 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 import structlog
 
-from libs.common.jail import privileges, sockets
+from libs.common.jail import privileges, seccomp, sockets
+from libs.common.jail.confinement import interpreter_paths
+from libs.common.jail.isolation import Isolation, layers_of
 from libs.common.jail.settings import ENVIRONMENT, WarmParent
 
 _LOG = structlog.get_logger(__name__)
@@ -64,22 +67,24 @@ class Host:
         self._start(name)
 
 
-def run(directory: Path, parents: Mapping[str, WarmParent]) -> NoReturn:
-    """Be the jail: hold nothing, listen in `directory`, keep `parents` warm; returns never.
+def run(directory: Path, parents: Mapping[str, WarmParent], isolation: Isolation = "auto") -> NoReturn:
+    """Be the jail: hold nothing, listen in `directory`, keep `parents` warm in houses of `isolation`; returns never.
 
     Raises:
         StrangerError: the directory is another user's or open to others.
-        ConfinementError: the kernel refuses a layer of this process's own.
+        ConfinementError: what is configured, or what every tier needs, is not to be had; nothing is served.
     """
     os.environ.clear()
     privileges.forbid_new_privileges()
-    host = Host(directory, parents)
+    layers = layers_of(isolation, interpreter_paths())
+    host = Host(directory, {name: replace(parent, isolation=isolation) for name, parent in parents.items()})
+    seccomp.forbid_contacts(programs=True)
 
     def stop(_: int, __: FrameType | None) -> Any:
         host.stop()
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
-    _LOG.info("jail.listening", parents=sorted(parents))
+    _LOG.info("jail.listening", parents=sorted(parents), isolation=isolation, layers=layers)
     sys.stdout.flush()
     host.serve()

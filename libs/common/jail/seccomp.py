@@ -8,7 +8,7 @@ import errno
 import os
 import platform
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from libs.common.jail import calls
 from libs.common.jail.errors import ConfinementError
@@ -20,6 +20,13 @@ _NUMBER, _ARCHITECTURE = 0, 4
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _FOREIGN_TABLE = 0x40000000  # x32 numbers on x86_64
 
+_PROT_EXEC = 4
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_OFD_*, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS:
+# no larger pipes, whose memory is nobody's, and no signals to owners of files
+_FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)
+_IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5451, 0x5450)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX
+# an event loop wakes itself through a pair of its own; TCP_NODELAY, TCP_KEEPIDLE and the like, SO_KEEPALIVE
+_PAIRS, _SOCKET_OPTIONS = (1,), (1, 4, 5, 6, 9)
 _CLONE_THREAD = 0x10000
 _CLONE_NEW = 0x7E020080  # every CLONE_NEW* flag
 # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, as thread pools and allocators do, and PR_GET_NO_NEW_PRIVS
@@ -38,17 +45,42 @@ def restrict() -> None:
     Raises:
         ConfinementError: the architecture is unknown or the kernel refuses.
     """
+    machine = _machine()
+    _install(b"".join(_judge(calls.judged(machine), os.getpid())), _ALLOWING[machine], _KILLING[machine])
+
+
+def forbid_contacts(*, programs: bool = False) -> None:
+    """Take from this process and its children, for good: making connections, others' memory, and, unless `programs`, exec.
+
+    What only attacks need is refused as well, but for namespaces and mounts, which a warm parent sets up.
+
+    Raises:
+        ConfinementError: the architecture is unknown or the kernel refuses.
+    """
+    machine = _machine()
+    numbers = calls.contacts(machine) | ({} if programs else calls.programs(machine))
+    needed = calls.deadly(machine).keys() - calls.PARENTAL
+    numbers |= {name: number for name, number in calls.deadly(machine).items() if name in needed}
+    refusing = b"".join(part for number in numbers.values() for part in _on(number, _return(_REFUSE | errno.EPERM)))
+    _install(refusing, _return(_ALLOW))
+
+
+def _machine() -> str:
     machine = platform.machine()
     if machine not in calls.MACHINES:
         raise ConfinementError(f"no filter of system calls is known for {machine}")
-    judged = b"".join(_judge(calls.judged(machine), os.getpid()))
-    code = _ALLOWING[machine] + judged + _KILLING[machine]
+    return machine
+
+
+def _install(*parts: bytes) -> None:
+    code = b"".join((*_opening(platform.machine()), *parts))
     program = _Program(len(code) // 8, code)
     if _libc.prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.byref(program), 0, 0) != 0:
         raise ConfinementError(f"seccomp: {os.strerror(ctypes.get_errno())}")
 
 
-def _allowing(machine: str) -> Iterator[bytes]:
+def _opening(machine: str) -> Iterator[bytes]:
+    """Kill what comes by another architecture's table; load the number."""
     yield _load(_ARCHITECTURE)
     yield _jump(_JUMP_EQUAL, _ARCHITECTURES[machine], 1, 0)
     yield _return(_KILL)
@@ -56,6 +88,9 @@ def _allowing(machine: str) -> Iterator[bytes]:
     if machine == "x86_64":
         yield _jump(_JUMP_AT_LEAST, _FOREIGN_TABLE, 0, 1)
         yield _return(_KILL)
+
+
+def _allowing(machine: str) -> Iterator[bytes]:
     for number in calls.allowed(machine).values():
         yield from _on(number, _return(_ALLOW))
 
@@ -67,9 +102,14 @@ def _killing(machine: str) -> Iterator[bytes]:
 
 
 def _judge(numbers: dict[str, int], pid: int) -> Iterator[bytes]:
-    """Allow threads but no processes, signals to oneself, reading limits, naming threads."""
-    yield from _on(numbers["clone3"], _return(_REFUSE | errno.ENOSYS))  # libc then uses clone, whose flags can be read
+    """Allow memory without code, threads but no processes, signals to oneself, reading own limits, naming threads."""
     refuse, allow = _return(_REFUSE | errno.EPERM), _return(_ALLOW)
+    for name in ("mmap", "mprotect"):
+        yield from _on(numbers[name], _argument(2), _jump(_JUMP_ANY_BIT, _PROT_EXEC, 0, 1), refuse, allow)
+    listed = (("fcntl", 1, _FCNTL), ("ioctl", 1, _IOCTL), ("socketpair", 0, _PAIRS), ("setsockopt", 2, _SOCKET_OPTIONS))
+    for name, place, values in listed:
+        yield from _on(numbers[name], _argument(place), *_among(values), refuse, allow)
+    yield from _on(numbers["clone3"], _return(_REFUSE | errno.ENOSYS))  # libc then uses clone, whose flags can be read
     yield from _on(
         numbers["clone"],
         _argument(0),
@@ -81,9 +121,14 @@ def _judge(numbers: dict[str, int], pid: int) -> Iterator[bytes]:
     yield from _on(numbers["tgkill"], _argument(0), _jump(_JUMP_EQUAL, pid, 1, 0), refuse, allow)
     low, high = _argument(2), _argument(2, high=True)
     empty = _jump(_JUMP_EQUAL, 0, 0, 2), _jump(_JUMP_EQUAL, 0, 1, 0)
-    yield from _on(numbers["prlimit64"], low, empty[0], high, empty[1], refuse, allow)
-    known = [_jump(_JUMP_EQUAL, name, len(_NAMES) - place, 0) for place, name in enumerate(_NAMES)]
-    yield from _on(numbers["prctl"], _argument(0), *known, refuse, allow)
+    own = _argument(0), _jump(_JUMP_EQUAL, 0, 2, 0), _jump(_JUMP_EQUAL, pid, 1, 0), refuse
+    yield from _on(numbers["prlimit64"], *own, low, empty[0], high, empty[1], refuse, allow)
+    yield from _on(numbers["prctl"], _argument(0), *_among(_NAMES), refuse, allow)
+
+
+def _among(values: Sequence[int]) -> list[bytes]:
+    """Skip one instruction where the value is one of these: what follows is the refusal, then the permission."""
+    return [_jump(_JUMP_EQUAL, value, len(values) - place, 0) for place, value in enumerate(values)]
 
 
 def _on(number: int, *then: bytes) -> Iterator[bytes]:

@@ -5,6 +5,8 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from libs.common.jail.isolation import Isolation
+
 _ROOT = Path(__file__).parents[3]
 
 ENVIRONMENT = {
@@ -29,7 +31,8 @@ class WarmParent:
 
     `preload` names modules to import before any job, `warm` a function to call there once, `rehearsal` one that spares
     call while they wait for a job; none may leave a thread behind. `readable` are paths that jobs may read besides
-    their files. `spares` children are forked ahead while no job runs.
+    their files. `spares` children are forked ahead while no job runs. Without an `isolation` the parent puts on the
+    portable layers alone, as for parsing; a jail says which.
     """
 
     entry: str
@@ -38,6 +41,7 @@ class WarmParent:
     readable: tuple[str, ...] = ()
     rehearsal: str | None = None
     spares: int = 1
+    isolation: Isolation | None = None
 
     def command(self, descriptor: int, *, listening: bool = False) -> tuple[str, ...]:
         """Return the command that starts its forkserver on a socket."""

@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Self
 
 from libs.common.jail import child, privileges, wire
 from libs.common.jail.confinement import close_all_but
+from libs.common.jail.isolation import House
 
 Rehearsal = Callable[[], object]
 """Does, with nothing of anybody's, what jobs will do, so that a job finds its memory in place."""
@@ -24,12 +25,12 @@ class Spare:
     channel: socket.socket
 
     @classmethod
-    def fork(cls, function: child.JobFunction, rehearsal: Rehearsal, readable: Sequence[str]) -> Self:
+    def fork(cls, function: child.JobFunction, rehearsal: Rehearsal, house: House) -> Self:
         """Fork a spare; it rehearses while we go on."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
-            _wait(function, rehearsal, theirs, readable)
+            _wait(function, rehearsal, theirs, house)
         theirs.close()
         return cls(pid, os.pidfd_open(pid), ours)
 
@@ -58,9 +59,7 @@ class Spare:
         os.close(self.pidfd)
 
 
-def _wait(
-    function: child.JobFunction, rehearsal: Rehearsal, channel: socket.socket, readable: Sequence[str]
-) -> NoReturn:
+def _wait(function: child.JobFunction, rehearsal: Rehearsal, channel: socket.socket, house: House) -> NoReturn:
     try:
         privileges.die_with_parent()
         # the server's sockets and other jobs' descriptors came along
@@ -71,6 +70,6 @@ def _wait(
         if received is not None:
             channel.close()
             message, descriptors = received
-            child.live(function, child.Work.of(message, descriptors), readable)
+            child.live(function, child.Work.of(message, descriptors), house)
     finally:
         os._exit(child.EXIT_UNCONFINED)

@@ -109,7 +109,7 @@ async def try_rules(request: Request, caller: Caller, body: Annotated[Try, Field
     definitions = runtime.extras["definitions"]
     async with request.app.state.database.transaction(context) as tx:
         case = await make_case(tx, definitions, definitions.sealed, body.rules, given)
-    tried = await judge(runtime.extras["jail"], case, body.records)
+    tried = await judge(runtime.extras["jail"], case, body.records, context.tenant_id)
     return Response(json_bytes(shown(tried)), media_type="application/json")
 
 

@@ -24,7 +24,8 @@ from services.validator.exceptions.concluding import of_correction, places
 from services.validator.exceptions.evidence import evidence_of
 from services.validator.exceptions.tables import decision
 from services.validator.jail.amending import APPLIED, CAUGHT_UP
-from services.validator.jail.broker import CORRECTIONS, FAILURES, Outcome
+from services.validator.jail.broker import Outcome
+from services.validator.jail.sealing import CORRECTIONS, FAILURES
 
 _D = decision.c
 _MOST_WAIVERS = 50_000

@@ -1,9 +1,8 @@
 """A validation with what people decided: amendments laid over the data first, accepted failures marked afterwards."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from libs.common.events.runner import ValidationRequested
 from libs.common.jail import MIB, JobServer
@@ -25,14 +24,17 @@ class Judge:
     scratch: Path
     memory_mib: int
     wall_seconds: float
+    owner: str | None = None
 
-    async def amended(self, request: ValidationRequested, schema: SchemaSpec, data: Path) -> tuple[Path, Overlaid]:
-        """Lay the amendments over the data; return what is to be judged, and what came of them."""
+    async def amended(
+        self, request: ValidationRequested, schema: SchemaSpec, data: Path, columns: Mapping[str, str]
+    ) -> tuple[Path, Overlaid]:
+        """Lay the amendments over the data, whose columns are known; return what is to be judged, and what came of them."""
         names = {field.name for field in schema.fields}
         fields = [name for name in self.known.fields() if name in names]
         if not fields:
             return data, Overlaid()
-        types = {field.name: column_type(str(field.type)) for field in pq.read_schema(data)}
+        types = {name: column_type(kind) for name, kind in columns.items()}
         asked = Amending(
             overlay=overlay_of(schema, types, request.business_key, fields),
             rows=[row for row in self.known.rows() if row["field"] in names],
@@ -40,6 +42,7 @@ class Judge:
             scratch=self.scratch,
             memory=self.memory_mib * MIB,
             wall_seconds=self.wall_seconds,
+            owner=self.owner,
         )
         rows = await amend(self.server, asked)
         return (asked.amended, Overlaid.of(rows)) if rows else (data, Overlaid())

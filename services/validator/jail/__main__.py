@@ -1,12 +1,16 @@
-"""The validator's jail as a process: `python -m services.validator.jail <directory>`.
+"""The validator's jail as a process: `python -m services.validator.jail <directory> [auto|namespaces|runtimeclass]`.
 
-It is told nothing but where its sockets lie, and holds nothing: no network, no credentials, no environment.
+It is told nothing but where its sockets lie and what must hold it, and has no network, no credentials, no environment.
+Where a layer is missing it does not start.
 """
 
+import argparse
 import sys
 from pathlib import Path
+from typing import get_args
 
-from libs.common.jail import WarmParent, host
+from libs.common.jail import ConfinementError, WarmParent, host
+from libs.common.jail.isolation import Isolation
 from libs.common.telemetry.logs import configure_logs
 from services.validator.jail.broker import ENTRY, PRELOAD, REHEARSAL, RULES, WARM
 from services.validator.jail.transforms import TRANSFORMS
@@ -20,10 +24,15 @@ PARENTS = {
 
 def main() -> None:
     """Be the jail until told to stop."""
-    if len(sys.argv) != 2:  # noqa: PLR2004 - the program and its directory
-        sys.exit("usage: python -m services.validator.jail <directory>")
+    arguments = argparse.ArgumentParser(prog="services.validator.jail", description="the validator's jail")
+    arguments.add_argument("directory", type=Path)
+    arguments.add_argument("isolation", nargs="?", default="auto", choices=get_args(Isolation))
+    given = arguments.parse_args()
     configure_logs("jail", format="json", level="info")
-    host.run(Path(sys.argv[1]), PARENTS)
+    try:
+        host.run(given.directory, PARENTS, given.isolation)
+    except (ConfinementError, OSError) as error:
+        sys.exit(f"jail: {error}")
 
 
 if __name__ == "__main__":

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from libs.common.jail import MIB, JobServer, Limits
-from services.validator.jail.broker import ResultError, checked_file, in_memory
+from services.validator.jail.broker import in_memory
+from services.validator.jail.sealing import ResultError, described, raw, seal_table
 from services.validator.overlay import Overlay
 
 _TEXTS = ("key", "id", "field", "state", "source_value", "new_value")
@@ -34,6 +34,7 @@ class Amending:
     scratch: Path
     memory: int
     wall_seconds: float
+    owner: str | None = None
 
     @property
     def amended(self) -> Path:
@@ -50,21 +51,19 @@ async def amend(server: JobServer, request: Amending) -> list[dict[str, Any]]:
     resources = {"memory": request.memory, "spill_bytes": 10 * 1024 * MIB}
     job = {"amend": request.overlay.model_dump(), "resources": resources}
     with _descriptors(request) as (readable, writable):
-        answer = await server.run(job, readable, writable=writable, limits=_limits(request))
+        answer = await server.run(
+            job, readable, writable=writable, limits=_limits(request), owner=request.owner, kind="amending"
+        )
     count = answer.get("results") if isinstance(answer, dict) else None
     if not isinstance(count, int) or not 0 <= count <= _MOST_RESULTS:
         raise ResultError(f"amendments met {count} records")
-    results = request.scratch / "amendments.parquet"
-    checked_file(results, _RESULTS, count)
-    _require_whole(request)
-    rows: list[dict[str, Any]] = pq.read_table(results).to_pylist() if count else []
-    return rows
+    await _require_whole(server, request)
+    return await seal_table(server, request.scratch, "amendments", _RESULTS, count, request.owner)
 
 
-def _require_whole(request: Amending) -> None:
-    before, after = pq.read_metadata(request.data), pq.read_metadata(request.amended)
-    named = [file.schema.to_arrow_schema().names for file in (before, after)]
-    if before.num_rows != after.num_rows or named[0] != named[1]:
+async def _require_whole(server: JobServer, request: Amending) -> None:
+    before, after = [await described(server, path, request.owner) for path in (request.data, request.amended)]
+    if before.rows != after.rows or list(before.columns) != list(after.columns):
         raise ResultError("the amended dataset is not the dataset")
 
 
@@ -92,5 +91,5 @@ def _descriptors(request: Amending) -> Iterator[tuple[list[int], list[int]]]:
         table = in_memory(pa.Table.from_pylist(list(request.rows), schema=_AMENDMENTS))
         stack.callback(os.close, table)
         new = os.O_RDWR | os.O_CREAT | os.O_TRUNC
-        files = [opened(path, new) for path in (request.amended, request.scratch / "amendments.parquet")]
+        files = [opened(path, new) for path in (request.amended, raw(request.scratch, "amendments"))]
         yield [opened(request.data, os.O_RDONLY), table], [*files, opened(spill, os.O_RDONLY | os.O_DIRECTORY)]

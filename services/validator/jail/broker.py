@@ -4,8 +4,6 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -16,35 +14,15 @@ from pydantic import NonNegativeInt
 from libs.common.jail import MIB, JobServer, JobServerLost, Limits
 from libs.common.vocabulary.base import Strict
 from services.validator.checks import Plan
+from services.validator.jail.sealing import RESULT_BYTES, ResultError, Rows, raw, seal
 
 RULES = "rules"
 """The warm parent that judges, by name."""
 ENTRY = "services.validator.jail.job:run"
-PRELOAD = ("duckdb", "pyarrow", "pyarrow.parquet", "services.validator.jail.job")
+PRELOAD = ("duckdb", "pyarrow", "libs.common.jail.tables", "services.validator.jail.job")
 WARM = "services.validator.jail.engine:warm"
 REHEARSAL = "services.validator.jail.engine:rehearse"
 
-_FAILURES_COLUMNS: dict[str, pa.DataType] = {
-    "_ordinal": pa.int64(),
-    "key": pa.string(),
-    "rule_id": pa.string(),
-    "rule_version": pa.int32(),
-    "severity": pa.string(),
-    "outcome": pa.string(),
-    "fields": pa.string(),
-    "message": pa.string(),
-}
-_CORRECTIONS_COLUMNS: dict[str, pa.DataType] = {
-    "_ordinal": pa.int64(),
-    "key": pa.string(),
-    "field": pa.string(),
-    "old_value": pa.string(),
-    "new_value": pa.string(),
-    "rule_id": pa.string(),
-    "rule_version": pa.int32(),
-}
-FAILURES = pa.schema(_FAILURES_COLUMNS)
-CORRECTIONS = pa.schema(_CORRECTIONS_COLUMNS)
 _RESERVED = frozenset(
     {
         "extract",
@@ -63,12 +41,7 @@ _RESERVED = frozenset(
 _QUERY_SHARE = 0.7
 """Of the wall time: a query that takes longer is its rule's error; beyond the wall time the whole job is stopped."""
 _SMALL = 4 * MIB
-_RESULT_BYTES = 2048 * MIB
 _LIVES = 3
-
-
-class ResultError(Exception):
-    """A job's answer is not what a validation can give; it is not used."""
 
 
 class RuleTally(Strict):
@@ -134,7 +107,8 @@ class Request:
     """One validation: the plan, the data (Parquet), mapping tables by name, and a private directory for its output.
 
     `measure` asks for `Outcome.measures`. `failures.parquet` and `corrections.parquet` are written to `scratch`, which exists. `memory` is the engine's, in
-    bytes; the process gets half as much again.
+    bytes; the process gets half as much again. `owner` is the tenant whose share it takes, `kind` what it is called in
+    figures.
     """
 
     plan: Plan
@@ -147,16 +121,13 @@ class Request:
     previous: Path | None = None
     spill_bytes: int = 10 * 1024 * MIB
     measure: bool = False
+    owner: str | None = None
+    kind: str = "validation"
 
 
 def job_server(slots: int = 2) -> JobServer:
     """Return a server for validations with a warm parent of its own; enter it before use."""
     return JobServer(ENTRY, preload=PRELOAD, warm=WARM, rehearsal=REHEARSAL, slots=slots)
-
-
-def jailed(directory: Path, slots: int) -> JobServer:
-    """Return the server for validations whose warm parent lives in the jail that listens in `directory`."""
-    return JobServer.at(directory, RULES, slots=slots)
 
 
 async def validate(server: JobServer, request: Request) -> Outcome:
@@ -165,25 +136,36 @@ async def validate(server: JobServer, request: Request) -> Outcome:
     Raises:
         ResultError: the answer is malformed. JobError, ConfinementError: see `JobServer.run`.
     """
-    _refuse_reserved(request.mappings)
-    outcome = _checked(await _answer(server, request))
-    if outcome.measures is not None and {one.name for one in outcome.measures.fields} != set(request.plan.texts):
-        raise ResultError("other fields were counted than there are")
-    checked_file(request.scratch / "failures.parquet", FAILURES, outcome.failures)
-    checked_file(request.scratch / "corrections.parquet", CORRECTIONS, outcome.corrections)
+    outcome, _ = await validate_and_show(server, request, 0)
     return outcome
 
 
-async def _answer(server: JobServer, request: Request) -> Any:
+async def validate_and_show(server: JobServer, request: Request, most: int) -> tuple[Outcome, Rows]:
+    """Judge as `validate` does and return also the failures and corrections, where either are at most `most`.
+
+    Raises:
+        ResultError: the answer is malformed. JobError, ConfinementError: see `JobServer.run`.
+    """
+    _refuse_reserved(request.mappings)
     for _ in range(_LIVES - 1):
         with suppress(JobServerLost):
-            return await _run(server, request)
-    return await _run(server, request)
+            return await _judged(server, request, most)
+    return await _judged(server, request, most)
+
+
+async def _judged(server: JobServer, request: Request, most: int) -> tuple[Outcome, Rows]:
+    outcome = _checked(await _run(server, request))
+    if outcome.measures is not None and {one.name for one in outcome.measures.fields} != set(request.plan.texts):
+        raise ResultError("other fields were counted than there are")
+    counts = {"failures": outcome.failures, "corrections": outcome.corrections}
+    return outcome, await seal(server, request.scratch, counts, most, request.owner)
 
 
 async def _run(server: JobServer, request: Request) -> Any:
     with _descriptors(request) as (readable, writable):
-        return await server.run(_job(request), readable, writable=writable, limits=_limits(request))
+        return await server.run(
+            _job(request), readable, writable=writable, limits=_limits(request), owner=request.owner, kind=request.kind
+        )
 
 
 def _job(request: Request) -> dict[str, object]:
@@ -204,7 +186,7 @@ def _limits(request: Request) -> Limits:
         address_space=request.memory * 3 // 2 + 1536 * MIB,
         cpu_seconds=int(request.wall_seconds * request.threads) + 1,
         wall_seconds=request.wall_seconds,
-        file_size=max(_RESULT_BYTES, request.spill_bytes),
+        file_size=max(RESULT_BYTES, request.spill_bytes),
         open_files=256,
     )
 
@@ -228,7 +210,7 @@ def _descriptors(request: Request) -> Iterator[tuple[list[int], list[int]]]:
         if request.previous is not None:
             readable.append(opened(request.previous, os.O_RDONLY))
         new = os.O_RDWR | os.O_CREAT | os.O_TRUNC
-        files = [opened(request.scratch / f"{name}.parquet", new) for name in ("failures", "corrections")]
+        files = [opened(raw(request.scratch, name), new) for name in ("failures", "corrections")]
         yield readable, [*files, opened(spill, os.O_RDONLY | os.O_DIRECTORY)]
 
 
@@ -238,13 +220,6 @@ def in_memory(table: pa.Table) -> int:
     with os.fdopen(descriptor, "wb", closefd=False) as file:
         pq.write_table(table, file)
     return descriptor
-
-
-@cache
-def _empty(schema: pa.Schema) -> bytes:
-    file = BytesIO()
-    pq.ParquetWriter(file, schema, compression="zstd").close()  # not empty_table(): that imports pandas where it can
-    return file.getvalue()
 
 
 def _refuse_reserved(tables: Mapping[str, pa.Table]) -> None:
@@ -264,24 +239,3 @@ def _checked(answer: object) -> Outcome:
     if outcome.measures is not None and outcome.measures.most() > outcome.rows:
         raise ResultError("more was counted than there are records")
     return outcome
-
-
-def checked_file(path: Path, schema: pa.Schema, rows: int) -> None:
-    """Check a file against what the job said; one that says nothing becomes an empty table.
-
-    Raises:
-        ResultError: it is not what was announced.
-    """
-    if rows == 0:
-        path.write_bytes(_empty(schema))
-        return
-    if path.stat().st_size > _RESULT_BYTES:
-        raise ResultError(f"{path.name} is larger than {_RESULT_BYTES} bytes")
-    try:
-        metadata = pq.read_metadata(path)
-    except (pa.ArrowInvalid, OSError) as error:
-        raise ResultError(f"{path.name} is not Parquet") from error
-    found = metadata.schema.to_arrow_schema()
-    # by name and type only: the engine marks columns that happen to hold no null as not nullable
-    if metadata.num_rows != rows or (found.names, found.types) != (schema.names, schema.types):
-        raise ResultError(f"{path.name} is not what was announced")

@@ -25,7 +25,8 @@ from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
 from services.validator.case import Case, RuleUnfitError
-from services.validator.jail.broker import ResultError, validate
+from services.validator.jail.broker import validate
+from services.validator.jail.sealing import ResultError
 from services.validator.tries import commands, store
 from services.validator.trying import TRIES, Given, Tried, make_case, shown
 

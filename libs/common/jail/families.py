@@ -1,0 +1,19 @@
+"""Ending processes with all that they started."""
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+
+def kill_group(pid: int) -> None:
+    """Kill a process and its group."""
+    for kill in (os.killpg, os.kill):  # the group may not exist yet: the child makes it itself
+        with suppress(ProcessLookupError, PermissionError):
+            kill(pid, signal.SIGKILL)
+
+
+def children() -> list[int]:
+    """Return the ids of this process's children."""
+    own = os.getpid()
+    return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
