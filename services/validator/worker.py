@@ -153,7 +153,7 @@ class Worker:
         schema = SchemaSpec.model_validate(await self._sealed.read(_pinned(request.schema_version)))
         columns = await describe(self._server, data, owner)
         data, overlaid = await judge.amended(request, schema, data, columns)
-        asked = await self._request(request, chosen, data, scratch, columns)
+        asked = await self._request(request, chosen, data, columns)
         outcome = await judge.verdict(replace(asked, measure=True, owner=owner), overlaid)
         _require_no_errors(outcome, chosen)
         failures = await self._seal(request, scratch, "failures", outcome.failures)
@@ -173,7 +173,6 @@ class Worker:
         request: ValidationRequested,
         chosen: commands.RunRules,
         data: Path,
-        scratch: Path,
         columns: dict[str, str],
     ) -> Request:
         case = Case(
@@ -193,14 +192,11 @@ class Worker:
             phase=request.phase,
             moment=Moment(request.business_date, request.as_of),
         )
-        settings = self._settings
         return case.request(
             data,
-            scratch,
-            memory_mib=settings.memory_mib,
-            threads=settings.threads,
-            wall_seconds=settings.wall_seconds,
-            previous=await self._previous(request, case, scratch),
+            data.parent,
+            **{name: getattr(self._settings, name) for name in ("memory_mib", "threads", "wall_seconds")},
+            previous=await self._previous(request, case, data.parent),
             columns=columns,
         )
 

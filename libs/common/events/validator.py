@@ -6,6 +6,7 @@ from pydantic import Field
 
 from libs.common.events.definitions import definition_events
 from libs.common.events.envelope import Data
+from libs.common.events.jail import CodeLine, JailKilled, JailRefused
 from libs.common.events.runner import ObjectReference, VersionReference
 from libs.common.vocabulary.indicators import Metric, State
 
@@ -203,14 +204,6 @@ class TryEnded(Data):
     code: str = ""
 
 
-class CodeLine(Data):
-    """A line of a transform's own code on the way to an error."""
-
-    line: int
-    function: str
-    text: str
-
-
 class TransformCompleted(Data):
     """A report's own code made rows of a run's records.
 
@@ -263,29 +256,6 @@ class TransformProgressed(Data):
     request_id: UUID
     records: int
     rows: int
-
-
-class JailRefused(Data):
-    """A job behind the wall was not let in, or its answer was none: `code` says which. Nothing of it is kept."""
-
-    kind: str
-    code: str
-    wall_seconds: float
-    cpu_seconds: float
-    peak_rss: int
-
-
-class JailKilled(Data):
-    """A job behind the wall was ended by force: by a limit, by a signal of its own making, or for a forbidden call.
-
-    `code` is `wall`, the name of another limit, or `signal-` and its number; `signal-31` is what only attacks do.
-    """
-
-    kind: str
-    code: str
-    wall_seconds: float
-    cpu_seconds: float
-    peak_rss: int
 
 
 EVENTS: dict[str, type[Data]] = {

@@ -9,7 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common.context import Context, utc_now
 from libs.common.database.pool import Database
-from libs.common.events.validator import JailKilled, JailRefused
+from libs.common.events.jail import JailKilled, JailRefused
 from libs.common.jail import JailError, JobServer
 from libs.common.jail.endings import Ending
 from libs.common.jail.isolation import LAYERS

@@ -18,8 +18,9 @@ from libs.common.context import Context, utc_now
 from libs.common.database.pool import Database
 from libs.common.definitions.copies import SealedReader
 from libs.common.errors import Refusal, Unavailable
+from libs.common.events.jail import CodeLine
 from libs.common.events.runner import TransformRequested
-from libs.common.events.validator import CodeLine, TransformFailed
+from libs.common.events.validator import TransformFailed
 from libs.common.identity.grants import require_grant
 from libs.common.jail import ConfinementError, JobServer, JobServerLost
 from libs.common.objects import ObjectAlteredError, ObjectMissingError
