@@ -11,13 +11,13 @@ from libs.common.settings import refuse_key_ring
 from services.validator.api import ROUTERS
 from services.validator.commands import KINDS
 from services.validator.handlers import SUBSCRIPTIONS
-from services.validator.jail.wall import Wall
 from services.validator.proving import Prover
 from services.validator.reaper import reap
 from services.validator.settings import Settings
 from services.validator.transforms.trying import TransformTrier
 from services.validator.transforms.worker import Transformer
 from services.validator.tries.worker import Trier
+from services.validator.wall import Wall
 from services.validator.worker import Worker
 
 
