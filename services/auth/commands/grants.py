@@ -157,7 +157,7 @@ async def open_given(
     alg = client["id_token_signed_response_alg"]
     about = await persons.claims(tx, user_id, held)
     known, nonce = (token, client["id"], jkt, amr, auth_time), client["dpop_nonce"]
-    return Entry(subject, grant_id, held, *known, resource, alg, about, nonce)
+    return Entry(subject, grant_id, held, *known, resource, alg, about, nonce=nonce)
 
 
 async def refresh(tx: Transaction, presented: RefreshToken, asked: Renewal) -> Entry | OAuthError | None:
