@@ -31,8 +31,8 @@ _KINDS: tuple[tuple[type[types.TypeEngine[Any]], set[str]], ...] = (
 _SHARED = {"definitions/owner.sql": ("definition", "definition_version", "definition_reference"),
            "definitions/copies.sql": ("known_definition", "known_dependent"),
            "definitions/gate.sql": ("publication_policy", "proposal")}  # fmt: skip
-# Columns that only the database itself reads or writes.
-INTERNAL: dict[str, set[str]] = {}
+# Columns that the database itself writes, and that the shared tables' code does not know.
+INTERNAL: dict[str, set[str]] = {"validator.definition": {"external_id"}}
 
 
 def submodules(name: str) -> Iterator[ModuleType]:
