@@ -34,6 +34,7 @@ from libs.common.telemetry.logs import configure_logs
 from libs.common.telemetry.traces import configure_traces
 
 _LOG = structlog.get_logger(__name__)
+_AGAIN_SECONDS = 5.0
 
 
 @dataclass(slots=True)
@@ -134,22 +135,22 @@ async def running(service: Service) -> AsyncIterator[Runtime]:
 
 
 @asynccontextmanager
-async def _stoppable_tasks() -> AsyncIterator[asyncio.TaskGroup]:
-    """Yield a task group whose tasks are cancelled when the service ends."""
+async def _stoppable_tasks(again_seconds: float = _AGAIN_SECONDS) -> AsyncIterator[asyncio.TaskGroup]:
+    """Yield a task group whose tasks are cancelled when the service ends; who does not hear it is told again."""
     async with asyncio.TaskGroup() as tasks:
         try:
             yield tasks
         finally:
-            await _cancel(tasks)
+            await _cancel(tasks, again_seconds)
 
 
-async def _cancel(tasks: asyncio.TaskGroup) -> None:
+async def _cancel(tasks: asyncio.TaskGroup, again_seconds: float = _AGAIN_SECONDS) -> None:
     running_tasks = set(tasks._tasks)  # noqa: SLF001 - the group has no public way to cancel its tasks
     while running_tasks:
         for task in running_tasks:
             task.cancel()
         # Python 3.11's `wait_for` can lose a cancellation: whoever is still there after a while is told again
-        _, running_tasks = await asyncio.wait(running_tasks, timeout=5)
+        _, running_tasks = await asyncio.wait(running_tasks, timeout=again_seconds)
 
 
 def _start_common_workers(service: Service, runtime: Runtime) -> None:

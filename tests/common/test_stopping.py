@@ -24,7 +24,7 @@ async def test_a_worker_that_lost_the_word_is_told_again(error: ValueError | Non
     told: list[str] = []
     async with asyncio.timeout(30):
         try:
-            async with _stoppable_tasks() as tasks:
+            async with _stoppable_tasks(again_seconds=0.2) as tasks:
                 tasks.create_task(_hard_of_hearing(told))
                 await asyncio.sleep(0)
                 if error:

@@ -10,7 +10,7 @@ from tests.system.test_keys import kill, ring_of
 from tests.system.test_trouble import TABLE, over_database
 from tests.system.world import Tenant, World, connected
 
-MANY = 8000
+MANY = 2000
 ADD_KEY = "INSERT INTO auth.data_key (tenant_id, key_id, wrapped, created_at) VALUES ($1, $2, $3, now())"
 ADD_MAILS = """
 INSERT INTO auth.mail (tenant_id, id, template, sealed, state, attempts, due_at, created_at, settled_at)

@@ -31,6 +31,7 @@ SERIES = ((16, 1.5), (80, 3.0), (80, 3.0))
 """Rounds, and how many times the noise a difference has to be."""
 _NORMAL = 1.4826 * 1.2533 * 2**0.5  # from a median deviation to the error of a difference of two medians
 _LEAST = 0.05
+_AT_ONCE = 12
 
 Body = Mapping[str, Any] | None
 Times = tuple[list[float], list[float], list[float]]
@@ -102,10 +103,8 @@ class Stranger:
         text = json.dumps(body)
         for theirs in self.ids.values():
             text = text.replace(theirs, str(uuid4()))
-        found, blank = [
-            await self.send(operation.method, operation.filled(), operation.required, _renamed(each))
-            for each in (body, json.loads(text))
-        ]
+        both = (body, json.loads(text))
+        found, blank = await asyncio.gather(*(self._with_body(operation, each) for each in both))
         if found.status_code == blank.status_code == 201:
             found, blank = [await self._published(operation, answer.json()["id"]) for answer in (found, blank)]
         if plain(found) != plain(blank):
@@ -115,20 +114,30 @@ class Stranger:
     async def in_a_made_body(self, operation: Operation) -> list[str]:
         """The same with a body made from the document: each place for an id holds one of the owner's.
 
-        By the place's name where it says of what kind; otherwise one after the other.
+        By the place's name where it says of what kind; otherwise each in turn. They are sent side by side: what is not
+        known is waited for.
         """
         if not has_ids(operation.body, operation.schemas):
             return []
+        bodies = {json.dumps(self._made(operation, self._theirs(given))) for given in self.ids.values()}
+        few = asyncio.Semaphore(_AT_ONCE)
+
+        async def sent(text: str) -> httpx.Response:
+            async with few:
+                return await self._with_body(operation, json.loads(text))
+
+        blank, *answers = await asyncio.gather(*map(sent, [json.dumps(self._made(operation, _nobodys)), *bodies]))
         faults = []
-        for given in self.ids.values():
-            found, blank = [await self._at_ids(operation, id_for) for id_for in (self._theirs(given), _nobodys)]
+        for found in answers:
             faults += self._private_in(operation, found, *self.ids.values())
             if plain(found) != plain(blank):
                 faults.append(f"{operation} tells what exists by its body: {plain(found)} and {plain(blank)}")
         return faults
 
-    async def _at_ids(self, operation: Operation, id_for: Callable[[str], str]) -> httpx.Response:
-        body = sampled(operation.body, operation.schemas, id_for)
+    def _made(self, operation: Operation, id_for: Callable[[str], str]) -> Any:
+        return sampled(operation.body, operation.schemas, id_for)
+
+    async def _with_body(self, operation: Operation, body: Mapping[str, Any]) -> httpx.Response:
         return await self.send(operation.method, operation.filled(), operation.required, _renamed(body))
 
     def _theirs(self, given: str) -> Callable[[str], str]:
