@@ -70,7 +70,8 @@ class Worker:
         self._lease = timedelta(seconds=runtime.settings.lease_seconds)
 
     async def work(self, reference: dict[str, Any]) -> None:
-        """Handle one poke."""
+        """Handle one poke, once the jail is open: what is claimed before would wait until its lease is over."""
+        await self._server.opening(self._lease.total_seconds())
         context = Context(UUID(reference["tenant_id"]), "service:validator", utc_now())
         async with self._runtime.database.transaction(context) as tx:
             row = await store.claim_job(tx, UUID(reference["request_id"]), context.now + self._lease)

@@ -1,5 +1,6 @@
 """Tiers of isolation: what is configured holds, or nothing is served (S7)."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -59,6 +60,18 @@ async def test_a_barred_jail_lets_only_canaries_in(jobs: JobServer) -> None:
         assert await jobs.problems() == []
     finally:
         jobs.barred = ""
+
+
+async def test_a_barred_jail_is_waited_for(jobs: JobServer) -> None:
+    """Who waits goes on as soon as it is open, and meets the refusal where it stays closed."""
+    jobs.barred = "the canaries have not been tried yet"
+    waiting = asyncio.create_task(jobs.opening(30))
+    try:
+        await jobs.opening(0.1)
+        assert (jobs.barred != "", waiting.done()) == (True, False)
+    finally:
+        jobs.barred = ""
+    await asyncio.wait_for(waiting, 5)
 
 
 @WHERE_ALLOWED

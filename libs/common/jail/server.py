@@ -1,6 +1,7 @@
 """`JobServer`: confined jobs for asyncio programs."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +20,7 @@ from libs.common.jail.settings import WarmParent
 from libs.common.jail.shares import Shares
 
 _DEFAULT = Limits()
-_LOOK_SECONDS = 0.5
+_LOOK_SECONDS, _PAUSE_SECONDS = 0.5, 0.05
 
 
 class JobServer:
@@ -106,6 +107,12 @@ class JobServer:
             except JobServerLost:
                 continue
             await asyncio.sleep(_LOOK_SECONDS)
+
+    async def opening(self, seconds: float) -> None:
+        """Wait until others than canaries are let in, at most so long: a jail that has just begun is tried first."""
+        deadline = time.monotonic() + seconds
+        while self.barred and time.monotonic() < deadline:  # noqa: ASYNC110 - whoever tries it says so in one word
+            await asyncio.sleep(_PAUSE_SECONDS)
 
     async def run(
         self,

@@ -88,6 +88,7 @@ class Transformer:
     async def _attempt(self, tenant_id: UUID, request_id: UUID) -> None:
         with self._room.place(tenant_id):
             try:
+                await self._server.opening(self._lease.total_seconds())  # a claim before would wait for its lease's end
                 job = await self._claim(tenant_id, request_id)
                 if job is not None:
                     self._jobs[request_id] = job

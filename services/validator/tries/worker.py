@@ -44,6 +44,7 @@ class Trier:
 
     async def work(self, reference: dict[str, Any]) -> None:
         """Handle one poke."""
+        await self._runtime.extras["jail"].opening(self._settings.lease_seconds)
         context = Context(UUID(reference["tenant_id"]), "service:validator", utc_now())
         id_ = UUID(reference["try_id"])
         async with self._runtime.database.transaction(context) as tx:
