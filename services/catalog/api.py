@@ -50,7 +50,7 @@ policies = Door("/v1/policies", tag="policies")
 
 
 @policies.get("/publication", dependencies=[permission("policy:read")], responses=document(ShownPolicy))
-async def show_policy(tx: Tx) -> Response:
+async def show_publication_policy(tx: Tx) -> Response:
     """Show what is asked of drafts before they are published: nothing, unless it was said otherwise."""
     row = await kept_policies.find_policy(tx)
     shown = {**kept_policies.as_policy(row).model_dump(), "revision": row["revision"] if row else 0}
@@ -58,10 +58,10 @@ async def show_policy(tx: Tx) -> Response:
 
 
 @policies.put("/publication", dependencies=[permission("policy:write")], responses=document(ShownPolicy))
-async def change_policy(tx: Tx, body: PublicationPolicy, revision: IfMatch) -> Response:
+async def change_publication_policy(tx: Tx, body: PublicationPolicy, revision: IfMatch) -> Response:
     """Change it; the first time against revision 0. Other services follow within moments."""
     await commands.set_policy(tx, revision, body)
-    return await show_policy(tx)
+    return await show_publication_policy(tx)
 
 
 ROUTERS: list[APIRouter] = [*(definition_routes(kind) for kind in commands.KINDS.values()), secrets, policies]
