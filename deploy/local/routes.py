@@ -67,6 +67,7 @@ ROUTES = (
         (
             "/v1/rules",
             "/v1/rules:try",
+            "/v1/transforms",
             "/v1/transforms:try",
             "/v1/expressions",
             "/v1/exceptions",

@@ -11,8 +11,8 @@ COLLECTIONS = frozenset({
     "amendments", "artifacts", "audit", "backtests", "calendars", "catalog", "clients", "connectors", "deliveries", "destinations",
     "email", "exceptions", "expressions", "firings", "grants", "identity-providers", "indicator-thresholds", "indicators", "invitations",
     "keys", "lineage", "logout", "mappings", "me",
-    "obligations", "packs", "password", "permissions", "policies", "reports", "roles", "rules", "runs", "schedules", "schemas",
-    "sessions", "tenants", "users", "validations", "webhooks", "xsd-sets",
+    "obligations", "packs", "password", "permissions", "policies", "reports", "resubmissions", "roles", "rules", "runs", "schedules",
+    "schemas", "sessions", "tenants", "transforms", "users", "validations", "waivers", "webhooks", "xsd-sets",
 })  # fmt: skip
 """The collections below `/v1` that ask for a token."""
 
