@@ -26,6 +26,13 @@ def declared(folder: str) -> set[str]:
     return {canonicalize_name(Requirement(text).name) for text in content["project"]["dependencies"]}
 
 
+def optional(folder: str) -> set[str]:
+    """Return the distributions that some users of a library need and declare themselves."""
+    content = tomllib.loads((ROOT / folder / "pyproject.toml").read_text())
+    groups = content["project"].get("optional-dependencies", {}).values()
+    return {canonicalize_name(Requirement(text).name) for group in groups for text in group}
+
+
 def imported(folder: str) -> set[str]:
     """Return the packages that a folder's modules import; tools named `generate` run during development only."""
     trees = [ast.parse(path.read_text()) for path in (ROOT / folder).rglob("*.py") if path.stem != "generate"]
@@ -44,7 +51,7 @@ def pins(lock: str) -> dict[str, str]:
 @pytest.mark.parametrize("folder", ["libs/common", "libs/expressions", "deploy/local"])
 def test_a_library_declares_what_it_imports(folder: str) -> None:
     """No library lives on what another part happens to bring."""
-    base = declared(folder) | (declared("libs/common") if folder == "deploy/local" else set())
+    base = declared(folder) | optional(folder) | (declared("libs/common") if folder == "deploy/local" else set())
     assert _undeclared(folder, base) == []
 
 
@@ -53,6 +60,16 @@ def test_a_service_declares_what_it_imports(service: str) -> None:
     """A service's own list and its libraries' lists cover its imports."""
     base = declared(f"services/{service}").union(*(declared(library) for library in LIBRARIES[service]))
     assert _undeclared(f"services/{service}", base) == []
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_carries_what_it_needs_of_a_library(service: str) -> None:
+    """What a library needs for some of its users is declared by these, and is in nobody else's image."""
+    texts = [path.read_text() for path in (ROOT / "services" / service).rglob("*.py")]
+    needs = optional("libs/common") if any("libs.common.jail.tables" in text for text in texts) else set()
+    wanted = declared(f"services/{service}").union(*(declared(library) for library in LIBRARIES[service]))
+    assert needs <= declared(f"services/{service}")
+    assert optional("libs/common") & pins(f"services/{service}/requirements.txt").keys() <= wanted
 
 
 def _undeclared(folder: str, base: set[str]) -> list[str]:
