@@ -19,6 +19,8 @@ TESTS ?= tests
 NPM_CLIENTS := tests/conformance/js
 NPM_STAMP := $(NPM_CLIENTS)/node_modules/.installed
 PYTEST := $(BIN)/python -m pytest
+# one more than there are cores: a third of the time is spent waiting for what was started, killed or is due
+WORKERS := $(shell expr $$(nproc 2>/dev/null || echo 2) + 1)
 
 ##@ Run
 
@@ -34,7 +36,7 @@ demo: setup ## Start everything and run the main job on example data; ONCE=1 sto
 
 .PHONY: test
 test: setup clients ## Run all tests that a change needs (TESTS=tests/bus narrows them)
-	$(PYTEST) $(TESTS) -m "not long" -n auto --dist loadfile
+	$(PYTEST) $(TESTS) -m "not long" -n $(WORKERS) --dist loadfile
 
 .PHONY: clients
 clients: $(NPM_STAMP) ## Install the OAuth clients of npm that tests/conformance runs, if there is npm

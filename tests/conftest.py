@@ -13,20 +13,24 @@ from deploy.local.configuration import SERVICES
 from deploy.local.processes import free_port
 from deploy.local.supervisor import Supervisor
 
-_WALKS = ("tests/system/test_bad_input.py", "tests/system/test_tenancy.py", "tests/system/test_tenancy_oauth.py")
+_WALKS = ("bad_input", "tenancy", "tenancy_oauth")
+_DEATHS_AND_CLOCKS = ("backtest", "data_keys", "indicators", "keys", "kill", "schedule", "transforms")
+_PARTS = {f"tests/system/test_{name}.py": "walks" for name in _WALKS} | {
+    f"tests/system/test_{name}.py": "waits" for name in _DEATHS_AND_CLOCKS
+}
 _LONGEST = ("tests/system/", "tests/conformance/")
 
 
 class _FewStacksForSystemTests(LoadFileScheduling):  # type: ignore[misc]
-    """Files go to workers one by one, but tests/system in two parts: the walks over all routes, and the stories.
+    """Files go to workers one by one, but tests/system in three parts: walks over all routes, stories that wait, the rest.
 
-    Each part starts the whole of Regent once; so does tests/conformance, which is one part.
+    Each worker starts the whole of Regent once at most; tests/conformance is one part, for the same reason.
     """
 
     def _split_scope(self, nodeid: str) -> str:
         scope: str = super()._split_scope(nodeid)
-        if scope in _WALKS:
-            return "tests/system/walks"
+        if scope in _PARTS:
+            return f"tests/system/{_PARTS[scope]}"
         if scope.startswith("tests/conformance/"):
             return "tests/conformance"
         return "tests/system" if scope.startswith("tests/system/test_") else scope
@@ -39,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _FewStacksForSystemTests | None:
-    """Choose how tests are dealt out to workers: `--dist loadfile`, with the system tests as two."""
+    """Choose how tests are dealt out to workers: `--dist loadfile`, with the system tests as three."""
     config.option.loadscopereorder = False  # it would put many short tests before few long ones
     return _FewStacksForSystemTests(config, log) if config.getvalue("dist") == "loadfile" else None
 
