@@ -146,9 +146,11 @@ async def unsound(server: JobServer, outside: Outside, case: Escape) -> list[str
     return [] if "flips" in case.name else ["a hostile result was taken"]
 
 
-async def tried(server: JobServer, outside: Outside, category: str, *, namespaces: bool) -> list[str]:
+async def tried(server: JobServer, outside: Outside, category: str, *, namespaces: bool, every: int = 1) -> list[str]:
     found = []
-    for case in escapes(category):
+    for number, case in enumerate(escapes(category)):
+        if number % every and "namespaces" not in case.flags:
+            continue
         if namespaces or "namespaces" not in case.flags:
             found += [f"{category}/{case.name}: {what}" for what in await escaped(server, outside, case)]
     return found
@@ -162,10 +164,10 @@ async def test_nothing_escapes(portable: JobServer, outside: Outside, category: 
 
 @WHERE_ALLOWED
 async def test_nothing_escapes_from_a_house(tmp_path: Path, outside: Outside) -> None:
-    """In the namespace tier neither, and there is less to see (S7)."""
+    """In the namespace tier neither, and there is less to see (S7): every third case; all of them in the long suite."""
     async with housed(tmp_path) as server:
         for category in ("files", "proc", "processes", "signals"):
-            assert await tried(server, outside, category, namespaces=True) == []
+            assert await tried(server, outside, category, namespaces=True, every=3) == []
 
 
 @pytest.mark.long

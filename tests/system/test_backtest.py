@@ -140,8 +140,8 @@ async def test_a_backtest_survives_the_death_of_its_workers(world: World, victim
     """Killed in the middle, the backtest comes to its end, with the differences of one that nobody disturbed (S10)."""
     trader = await broker(world, "tried")
     api = trader.tenant.api
-    for day in (6, 7, 8):
-        run = await wait(api, await trader.start(date(2026, 3, day)))
+    started = [await trader.start(date(2026, 3, day)) for day in (6, 7, 8)]
+    for run in await asyncio.gather(*(wait(api, id_) for id_ in started)):
         assert run["status"] in ENDED
     rule = next(one for one in await api.pages("/v1/rules") if one["latest"] == 1)
     spec = (await api.get(f"/v1/rules/{rule['id']}/versions/1"))["spec"]

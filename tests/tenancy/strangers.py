@@ -27,8 +27,8 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|[+-]\d\d:\d\d)")
 _BODIES = re.compile(r'"body":"([A-Za-z0-9+/=]+)"')
 _HEAD = re.compile(r'^\{"regent_export".*\n')  # an export's first line names the stranger's own newest checkpoint
 _OWN_HEADERS = ("content-disposition", "x-request-id", "date", "content-length", "traceparent", "etag", "location")
-SERIES = ((16, 1.5), (80, 3.0), (80, 3.0))
-"""Rounds, and how many times the noise a difference has to be."""
+SERIES = ((16, 1.5), (32, 2.0), (80, 3.0), (80, 3.0))
+"""Looks, each only where the one before it said something: rounds, and how many times the noise a difference has to be."""
 _NORMAL = 1.4826 * 1.2533 * 2**0.5  # from a median deviation to the error of a difference of two medians
 _LEAST = 0.05
 _AT_ONCE = 12
@@ -151,7 +151,7 @@ class Stranger:
         """Return whether the time to an answer tells the owner's id from nobody's.
 
         A second id of nobody's is the control: whatever disturbs the machine disturbs all three, which are asked in turns
-        of random order. A few rounds are enough where they say nothing; what they say has to come again, twice, in more.
+        of random order. A few rounds are enough where they say nothing; what they say has to come again each time, in more.
         """
         said = ""
         for rounds, errors in SERIES:
@@ -172,16 +172,22 @@ class Stranger:
         return measured
 
     def _filters(self, operation: Operation) -> Iterator[tuple[str, list[str], str]]:
-        """Yield filters with what is the owner's, and with a text of the same form that is nobody's."""
+        """Yield filters with what is the owner's, and with a text of the same form that is nobody's.
+
+        A filter by an id gets the one that it names, or all where its name does not say of what kind.
+        """
         for name, (schema, _) in operation.queries.items():
             kinds = {one.get("format") or one.get("type") for one in [schema, *schema.get("anyOf", [])]}
             if name in ("cursor", "limit", "offset") or any("enum" in one for one in schema.get("anyOf", [])):
                 continue
             wanted = set(self.ids.values()) if kinds & {"uuid", "string"} else set()
+            if "uuid" in kinds and (known := self.named(name)):
+                wanted = {known}
             wanted |= self.private if "string" in kinds and "uuid" not in kinds else set()
-            ids = sorted(value for value in wanted if _UUID.search(value))
-            yield name, ids, str(uuid4())
-            yield name, sorted(wanted - set(ids)), uuid4().hex
+            ids = {value for value in wanted if _UUID.search(value)}
+            for values, nobodys in ((ids, str(uuid4())), (wanted - ids, uuid4().hex)):
+                if values:
+                    yield name, sorted(values), nobodys
 
     def _private_in(self, operation: Operation, answer: httpx.Response, *echoed: str) -> list[str]:
         text = answer.text + "".join(base64.b64decode(body).decode() for body in _BODIES.findall(answer.text))

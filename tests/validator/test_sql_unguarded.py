@@ -86,7 +86,7 @@ async def test_what_would_not_end_is_stopped(jail: JobServer, tmp_path: Path, te
     data = tmp_path / "data.parquet"
     await ask(jail, tmp_path, plan_of(["SELECT _ordinal FROM records"]))
     request = Request(
-        plan=plan, data=data, scratch=tmp_path, memory=256 * 2**20, threads=1, wall_seconds=2.0, mappings={}
+        plan=plan, data=data, scratch=tmp_path, memory=256 * 2**20, threads=1, wall_seconds=1.0, mappings={}
     )
     request = request if not plan.questions[0].aliases else _without_mappings(request)
     try:
