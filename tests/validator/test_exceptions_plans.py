@@ -46,11 +46,16 @@ async def filled(databases: dict[str, str], postgres_server: postgres.Postgres) 
     await connection.execute(_TERMS, TENANT, term_of("venue", "V4"))
     await connection.execute(_TALLY, TENANT, RUN, NOTHING, ROWS)
     await connection.close()
-    admin = await asyncpg.connect(postgres_server.url(database=DATABASE))
+    await analysed(postgres_server)
+    return databases["validator_server"]
+
+
+async def analysed(server: postgres.Postgres) -> None:
+    """Tell the engine what the tables hold."""
+    admin = await asyncpg.connect(server.url(database=DATABASE))
     for table in ("exception", "exception_term", "exception_tally"):
         await admin.execute(f"VACUUM ANALYZE validator.{table}")
     await admin.close()
-    return databases["validator_server"]
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -112,3 +117,17 @@ async def test_groups_read_counts_not_exceptions(filled: str, queue: Queue) -> N
     for plan in (rules, causes, samples):
         assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}
         assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 400, plan
+
+
+async def test_a_page_of_a_value_reads_little_where_most_tenants_have_little(
+    filled: str, queue: Queue, postgres_server: postgres.Postgres
+) -> None:
+    """The engine expects of every tenant what tenants have on average; the list of one with far more stops all the same."""
+    connection = await asyncpg.connect(filled, server_settings={"search_path": "validator"})
+    for small in (uuid4() for _ in range(150)):
+        await connection.execute(f"SET app.tenant_id = '{small}'")
+        await connection.execute(_FILL, small, uuid4(), uuid4(), DAY, NOW, CAUSE, USER, 400)
+        await connection.execute(_TERMS.replace("% 9 = 4", "> 0"), small, term_of("venue", "V4"))
+    await connection.close()
+    await analysed(postgres_server)
+    await test_a_page_reads_little(filled, queue, {"field": "venue", "value": "V4"}, deep=False)

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Column, ColumnElement, Select, Text, Uuid, any_, bindparam, select, tuple_, union_all
+from sqlalchemy import Column, ColumnElement, Select, Text, Uuid, any_, bindparam, select, true, tuple_, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
@@ -80,10 +80,18 @@ def conditions(wanted: Filter, now: datetime, resubmission: UUID | None) -> list
     found: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
     if wanted.unassigned:
         found.append(_E.assignee.is_(None))
+    if wanted.value is not None:
+        return found + _of_term(wanted, now)
     if wanted.older_than is not None:
-        found.append(_opened_at(wanted) <= now - wanted.older_than)
-    if wanted.field is not None and wanted.value is not None:
-        found.append(term.c.term == term_of(wanted.field, wanted.value))
+        found.append(_E.opened_at <= now - wanted.older_than)
+    return found
+
+
+def _of_term(wanted: Filter, now: datetime) -> list[ColumnElement[bool]]:
+    """Return what a filter by a value asks of the value's index."""
+    found: list[ColumnElement[bool]] = [term.c.term == term_of(wanted.field or "", wanted.value or "")]
+    if wanted.older_than is not None:
+        found.append(term.c.opened_at <= now - wanted.older_than)
     return found
 
 
@@ -111,10 +119,13 @@ def listed(wanted: Filter, now: datetime, part: Part, resubmission: UUID | None 
     Without a status it is the statuses' lists merged: each is read in the order of an index, and no further than the
     part goes. The engine would not see that by itself.
     """
-    base = _shown(wanted, now).where(*conditions(wanted, now, resubmission))
+    if wanted.value is not None:
+        return _of_value(wanted, now, part, resubmission)
+    asked = conditions(wanted, now, resubmission)
+    base = select(_E.id, _E.opened_at, *shown_columns(now)).where(*asked)
     if wanted.is_narrow:
         base = base.where(_E.status == wanted.status) if wanted.status else base
-        return part.of(base, *((term.c.opened_at, term.c.exception_id) if wanted.value else (_E.opened_at, _E.id)))
+        return part.of(base, _E.opened_at, _E.id)
     statuses = [wanted.status] if wanted.status else STATUSES
     parts = [part.of(base.where(_E.status == status), _E.opened_at, _E.id) for status in statuses]
     return parts[0] if len(parts) == 1 else union_all(*parts)
@@ -148,14 +159,17 @@ def shown_columns(now: datetime) -> list[Any]:
     return [*columns, _E.evidence.label("cause"), overdue.label("overdue")]
 
 
-def _shown(wanted: Filter, now: datetime) -> Select[Any]:
-    if wanted.value is None:
-        return select(_E.id, _E.opened_at, *shown_columns(now))
-    columns = (term.c.exception_id.label("id"), term.c.opened_at, *shown_columns(now))
-    return select(*columns).join_from(
-        term, exception, (term.c.exception_id == _E.id) & (term.c.tenant_id == _E.tenant_id)
-    )
+def _of_value(wanted: Filter, now: datetime, part: Part, resubmission: UUID | None) -> Select[Any]:
+    """Return a part of the list of those with a value: the value's index in order, and each one's exception by its key.
 
-
-def _opened_at(wanted: Filter) -> Column[Any]:
-    return term.c.opened_at if wanted.value is not None else _E.opened_at
+    The limit of one keeps the engine to that. It does not know how much a tenant has, and would else, where most tenants
+    have little, read all exceptions of one that has many.
+    """
+    rest = wanted.model_copy(update={"field": None, "value": None, "older_than": None})
+    asked = [_E.id == term.c.exception_id, _E.tenant_id == term.c.tenant_id, *conditions(rest, now, resubmission)]
+    if wanted.status:
+        asked.append(_E.status == wanted.status)
+    found = select(*shown_columns(now)).where(*asked).limit(1).correlate(term).lateral("found")
+    columns = (term.c.exception_id.label("id"), term.c.opened_at, *found.c)
+    statement = select(*columns).join_from(term, found, true()).where(*_of_term(wanted, now))
+    return part.of(statement, term.c.opened_at, term.c.exception_id)
