@@ -1,0 +1,21 @@
+"""Work that arrives before the jail is open waits for it, not for the end of a lease."""
+
+import asyncio
+
+from tests.validator.rounds import Rounds
+
+
+async def test_a_validation_is_claimed_once_the_jail_is_open(rounds: Rounds) -> None:
+    """A poke that comes before the canaries were tried is kept, and takes no attempt away (S10)."""
+    rounds.jail.barred = "the canaries have not been tried yet"
+    running = asyncio.create_task(rounds.run(("T2", "XLON", "2")))
+    try:
+        async with asyncio.timeout(10):
+            while not await rounds.fetch("SELECT FROM job"):  # noqa: ASYNC110 - it happens elsewhere
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.3)
+        assert [row["attempts"] for row in await rounds.fetch("SELECT attempts FROM job")] == [0]
+    finally:
+        rounds.jail.barred = ""
+    assert (await running).verdict["held"] == 0
+    assert [row["attempts"] for row in await rounds.fetch("SELECT attempts FROM job")] == [1]
