@@ -36,7 +36,11 @@ demo: setup ## Start everything and run the main job on example data; ONCE=1 sto
 
 .PHONY: test
 test: setup clients ## Run all tests that a change needs (TESTS=tests/bus narrows them)
-	$(PYTEST) $(TESTS) -m "not long" -n $(WORKERS) --dist loadfile
+	$(PYTEST) $(TESTS) -m "not long and not chaos" -n $(WORKERS) --dist loadfile
+
+.PHONY: test-chaos
+test-chaos: setup ## Kill, crash and break out at many moments; every build does, within five minutes
+	$(PYTEST) $(TESTS) -m "chaos and not long" -n $(WORKERS) --dist loadfile
 
 .PHONY: clients
 clients: $(NPM_STAMP) ## Install the OAuth clients of npm that tests/conformance runs, if there is npm
@@ -47,7 +51,7 @@ $(NPM_STAMP): $(NPM_CLIENTS)/package.json $(NPM_CLIENTS)/package-lock.json
 
 .PHONY: test-long
 test-long: setup ## Run the chaos, fuzz and scale suites
-	$(PYTEST) $(TESTS) -m long
+	$(PYTEST) $(TESTS) -m "long or chaos"
 
 .PHONY: lint
 lint: setup ## Check style, types and the shape of imports

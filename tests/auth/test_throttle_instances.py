@@ -65,6 +65,7 @@ async def test_a_solution_counts_once_everywhere(tenant: Tenant, two: tuple[Worl
     assert kinds == ["login-failed", "challenge-required"]
 
 
+@pytest.mark.chaos
 async def test_a_restart_forgets_no_failure(
     tenant: Tenant, world: World, nats_server: nats.Nats, mailbox: Mailbox, tmp_path: Path
 ) -> None:

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from uuid import UUID, uuid4
 
+import pytest
 from pydantic import SecretStr
 
 from libs.common.context import Context
@@ -45,6 +46,7 @@ async def with_secrets(world: World, tenant: UUID) -> None:
             await world.runtime.extras["mail"].queue(tx, letter, void=True)
 
 
+@pytest.mark.chaos
 async def test_a_killed_command_goes_on_where_it_was(tenant: Tenant, world: World, tmp_path: Path) -> None:
     """Killed after its first word and begun again, it ends with one new version, and every secret under it."""
     environ = environment(world, tmp_path)

@@ -21,6 +21,8 @@ from tests.jail.escaping import SCHEMA
 from tests.jail.test_host import ROOT
 from tests.jail.test_isolation import WHERE_ALLOWED
 
+pytestmark = pytest.mark.chaos
+
 CORPUS = Path(__file__).with_name("corpus")
 CATEGORIES = sorted(path.stem for path in CORPUS.glob("*.txt"))
 HEAVY = "resources"

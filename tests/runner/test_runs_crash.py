@@ -16,6 +16,8 @@ from services.runner.commands import claims
 from services.runner.steps import executor as executor_module
 from tests.runner.world import DAY, World
 
+pytestmark = pytest.mark.chaos
+
 COMMITS = 6  # take, extract + request; take, transform, render, deliver
 
 

@@ -135,6 +135,7 @@ async def test_under_the_policy_a_change_is_tried_and_a_second_person_approves(w
     assert (await filing.run())["records_held"] == 3
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("victims", [("runner", "validator")])
 async def test_a_backtest_survives_the_death_of_its_workers(world: World, victims: tuple[str, ...]) -> None:
     """Killed in the middle, the backtest comes to its end, with the differences of one that nobody disturbed (S10)."""

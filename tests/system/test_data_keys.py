@@ -3,12 +3,16 @@
 import asyncio
 from uuid import UUID, uuid4
 
+import pytest
+
 from libs.common.crypto.keyring import Place, WrappedKey
 from libs.common.crypto.vault import opened
 from libs.common.ids import SYSTEM_TENANT
 from tests.system.test_keys import kill, ring_of
 from tests.system.test_trouble import TABLE, over_database
 from tests.system.world import Tenant, World, connected
+
+pytestmark = pytest.mark.chaos
 
 MANY = 2000
 ADD_KEY = "INSERT INTO auth.data_key (tenant_id, key_id, wrapped, created_at) VALUES ($1, $2, $3, now())"

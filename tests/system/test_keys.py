@@ -18,6 +18,8 @@ from libs.common.ids import SYSTEM_TENANT
 from tests.system.test_trouble import TABLE, over_database
 from tests.system.world import Tenant, World, connected
 
+pytestmark = pytest.mark.chaos
+
 KEEPING = ("auth", "catalog", "audit")
 MANY = 5000
 WRAPPED = (

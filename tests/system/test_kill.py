@@ -24,11 +24,11 @@ from tests.system.world import World
 PROCESSES = ("postgres", "nats", "gateway", "auth", "catalog", "scheduler", "runner", "validator", "jail", "audit")
 MOMENTS = (
     ("runner", "extract"),
-    ("validator", "validate"),
-    ("jail", "validate"),
-    ("nats", "transform"),
-    ("postgres", "render"),
     ("audit", ""),
+    *(
+        pytest.param(*moment, marks=pytest.mark.chaos)
+        for moment in (("validator", "validate"), ("jail", "validate"), ("nats", "transform"), ("postgres", "render"))
+    ),
 )
 SEED = int(os.environ.get("SEED", secrets.randbelow(10**9)))
 _DAYS = iter(date(2026, 3, 6) + timedelta(days=n) for n in range(1000))

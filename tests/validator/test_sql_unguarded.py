@@ -11,6 +11,8 @@ from tests.expressions.sql import legitimate
 from tests.expressions.sql.test_sql_guard import hostile
 from tests.validator.test_sql_rules import ask, plan_of
 
+pytestmark = pytest.mark.chaos
+
 RESULTS = {f"{name}.{state}" for name in ("failures", "corrections") for state in ("unchecked", "parquet")}
 """What a job writes of its own accord, and what is left of it once it is checked."""
 SECRET = "a-secret-that-nobody-reads"
