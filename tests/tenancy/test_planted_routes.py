@@ -1,5 +1,6 @@
 """A route that is added is walked without being named anywhere, or is itself named: planted ones show that (S37)."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -76,9 +77,11 @@ def test_what_a_walk_asks_is_not_named() -> None:
 def leaking(admin: Any) -> Door:
     """Return routes that forgot whose rows they read."""
     router = Door("/v1/schedules", tag="planted")
+    one_at_a_time = asyncio.Lock()  # the administrator has one connection, the walk asks side by side
 
     async def found(id_: UUID) -> str:
-        name: str | None = await admin.fetchval("SELECT name FROM scheduler.schedule WHERE id = $1", id_)
+        async with one_at_a_time:
+            name: str | None = await admin.fetchval("SELECT name FROM scheduler.schedule WHERE id = $1", id_)
         if name is None:
             raise NotFound("There is no such schedule.")
         return name
@@ -89,7 +92,9 @@ def leaking(admin: Any) -> Door:
 
     @router.get("/all/ids")
     async def ids() -> JSONResponse:
-        return JSONResponse([str(row["id"]) for row in await admin.fetch("SELECT id FROM scheduler.schedule")])
+        async with one_at_a_time:
+            rows = await admin.fetch("SELECT id FROM scheduler.schedule")
+        return JSONResponse([str(row["id"]) for row in rows])
 
     @router.post("/copies")
     async def copied(body: Copied) -> JSONResponse:
