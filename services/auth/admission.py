@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Any, Literal, NoReturn
 from uuid import UUID, uuid4
 
@@ -17,14 +18,16 @@ from services.auth import challenges, domain
 from services.auth.authority import Authority
 from services.auth.devices import known_device
 from services.auth.metrics import LOGINS
+from services.auth.opaque import digest
 from services.auth.password_policy import normalise_password
 from services.auth.second_step import left_pending
-from services.auth.store import accounts, attempts
+from services.auth.store import accounts, attempts, flows
 from services.auth.throttle import Try
 
 ACTION = "login"
 _BUSY_WAITS, _BUSY_SECONDS = 20, 0.1
-_Reason = Literal["unknown", "wrong-secret", "disabled", "locked"]
+_MINUTE = timedelta(minutes=1)
+_Reason = Literal["unknown", "wrong-secret", "disabled", "locked", "throttled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +112,10 @@ class Admission:
                 except domain.Busy:
                     await asyncio.sleep(_BUSY_SECONDS)
             return await self._count_once(email, device)
-        except TooManyRequests:
+        except TooManyRequests as refused:
             LOGINS.labels("password", "throttled").inc()
+            if isinstance(refused, domain.Throttled):
+                await self._throttled(email, refused.bucket)
             raise
 
     async def _count_once(self, email: str, device: str | None) -> Knock:
@@ -148,19 +153,29 @@ class Admission:
         async with self._system() as tx:
             await accounts.set_password_hash(tx, user, renewed)
 
+    async def _throttled(self, email: str, bucket: bytes) -> None:
+        """Announce that tries are refused before they are made: once a minute for what is throttled."""
+        minute = self.context.now.replace(second=0, microsecond=0)
+        once = digest(f"throttled:{bucket.hex()}:{minute.isoformat()}")
+        async with self._system() as tx:
+            if await flows.first_time(tx, once, minute + _MINUTE):
+                await self._announce(tx, email, await accounts.find_identity(tx, email), "throttled")
+
     async def _failed(self, knock: Knock, reason: _Reason) -> NoReturn:
-        """Announce a failure in the person's first tenant, or the system tenant; unknown addresses as a keyed hash."""
-        person = knock.person
         async with self._system() as tx:
             await self.authority.throttle.fail(tx, knock.counted)
-            memberships = await accounts.own_memberships(tx, person["id"] if person else uuid4())
-            if memberships:
-                await tx.become(replace(self.context, tenant_id=memberships[0]["tenant_id"]))
-            subject = f"user:{person['id']}" if person else f"account:{self._mark(knock.email)[:32]}"
-            failed = LoginFailed(method="password", reason=reason, subject=subject, address=self.context.address)
-            await tx.emit("session.failed", failed, entity=f"login:{tx.tenant_id}")
+            await self._announce(tx, knock.email, knock.person, reason)
         LOGINS.labels("password", reason).inc()
         raise self._refusal(knock, reason)
+
+    async def _announce(self, tx: Transaction, email: str, person: Row | None, reason: _Reason) -> None:
+        """Announce a failure in the person's first tenant, or the system tenant; unknown addresses as a keyed hash."""
+        memberships = await accounts.own_memberships(tx, person["id"] if person else uuid4())
+        if memberships:
+            await tx.become(replace(self.context, tenant_id=memberships[0]["tenant_id"]))
+        subject = f"user:{person['id']}" if person else f"account:{self._mark(email)[:32]}"
+        failed = LoginFailed(method="password", reason=reason, subject=subject, address=self.context.address)
+        await tx.emit("session.failed", failed, entity=f"login:{tx.tenant_id}")
 
     def _refusal(self, knock: Knock, reason: _Reason) -> Unauthenticated:
         more: dict[str, Any] = {}

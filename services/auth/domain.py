@@ -55,6 +55,12 @@ def address_block(address: str | None) -> str:
     return str(parsed)
 
 
+class Throttled(TooManyRequests):
+    """Too many failed before; `bucket` is where they were counted."""
+
+    bucket: bytes = b""
+
+
 class Busy(TooManyRequests):
     """As many tries are being made right now as may fail; a moment later there may be room."""
 
@@ -70,7 +76,7 @@ def require_tries_left(failures: Sequence[datetime], allowed: int, now: datetime
     The window doubles with every `allowed` failures within a day that no success ended, three times at most.
 
     Raises:
-        TooManyRequests: says when the oldest of them no longer counts.
+        Throttled: says when the oldest of them no longer counts.
         Busy: failures and tries that are being made are as many as may fail.
     """
     today = sorted(at for at in failures if at > now - MEMORY)
@@ -78,7 +84,7 @@ def require_tries_left(failures: Sequence[datetime], allowed: int, now: datetime
     recent = [at for at in today if at > now - window]
     if len(recent) >= allowed:
         wait = recent[-allowed] + window - now
-        raise TooManyRequests("Too many failed tries; wait.", retry_after=max(1, -(-wait // timedelta(seconds=1))))
+        raise Throttled("Too many failed tries; wait.", retry_after=max(1, -(-wait // timedelta(seconds=1))))
     if len(recent) + being_made >= allowed:
         raise Busy("Too many tries at once; try again.", retry_after=1)
     return len(recent)

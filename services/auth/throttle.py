@@ -38,7 +38,7 @@ class Throttle:
         """Count a try on an account from the transaction's address; `device` names a browser that the owner used.
 
         Raises:
-            TooManyRequests: too many failed before; `domain.Busy` where as many are being made right now.
+            domain.Throttled: too many failed before; `domain.Busy` where as many are being made right now.
         """
         id_, address = uuid4(), self._address(tx)
         bucket = self.mark("device", f"{device}:{account}") if device else self.mark("account", account)
@@ -76,7 +76,11 @@ class Throttle:
         await attempts.lock_bucket(tx, bucket)
         tries = await attempts.recent(tx, bucket, now - domain.MEMORY, domain.remembered(allowed))
         failures = [one["at"] for one in tries if one["failed"] or one["at"] < now - domain.LONGEST_TRY]
-        recent = domain.require_tries_left(failures, allowed, now, being_made=len(tries) - len(failures))
+        try:
+            recent = domain.require_tries_left(failures, allowed, now, being_made=len(tries) - len(failures))
+        except domain.Throttled as refused:
+            refused.bucket = bucket
+            raise
         await attempts.add(tx, bucket, id, failed=failed)
         return recent
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from deploy.local import nats
 from libs.common.bus.connection import connect
 from libs.common.context import Context, utc_now
+from libs.common.database.pool import Database
 from libs.common.identity.state import IdentityState, keep_fresh
 from libs.common.ids import SYSTEM_TENANT
 from services.auth import operator
@@ -60,6 +61,17 @@ async def test_a_suspended_tenant_is_known_everywhere_and_so_is_its_return(
         assert (await http.post(f"/v1/tenants/{tenant.id}/resume")).status_code == 200
         await until(lambda: tenant.id not in other.suspended, 1.0)
     assert (await tenant.login())["tenant_id"] == str(tenant.id)
+
+
+async def test_what_another_process_commits_is_known_everywhere_too(
+    tenant: Tenant, nats_server: nats.Nats, databases: dict[str, str]
+) -> None:
+    """Nobody wakes the publisher for what the command line commits; a second is enough nevertheless (S11)."""
+    url = databases["auth_server"]
+    async with process(nats_server, "audit") as other, Database.open(url, service="auth", role="cli") as database:
+        for suspended in (True, False, True):
+            await operator.set_tenant_status(database, utc_now(), tenant.id, suspended=suspended)
+            await until(lambda wanted=suspended: (tenant.id in other.suspended) is wanted, 1.0)
 
 
 async def test_a_revocation_is_forgotten_when_its_tokens_are_dead(

@@ -245,4 +245,19 @@ async def test_throttled_tries_are_counted(tenant: Tenant, world: World) -> None
     after = {kind: LOGINS.labels("password", kind)._value.get() for kind in before}
     assert {kind: after[kind] - before[kind] for kind in before} == {"wrong-secret": 3, "locked": 2, "throttled": 1}
     events = [event for event in await world.outbox(tenant.id) if event["type"] == "auth.session.failed.v1"]
-    assert [event["data"]["reason"] for event in events] == ["wrong-secret"] * 3 + ["locked"] * 2
+    assert [event["data"]["reason"] for event in events] == ["wrong-secret"] * 3 + ["locked"] * 2 + ["throttled"]
+
+
+async def test_a_throttled_account_is_told_of_once_a_minute(tenant: Tenant, world: World) -> None:
+    """Tries that cost nothing don't fill the trail: what is throttled is announced, then counted (S10)."""
+    for _ in range(5):
+        await guess(world, tenant.email)
+    began = utc_now()
+    for _ in range(12):
+        assert (await guess(world, tenant.email)).status_code == 429
+    minutes = 1 + int(utc_now().replace(second=0, microsecond=0) > began.replace(second=0, microsecond=0))
+    told = [event["data"] for event in await world.outbox(tenant.id) if event["type"] == "auth.session.failed.v1"]
+    throttled = [data for data in told if data["reason"] == "throttled"]
+    assert 1 <= len(throttled) <= minutes
+    assert throttled[0]["subject"].startswith("user:")
+    assert throttled[0]["address"]

@@ -98,6 +98,18 @@ async def test_it_ends_everywhere_within_a_second(
     assert max(seconds) <= WITHIN_SECONDS, dict(zip(READS, seconds, strict=True))
 
 
+async def test_what_the_command_line_revokes_ends_everywhere_within_a_second(
+    http: httpx.AsyncClient, world: World
+) -> None:
+    """An operator suspends a tenant on the machine: all six services refuse its tokens a second later (S11)."""
+    tenant = await world.tenant("suspended")
+    headers = await tenant.api._bearer()
+    await world.command("tenant", "suspend", str(tenant.id))
+    began = time.monotonic()
+    seconds = await asyncio.gather(*(_refused(http, path, headers, began) for path in READS.values()))
+    assert max(seconds) <= WITHIN_SECONDS, dict(zip(READS, seconds, strict=True))
+
+
 async def _refused(http: httpx.AsyncClient, path: str, headers: Headers, began: float) -> float:
     """Return the seconds until a service refuses the token for good."""
     while time.monotonic() - began < 10 * WITHIN_SECONDS:

@@ -81,10 +81,15 @@ class SessionOpened(Data):
 
 
 class LoginFailed(Data):
-    """A login or a client authentication failed."""
+    """A login or a client authentication failed.
+
+    Who is throttled is told of once a minute: tries that cost nothing would fill the trail otherwise.
+    """
 
     method: Literal["password", "client_credentials", "refresh_token", "client", "upstream"]
-    reason: Literal["unknown", "wrong-secret", "locked", "disabled", "reused", "expired", "too-weak", "rejected"]
+    reason: Literal[
+        "unknown", "wrong-secret", "locked", "throttled", "disabled", "reused", "expired", "too-weak", "rejected"
+    ]
     subject: str | None = None
     address: str | None = None
 
