@@ -171,8 +171,8 @@ class Admission:
     async def _announce(self, tx: Transaction, email: str, person: Row | None, reason: _Reason) -> None:
         """Announce a failure in the person's first tenant, or the system tenant; unknown addresses as a keyed hash."""
         memberships = await accounts.own_memberships(tx, person["id"] if person else uuid4())
-        if memberships:
-            await tx.become(replace(self.context, tenant_id=memberships[0]["tenant_id"]))
+        tenant = memberships[0]["tenant_id"] if memberships else SYSTEM_TENANT
+        await tx.become(replace(self.context, tenant_id=tenant))  # for unknown ones too: it takes time
         subject = f"user:{person['id']}" if person else f"account:{self._mark(email)[:32]}"
         failed = LoginFailed(method="password", reason=reason, subject=subject, address=self.context.address)
         await tx.emit("session.failed", failed, entity=f"login:{tx.tenant_id}")
