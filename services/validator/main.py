@@ -32,6 +32,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         wall.runs,
         wall.tries,
         wall.transforms,
+        wall.transform_tries,
         Database.open(url, service="validator", role="claimer", size=1) as claimer,
     ):
         runtime.extras["jail"] = wall.tries
@@ -45,7 +46,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         runtime.queues["validate"], runtime.slots = worker.work, settings.slots
         runtime.spawn("reaper", reap(claimer, worker))
         transformer = Transformer(runtime, wall.transforms, sealed)
-        runtime.extras["transforms"] = TransformTrier(wall.transforms, runtime.extras["definitions"], sealed)
+        runtime.extras["transforms"] = TransformTrier(wall.transform_tries, runtime.extras["definitions"], sealed)
         runtime.queues["transform"] = transformer.take
         runtime.spawn("transforms", transformer.look(claimer))
         try:

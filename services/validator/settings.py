@@ -22,7 +22,10 @@ class Settings(CommonSettings):
         default=60, gt=0, le=86_400, description="processor time of a tenant's tries in any minute; more is refused"
     )
     tenant_cpu_seconds: float = Field(
-        default=7200, gt=0, le=1_000_000, description="processor time of a tenant's validations in any hour; more waits"
+        default=7200,
+        gt=0,
+        le=1_000_000,
+        description="processor time of a tenant's validations and transforms in any hour; more waits",
     )
     memory_mib: int = Field(default=256, ge=256, le=65_536, description="memory of one validation's engine, in MiB")
     threads: int = Field(default=2, ge=1, le=64, description="threads of one validation's engine")

@@ -166,7 +166,7 @@ async def judge(
         raise Unavailable("Rules cannot be tried now; try again.", retry_after=1) from error
     except OverBudget as error:
         TRIES.labels("over budget").inc()
-        raise TooManyRequests(_OVER, retry_after=math.ceil(error.seconds)) from error
+        raise over_budget(error) from error
     except RuleUnfitError as error:
         raise Invalid(f"A rule does not fit the records: {error}", type="rule-does-not-compile") from error
     except (JobError, ResultError) as error:
@@ -174,6 +174,11 @@ async def judge(
         raise Invalid(f"The try was stopped: {error}", type="try-stopped") from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def over_budget(error: OverBudget) -> TooManyRequests:
+    """Return the refusal of a try whose tenant has used up its processor time for now."""
+    return TooManyRequests(_OVER, retry_after=math.ceil(error.seconds))
 
 
 def given_table(schema: SchemaSpec, records: Sequence[dict[str, GivenValue]], phase: Phase = "input") -> pa.Table:

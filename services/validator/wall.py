@@ -39,17 +39,20 @@ READY = Gauge("regent_jail_ready", "Whether the canaries were refused at the las
 
 
 class Wall:
-    """Three ways into one jail, for validations of runs, for tries and for transforms, so that none waits for another."""
+    """Ways into one jail: for runs' validations and transforms, and for tries of either, so that none waits for another."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
         self._database = database
         self._untold: asyncio.Queue[Ending] = asyncio.Queue(_MOST_UNTOLD)
         hourly = Budget(settings.tenant_cpu_seconds, 3600)
         runs = Shares(settings.slots, max(1, settings.slots - 1), hourly, patient=True)
-        tries = Shares(settings.tries, settings.tries // 2, Budget(settings.tenant_try_cpu_seconds, 60))
+        by_minute = Budget(settings.tenant_try_cpu_seconds, 60)
+        slots = settings.transform_slots
+        coded = Shares(slots, max(1, slots - 1), hourly, patient=True)
         self.runs = self._server(settings, runs)
-        self.tries = self._server(settings, tries)
-        self.transforms = self._server(settings, Shares(settings.transform_slots + TRYING_SLOTS), TRANSFORMS)
+        self.tries = self._server(settings, Shares(settings.tries, settings.tries // 2, by_minute))
+        self.transforms = self._server(settings, coded, TRANSFORMS)
+        self.transform_tries = self._server(settings, Shares(TRYING_SLOTS, budget=by_minute), TRANSFORMS)
         for server in self._all:
             server.barred = "the canaries have not been tried yet"
 
@@ -71,7 +74,7 @@ class Wall:
 
     @property
     def _all(self) -> tuple[JobServer, ...]:
-        return self.runs, self.tries, self.transforms
+        return self.runs, self.tries, self.transforms, self.transform_tries
 
     async def _look(self, server: JobServer) -> None:
         seen, tried = 0, 0.0

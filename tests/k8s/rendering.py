@@ -1,4 +1,4 @@
-"""A small Kustomize: resources, namespace, labels, images, generated ConfigMaps, merge patches. Enough for our overlays."""
+"""A small Kustomize: resources, components, namespace, labels, images, ConfigMaps, merge patches. Enough for our overlays."""
 
 import hashlib
 from collections.abc import Iterator
@@ -10,7 +10,10 @@ import yaml
 
 Manifest = dict[str, Any]
 ROOT = Path(__file__).parents[2] / "deploy" / "k8s"
-_KNOWN = {"apiVersion", "kind", "namespace", "resources", "labels", "images", "configMapGenerator", "patches"}
+_KNOWN = {
+    *("apiVersion", "kind", "namespace", "resources", "components", "labels", "images", "configMapGenerator"),
+    "patches",
+}
 _CLUSTER_WIDE = ("Namespace",)
 
 
@@ -22,12 +25,21 @@ def render(folder: Path) -> list[Manifest]:
     for generator in content.get("configMapGenerator", ()):
         objects.append(_config_map(folder, generator))
         _rename(objects, generator["name"], objects[-1]["metadata"]["name"])
-    for patch in content.get("patches", ()):
-        for change in yaml.safe_load_all((folder / patch["path"]).read_text(encoding="utf-8")):
-            _patch(objects, change)
+    _apply(folder, content, objects)
     for manifest in objects:
         _dress(manifest, content)
     return objects
+
+
+def _apply(folder: Path, content: Manifest, objects: list[Manifest]) -> None:
+    """Change objects by a kustomization's components, which change what is there already, and by its patches."""
+    for name in content.get("components", ()):
+        component = yaml.safe_load((folder / name / "kustomization.yaml").read_text(encoding="utf-8"))
+        assert set(component) <= {"apiVersion", "kind", "patches"}, f"{name}: this renderer knows patches only"
+        _apply(folder / name, component, objects)
+    for patch in content.get("patches", ()):
+        for change in yaml.safe_load_all((folder / patch["path"]).read_text(encoding="utf-8")):
+            _patch(objects, change)
 
 
 def _resources(path: Path) -> list[Manifest]:
@@ -64,7 +76,15 @@ def _patch(objects: list[Manifest], change: Manifest) -> None:
 def _merged(old: Any, new: Any) -> Any:
     if isinstance(old, dict) and isinstance(new, dict):
         return {**old, **{key: _merged(old.get(key), value) for key, value in new.items()}}
+    if _named(old) and _named(new):
+        by_name = {item["name"]: item for item in old}
+        return list({**by_name, **{item["name"]: _merged(by_name.get(item["name"]), item) for item in new}}.values())
     return deepcopy(new)
+
+
+def _named(value: Any) -> bool:
+    """Say whether a list merges by its items' names, as containers and variables do."""
+    return isinstance(value, list) and all(isinstance(item, dict) and "name" in item for item in value)
 
 
 def _dress(manifest: Manifest, content: Manifest) -> None:

@@ -49,6 +49,7 @@ class Work:
     """One transform: the declaration, the text to run in its place (guarded SQL), records, mappings, where files go.
 
     `scratch` is a directory of its own: `rows.parquet`, `trace.parquet`, `drops.parquet` and `log.txt` are written there.
+    `owner` is the tenant whose share it takes, `kind` what it is called in figures.
     """
 
     transform: PythonTransform | SqlTransform
@@ -57,6 +58,8 @@ class Work:
     records: Path
     scratch: Path
     mappings: Mapping[str, pa.Table] = field(default_factory=dict)
+    owner: str | None = None
+    kind: str = "transform"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +82,18 @@ def transform_server(slots: int = 2) -> JobServer:
     return JobServer(ENTRY, preload=PRELOAD, warm=WARM, rehearsal=REHEARSAL, spares=1, slots=slots)
 
 
-async def make_ready(server: JobServer, given: Path, ready: Path, schema: SchemaSpec, key: Sequence[str]) -> None:
-    """Type given records as an extract's are.
+async def make_ready(
+    server: JobServer, given: Path, ready: Path, schema: SchemaSpec, key: Sequence[str], owner: str | None = None
+) -> None:
+    """Type records that a tenant gives to try its code on as an extract's are.
 
     Raises:
         JobError, ConfinementError: see `JobServer.run`.
     """
     job = {"work": "ready", "schema": schema.model_dump(mode="json"), "business_key": list(key)}
     with _opened([given], [ready]) as (readable, writable):
-        await server.run(job, readable, writable=writable, limits=Limits(wall_seconds=10, cpu_seconds=10))
+        limits = Limits(wall_seconds=10, cpu_seconds=10)
+        await server.run(job, readable, writable=writable, limits=limits, owner=owner, kind="try")
 
 
 async def transform(server: JobServer, work: Work, budget: Budget, heard: Heard | None = None) -> Done:
@@ -117,8 +123,15 @@ async def _watched(
     with _code_files(work) as (readable, writable, progress):
         watching = asyncio.create_task(_watch(progress, heard)) if heard else None
         try:
-            job, limits = _code_job(work, budget), _limits(work, budget)
-            return await server.run(job, readable, writable=writable, limits=limits, witness=witness)
+            return await server.run(
+                _code_job(work, budget),
+                readable,
+                writable=writable,
+                limits=_limits(work, budget),
+                witness=witness,
+                owner=work.owner,
+                kind=work.kind,
+            )
         except (JobTimedOut, JobCrashed, JobFailed) as error:
             raise _stopped(error, budget) from error
         finally:
@@ -214,7 +227,7 @@ async def _gate(server: JobServer, work: Work, budget: Budget) -> Counted:
     files = [work.scratch / f"{name}.parquet" for name in ("rows", "trace", "drops")]
     with _opened([work.records, result], files) as (readable, writable):
         try:
-            answer = await server.run(job, readable, writable=writable, limits=limits)
+            answer = await server.run(job, readable, writable=writable, limits=limits, owner=work.owner, kind="gate")
         except (JobTimedOut, JobCrashed, JobFailed) as error:
             raise TransformStoppedError("bad-rows", f"The transform's rows could not be read: {error}") from error
     refuse_fault(answer, "bad-rows")

@@ -40,12 +40,13 @@ class Parcels:
         self._objects = objects
         self._sealed = sealed
 
-    async def unpack(self, request: TransformRequested, scratch: Path) -> Work:
-        """Read the versions that a request names, and guard its query; the records are yet to be fetched.
+    async def unpack(self, job: Job, scratch: Path) -> Work:
+        """Read the versions that a job names, and guard its query; the records are yet to be fetched.
 
         Raises:
             Refusal: the code is not the one that was asked for. SqlError: the query may not run.
         """
+        request = job.request
         report = ReportSpec.model_validate(await self._sealed.read(_pinned(request.report)))
         code = report.transform
         if isinstance(code, Transform):
@@ -66,6 +67,7 @@ class Parcels:
             records=scratch / "records.parquet",
             scratch=scratch,
             mappings={alias: mapping_rows(spec, request.business_date) for alias, spec in mappings.items()},
+            owner=str(job.context.tenant_id),
         )
 
     async def _mappings(self, request: TransformRequested, report: ReportSpec) -> dict[str, MappingSpec]:

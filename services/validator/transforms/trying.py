@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from libs.common.database.transaction import Transaction
 from libs.common.definitions.copies import SealedReader
 from libs.common.definitions.kinds import Specs
 from libs.common.errors import FieldProblem, Invalid, TooManyRequests, Unavailable
-from libs.common.jail import MIB, ConfinementError, JobError, JobServer, JobServerLost
+from libs.common.jail import MIB, ConfinementError, JobError, JobServer, JobServerLost, OverBudget
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import GivenValue
 from libs.common.vocabulary.schemas import SchemaSpec
@@ -28,7 +28,7 @@ from services.validator.jail.answers import TransformStoppedError, log_excerpt
 from services.validator.jail.transforms import Budget, Done, Work, make_ready, transform
 from services.validator.transforms.metrics import TRIES
 from services.validator.transforms.room import Room
-from services.validator.trying import given_table, mapping_on
+from services.validator.trying import given_table, mapping_on, over_budget
 
 TRYING_SLOTS = 2
 _BUDGET = Budget(memory=2048 * MIB, result_bytes=16 * MIB, cpu_seconds=10, wall_seconds=10.0)
@@ -106,16 +106,18 @@ class TransformTrier:
         else:
             raise TooManyRequests("Other tries are going on; try again when they are done.", retry_after=2)
         with self._room.place(tenant_id):
-            return await self._run(attempt)
+            return await self._run(attempt, str(tenant_id))
 
-    async def _run(self, attempt: Attempt) -> Tried:
+    async def _run(self, attempt: Attempt, owner: str) -> Tried:
         scratch = Path(tempfile.mkdtemp(prefix="try-"))
         kind = attempt.transform.kind
         try:
-            tried = await self._in(scratch, attempt)
+            tried = await self._in(scratch, attempt, owner)
             TRIES.labels(kind, tried.stopped.code if tried.stopped else "completed").inc()
         except (JobServerLost, ConfinementError) as error:
             raise Unavailable("Transforms cannot be tried now; try again.", retry_after=1) from error
+        except OverBudget as error:
+            raise over_budget(error) from error
         except JobError as error:
             raise Invalid(f"The records could not be read: {error}", type="try-stopped") from error
         else:
@@ -123,11 +125,11 @@ class TransformTrier:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
-    async def _in(self, scratch: Path, attempt: Attempt) -> Tried:
+    async def _in(self, scratch: Path, attempt: Attempt, owner: str) -> Tried:
         given, records = scratch / "given.parquet", scratch / "records.parquet"
         pq.write_table(given_table(attempt.source, attempt.records), given)
-        await make_ready(self._server, given, records, attempt.source, attempt.business_key)
-        work = _work(attempt, records, scratch)
+        await make_ready(self._server, given, records, attempt.source, attempt.business_key, owner)
+        work = replace(_work(attempt, records, scratch), owner=owner, kind="try")
         try:
             done = await transform(self._server, work, _BUDGET)
         except TransformStoppedError as stopped:

@@ -182,7 +182,7 @@ class Transformer:
         require_grant(key, tenant_id, request.run_id, "transform", request.grant, now)
         if request.dataset not in request.grant.reads:
             raise Refusal("The grant does not name the records.", type="bad-grant")
-        work = await self._parcels.unpack(request, scratch)
+        work = await self._parcels.unpack(job, scratch)
         await self._runtime.objects.fetch(request.dataset.key, request.dataset.sha256, work.records)
         done = await self._run(job, work)
         completed = await self._parcels.completed(job, scratch, work, done, began)
