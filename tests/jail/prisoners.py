@@ -1,6 +1,7 @@
 """Jobs that the jail's tests run: what well-behaved, clumsy and hostile code would do."""
 
 import ctypes
+import itertools
 import os
 import signal
 import socket
@@ -207,6 +208,24 @@ _TOP = (
 def _nap(job: dict[str, Any], files: Sequence[int]) -> Any:
     time.sleep(job["seconds"])
     return job["value"]
+
+
+def _write_on(job: dict[str, Any], files: Sequence[int]) -> bool:
+    """Answer, with threads that write to the file for as long as they run."""
+
+    def write(place: int) -> None:
+        for count in itertools.count(1):
+            os.pwrite(files[0], count.to_bytes(8, "little"), place * 8)
+
+    for place in range(4):
+        threading.Thread(target=write, args=(place,), daemon=True).start()
+    time.sleep(0.01)
+    return True
+
+
+def _stop(job: dict[str, Any], files: Sequence[int]) -> None:
+    """Stop as if all were done."""
+    signal.raise_signal(signal.SIGSTOP)
 
 
 _FORGED = {

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, Self
 
-from libs.common.jail import canaries, privileges
+from libs.common.jail import canaries, landlock, privileges
 from libs.common.jail.confinement import confine, engine_paths
 from libs.common.jail.exchange import LENGTH, proof_of
 from libs.common.jail.isolation import House
@@ -40,14 +40,35 @@ class Work:
         return cls(request, result, proof, tuple(files), message["writable"])
 
 
-def live(function: JobFunction, work: Work, house: House) -> NoReturn:
-    """Run the job of `work` and leave; never returns, never raises."""
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """Where a child stands before it has a job: the house, and Landlock's rules about it, which bind nobody yet."""
+
+    house: House
+    rules: int | None
+
+    @classmethod
+    def take(cls, house: House) -> Self:
+        """Do what needs no job: a session of one's own, an end with the parent's, the rules about the house."""
+        os.setsid()
+        privileges.die_with_parent()
+        signal.set_wakeup_fd(-1)
+        return cls(house, landlock.begin([*house.readable, *engine_paths()]) if house.landlock else None)
+
+
+def live(function: JobFunction, work: Work, house: House, ground: Ground | None = None) -> NoReturn:
+    """Run the job of `work` and end, on `ground` that was taken before, if so; never returns, never raises.
+
+    A job that is done stops its process: what has stopped runs no more, so that its parent can tell of its end and kill
+    it. Leaving would keep the answer back until all memory is freed, which takes longer than some jobs.
+    """
     code = EXIT_UNCONFINED
     try:
-        request = _prepare(work, house)
+        request = _prepare(work, ground or Ground.take(house))
         code = EXIT_FAILED
         _write(work.result, _outcome(OWN.get(request["call"], function), request["job"], work.files))
         code = 0
+        signal.raise_signal(signal.SIGSTOP)
     except BaseException as error:  # the last word of this process
         _try_to_say(work.result, error)
     finally:
@@ -74,18 +95,16 @@ OWN: dict[str, JobFunction] = {"canaries": _canaries, "reseal": _reseal, "descri
 """What every warm parent's children can do besides their parent's own job."""
 
 
-def _prepare(work: Work, house: House) -> dict[str, Any]:
-    os.setsid()
-    privileges.die_with_parent()
-    signal.set_wakeup_fd(-1)
+def _prepare(work: Work, ground: Ground) -> dict[str, Any]:
     request: dict[str, Any] = json.loads(_read(work.request))
     split = len(work.files) - work.writable
     confinement = confine(
         Limits.from_dict(request["limits"]),
-        readable=[*house.readable, *engine_paths(), *work.files[:split]],
+        readable=work.files[:split],
         writable=work.files[split:],
         keep={work.result, work.proof, *work.files},
-        house=house.layers,
+        house=ground.house.layers,
+        rules=ground.rules,
     )
     os.write(work.proof, proof_of(confinement.layers))
     os.close(work.proof)

@@ -27,26 +27,28 @@ def confine(
     keep: Collection[int] = (),
     connect_ports: Sequence[int] = (),
     house: Collection[str] = (),
+    rules: int | None = None,
 ) -> Confinement:
     """Confine this process for good: no privileges, little memory and time, these paths, no other descriptors.
 
     Paths may be open descriptors. Every descriptor outside `keep` is closed; 0, 1 and 2 then lead to /dev/null. TCP
     is refused but for connections to `connect_ports`. The environment is emptied. Wall time is the parent's to watch.
     `house` names the layers that hold the parent already; in gVisor's, which has no Landlock, that one is left out.
+    `rules` are Landlock's, begun before, of paths that may be read as well.
 
     Raises:
         ConfinementError: when a layer is missing or this process has more than one thread; then run nothing.
     """
     _require_single_thread()
     os.environ.clear()
-    close_all_but(keep)
+    close_all_but({*keep, *(() if rules is None else (rules,))})
     privileges.forbid_new_privileges()
     try:
         apply_rlimits(limits)
     except (OSError, ValueError) as error:
         raise ConfinementError(f"resource limits: {error}") from error
     reach = Reach(readable=readable, writable=writable, connect_ports=connect_ports)
-    gained = () if "gvisor" in house else landlock.restrict(reach)
+    gained = () if "gvisor" in house else landlock.restrict(reach, rules)
     privileges.drop_capabilities()
     seccomp.restrict()  # last: the other layers need calls that it refuses
     own = ("environment", "descriptors", "no_new_privs", "rlimits", *gained, "capabilities", "calls")

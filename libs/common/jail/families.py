@@ -13,6 +13,11 @@ def kill_group(pid: int) -> None:
             kill(pid, signal.SIGKILL)
 
 
+def stopped(pid: int) -> bool:
+    """Tell whether a child of ours has stopped, all its threads, and nobody has been told so yet."""
+    return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+
+
 def children() -> list[int]:
     """Return the ids of this process's children."""
     own = os.getpid()

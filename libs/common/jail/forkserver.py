@@ -4,9 +4,6 @@ Run as `python -m libs.common.jail.forkserver <descriptor> <settings>` by `JobSe
 closes, or by `host`, then it listens on it.
 """
 
-import ctypes
-import gc
-import importlib
 import json
 import os
 import selectors
@@ -16,19 +13,17 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from libs.common.jail import child, namespaces, privileges, seccomp, sockets, wire
-from libs.common.jail.confinement import interpreter_paths
-from libs.common.jail.families import children, kill_group
-from libs.common.jail.isolation import House, layers_of
+from libs.common.jail import child, privileges, sockets, wire
+from libs.common.jail.families import children, kill_group, stopped
+from libs.common.jail.isolation import House
 from libs.common.jail.settings import WarmParent
+from libs.common.jail.settling import load, settle
 from libs.common.jail.spares import Rehearsal, Spare
 
 _TIDY_SECONDS = 1.0
 _REFILL_SECONDS = 0.05
-_SLEEPERS = {"polars-ooc-clea"}  # waits to tidy up spilled files, which a parent of jobs has none of
 _DEMOTED_AFTER, _DEMOTED = 1.0, 10
 
 
@@ -61,10 +56,11 @@ class Forkserver:
         self._listener = listener
         self._function = function
         self._house = house
-        self._rehearsal: Rehearsal | None = _load(settings.rehearsal) if settings.rehearsal else None
+        self._rehearsal: Rehearsal | None = load(settings.rehearsal) if settings.rehearsal else None
         self._spares_wanted = settings.spares if settings.rehearsal else 0
         self._spares: list[Spare] = []
         self._running: dict[int, _Running] = {}  # by pidfd
+        self._leaving: set[int] = set()  # done and killed, their memory not yet freed
         self._clients: set[socket.socket] = set()
         self._selector = selectors.DefaultSelector()
         if client is not None:
@@ -72,6 +68,8 @@ class Forkserver:
         if listener is not None:
             listener.setblocking(False)
             self._selector.register(listener, selectors.EVENT_READ)
+        self._news = _news_of_children()
+        self._selector.register(self._news, selectors.EVENT_READ)
 
     def serve(self) -> None:
         """Serve until nobody can come any more, then kill all that still runs."""
@@ -89,6 +87,8 @@ class Forkserver:
     def _attend(self, who: Any) -> None:
         if isinstance(who, int):
             self._bury(who)
+        elif who is self._news:
+            self._hear()
         elif who is self._listener:
             self._accept()
         elif who in self._clients:  # not one that left a moment ago
@@ -182,15 +182,41 @@ class Forkserver:
         if self._rehearsal is not None and not self._running and len(self._spares) < self._spares_wanted:
             self._spares.append(Spare.fork(self._function, self._rehearsal, self._house))
 
+    def _hear(self) -> None:
+        """Look who has stopped, and who is gone: one signal may stand for several children."""
+        self._news.recv(4096)
+        self._leaving -= {pid for pid in self._leaving if os.waitpid(pid, os.WNOHANG)[0]}
+        for pidfd, running in list(self._running.items()):
+            if stopped(running.pid):
+                self._dismiss(pidfd)
+
+    def _dismiss(self, pidfd: int) -> None:
+        """End a job whose process has stopped, all its threads: it is killed where it stands, and runs no more."""
+        running = self._forget(pidfd)
+        _, status, usage = os.wait4(running.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):  # killed a moment ago
+            return self._report(running, os.waitstatus_to_exitcode(status), usage)
+        kill_group(running.pid)
+        self._leaving.add(running.pid)
+        return self._report(running, 0, usage)
+
     def _bury(self, pidfd: int) -> None:
-        running = self._running.pop(pidfd)
-        self._selector.unregister(pidfd)
-        os.close(pidfd)
+        if pidfd not in self._running:  # dismissed a moment ago
+            return
+        running = self._forget(pidfd)
         kill_group(running.pid)  # before the wait: the dead leader keeps its group's number taken
         _, status, usage = os.wait4(running.pid, 0)
+        self._report(running, os.waitstatus_to_exitcode(status), usage)
+
+    def _forget(self, pidfd: int) -> _Running:
+        self._selector.unregister(pidfd)
+        os.close(pidfd)
+        return self._running.pop(pidfd)
+
+    def _report(self, running: _Running, code: int, usage: Any) -> None:
         report = {
             "done": running.job,
-            "code": os.waitstatus_to_exitcode(status),
+            "code": code,
             "timed_out": running.timed_out,
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 6),
             "peak_rss": usage.ru_maxrss * 1024,
@@ -223,6 +249,7 @@ class Forkserver:
     def _kill_strangers(self) -> None:
         """Kill descendants that outlived or left their job: they come to us as children that we did not fork."""
         ours = {running.pid for running in self._running.values()} | {spare.pid for spare in self._spares}
+        ours |= self._leaving
         for pid in set(children()) - ours:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -230,31 +257,14 @@ class Forkserver:
                 os.waitpid(pid, 0)
 
 
-def _threads() -> list[str]:
-    """Return the names of this process's threads but those that are known to sleep and to hold nothing."""
-    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
-    return [name for name in names if name not in _SLEEPERS]
-
-
-def _load(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    return getattr(importlib.import_module(module), attribute)
-
-
-def _prepare(settings: WarmParent) -> child.JobFunction:
-    ctypes.CDLL("libgcc_s.so.1")  # the end of a thread wants it, and children can load nothing any more
-    for module in settings.preload:
-        importlib.import_module(module)
-    function: child.JobFunction = _load(settings.entry)
-    if settings.warm:
-        _load(settings.warm)()
-    os.environ.clear()
-    threads = _threads()
-    if len(threads) != 1:
-        raise RuntimeError(f"preloading started threads ({threads}): a fork would copy their locks, not them")
-    gc.collect()
-    gc.freeze()
-    return function
+def _news_of_children() -> socket.socket:
+    """Return a socket that can be read when a child has stopped or ended."""
+    news, teller = socket.socketpair()
+    for end in (news, teller):
+        end.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(teller.detach(), warn_on_full_buffer=False)
+    return news
 
 
 def main() -> None:
@@ -267,7 +277,7 @@ def main() -> None:
     if listening:
         privileges.die_with_parent()
     try:
-        function, house = _settle(settings, listening=listening)
+        function, house = settle(settings, listening=listening)
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"[:2000]
         if listening:
@@ -278,21 +288,6 @@ def main() -> None:
     who = {"listener" if listening else "client": control}
     Forkserver(settings, function, house, **who).serve()
     os._exit(0)  # DuckDB's bindings print leak reports at a normal exit
-
-
-def _settle(settings: WarmParent, *, listening: bool) -> tuple[child.JobFunction, House]:
-    """Move into the house, load everything there, close the doors."""
-    readable = (*interpreter_paths(), *settings.readable)
-    layers = layers_of(settings.isolation, readable)
-    housed = layers == namespaces.LAYERS
-    if housed:
-        namespaces.move_in()
-    function = _prepare(settings)
-    if housed:
-        namespaces.furnish(readable)
-    if listening:
-        seccomp.forbid_contacts()
-    return function, House(readable, layers)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,7 @@ import ctypes
 import os
 import stat
 import struct
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,10 +49,8 @@ def abi() -> int:
     return max(0, int(version))
 
 
-def restrict(reach: Reach) -> tuple[str, ...]:
-    """Confine the calling thread to `reach` for good and name the layers that this kernel gave.
-
-    no_new_privs must be set before.
+def begin(readable: Sequence[Reachable] = ()) -> int:
+    """Return the descriptor of rules that let nothing through but reading `readable`; they bind nobody yet.
 
     Raises:
         ConfinementError: when the kernel has no Landlock of version 4 or refuses a rule.
@@ -61,7 +58,22 @@ def restrict(reach: Reach) -> tuple[str, ...]:
     version = abi()
     if version < MINIMUM_ABI:
         raise ConfinementError(f"Landlock version {version} is too old: at least {MINIMUM_ABI} is required")
-    with _ruleset(version) as ruleset:
+    ruleset = _ruleset(version)
+    for path in readable:
+        _allow_path(ruleset, path, _READ)
+    return ruleset
+
+
+def restrict(reach: Reach, begun: int | None = None) -> tuple[str, ...]:
+    """Confine the calling thread to `reach` for good and name the layers that this kernel gave.
+
+    no_new_privs must be set before. Where rules were `begun`, they count too, and are closed.
+
+    Raises:
+        ConfinementError: when the kernel has no Landlock of version 4 or refuses a rule.
+    """
+    ruleset = begin() if begun is None else begun
+    try:
         for path in reach.readable:
             _allow_path(ruleset, path, _READ)
         for path in reach.writable:
@@ -69,20 +81,17 @@ def restrict(reach: Reach) -> tuple[str, ...]:
         for port in reach.connect_ports:
             _add_rule(ruleset, _NET_PORT, struct.pack("=QQ", _CONNECT_TCP, port))
         _call("landlock_restrict_self", _RESTRICT_SELF, ruleset, 0)
-    return ("files", "tcp", "scope") if version >= 6 else ("files", "tcp")  # noqa: PLR2004 - the ABI with scopes
+    finally:
+        os.close(ruleset)
+    return ("files", "tcp", "scope") if abi() >= 6 else ("files", "tcp")  # noqa: PLR2004 - the ABI with scopes
 
 
-@contextmanager
-def _ruleset(version: int) -> Iterator[int]:
+def _ruleset(version: int) -> int:
     files = _ALL_FILES_ABI_4 | (_IOCTL_DEV if version >= 5 else 0)  # noqa: PLR2004 - the ABI with ioctl
     attributes = struct.pack("=QQ", files, _BIND_TCP | _CONNECT_TCP)
     if version >= 6:  # noqa: PLR2004
         attributes += struct.pack("=Q", _SCOPE_ABSTRACT_UNIX | _SCOPE_SIGNAL)
-    ruleset = _call("landlock_create_ruleset", _CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
-    try:
-        yield ruleset
-    finally:
-        os.close(ruleset)
+    return _call("landlock_create_ruleset", _CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
 
 
 def _allow_path(ruleset: int, path: Reachable, rights: int) -> None:

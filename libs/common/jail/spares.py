@@ -65,11 +65,12 @@ def _wait(function: child.JobFunction, rehearsal: Rehearsal, channel: socket.soc
         # the server's sockets and other jobs' descriptors came along
         close_all_but({channel.fileno()})
         rehearsal()
+        ground = child.Ground.take(house)
         channel.send(b"1")
         received = wire.receive(channel)
         if received is not None:
             channel.close()
             message, descriptors = received
-            child.live(function, child.Work.of(message, descriptors), house)
+            child.live(function, child.Work.of(message, descriptors), house, ground)
     finally:
         os._exit(child.EXIT_UNCONFINED)

@@ -1,0 +1,46 @@
+"""How jobs end: a process that is done stops, is killed where it stands, and does nothing more."""
+
+import asyncio
+import time
+from pathlib import Path
+
+import pytest
+
+from libs.common.jail import JobCrashed, JobServer, Report
+
+
+async def test_nothing_is_written_after_the_answer(jobs: JobServer, tmp_path: Path) -> None:
+    """Threads that a job leaves behind write no more once its answer is there, though its memory is still being freed."""
+    for number in range(20):
+        path = tmp_path / str(number)
+        with path.open("wb+") as file:
+            assert await jobs.run({"act": "write_on"}, writable=[file.fileno()])
+            before = path.read_bytes()
+            await asyncio.sleep(0.01)
+            assert path.read_bytes() == before != b""
+
+
+async def test_a_job_that_stops_before_its_answer_has_none(jobs: JobServer) -> None:
+    """It is told as crashed at once, not when its time is over."""
+    began = time.perf_counter()
+    with pytest.raises(JobCrashed):
+        await jobs.run({"act": "stop"})
+    assert time.perf_counter() - began < 10
+
+
+async def test_nothing_is_left_of_jobs_that_ended(jobs: JobServer) -> None:
+    """Whoever stopped is killed and buried: no process stays, stopped or dead."""
+    await asyncio.gather(*(jobs.run({"act": "echo", "value": number}) for number in range(20)))
+    children = Path(f"/proc/{jobs.pid}/task/{jobs.pid}/children")
+    async with asyncio.timeout(5):
+        while children.read_text().split():  # noqa: ASYNC110 - other processes set no event
+            await asyncio.sleep(0.02)
+
+
+async def test_a_job_that_was_done_is_told_what_it_took(jobs: JobServer) -> None:
+    """Processor time and memory of a process that stopped are those that it had used."""
+    reports: list[Report] = []
+    await jobs.run({"act": "echo", "value": 1}, witness=reports.append)
+    assert reports[0].code == 0
+    assert reports[0].cpu_seconds > 0
+    assert reports[0].peak_rss > 1 << 20
