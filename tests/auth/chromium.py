@@ -65,7 +65,7 @@ class Chromium:
         future = self.waiting[number] = asyncio.get_running_loop().create_future()
         said = {"id": number, "method": method, "params": parameters, **({"sessionId": session} if session else {})}
         self.commands.write(orjson.dumps(said) + b"\0")
-        answer = await asyncio.wait_for(future, 20)
+        answer = await asyncio.wait_for(future, 60)
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']}")
         result: dict[str, Any] = answer["result"]
@@ -116,7 +116,7 @@ class Tab:
             raise RuntimeError(str(said["exceptionDetails"]))
         return said["result"].get("value")
 
-    async def until(self, expression: str, seconds: float = 15) -> None:
+    async def until(self, expression: str, seconds: float = 60) -> None:
         """Wait until an expression is true in a page that has been read whole."""
         for _ in range(int(seconds / 0.03)):
             try:

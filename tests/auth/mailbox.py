@@ -77,7 +77,7 @@ class Mailbox:
         """Return the mails to an address."""
         return [mail for mail in self.mails if mail.to == address]
 
-    async def wait(self, address: str, count: int = 1, seconds: float = 10) -> list[Received]:
+    async def wait(self, address: str, count: int = 1, seconds: float = 60) -> list[Received]:
         """Return the mails to an address once there are so many."""
         for _ in range(int(seconds / 0.02)):
             if len(found := self.to(address)) >= count:
@@ -85,7 +85,7 @@ class Mailbox:
             await asyncio.sleep(0.02)
         raise AssertionError(f"{len(self.to(address))} of {count} mails came to {address}")
 
-    async def newest(self, address: str, subject: str, seconds: float = 10) -> Received:
+    async def newest(self, address: str, subject: str, seconds: float = 60) -> Received:
         """Return the newest mail to an address with a subject, once there is one."""
         for _ in range(int(seconds / 0.02)):
             if found := [mail for mail in self.to(address) if mail.subject == subject]:

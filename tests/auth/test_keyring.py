@@ -110,7 +110,7 @@ async def test_a_ring_turns_without_losing_a_row(fresh: Fresh, other_nats: nats.
 async def until_wrapped_by(fresh: Fresh, key_id: str) -> None:
     connection = await asyncpg.connect(fresh.urls["auth_keeper"], server_settings={"search_path": "auth"})
     query = "SELECT array_agg(DISTINCT key_id) FROM data_key"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await connection.fetchval(query) != [key_id]:  # noqa: ASYNC110 - another process works
             await asyncio.sleep(0.1)
     await connection.close()

@@ -55,9 +55,10 @@ async def test_keys_turn_without_a_refused_request(tenant: Tenant, world: World)
         assert await keeper.turn_keys(utc_now()) is None
         await asyncio.sleep(1.2)
         assert await keeper.turn_keys(utc_now()) == "promote"
-        await asyncio.sleep(0.8)
-        asking.cancel()
-        assert len(statuses) > 5
+        asked = len(statuses)
+        while len(statuses) < asked + 8 and not asking.done():  # noqa: ASYNC110 - the asking has no event
+            await asyncio.sleep(0.05)
+        assert asking.cancel()
         assert set(statuses) == {200}
         assert (await states(world))[old] == "retiring"
         assert old in {key["kid"] for key in await jwks(world)}
@@ -99,7 +100,7 @@ async def keep_asking(tenant: Tenant, world: World, old_token: str, statuses: li
 
 
 async def until_state(world: World, state: str) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(30):
         while state not in (await states(world)).values():  # noqa: ASYNC110 - the publisher works beside us
             await asyncio.sleep(0.05)
 

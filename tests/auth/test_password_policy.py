@@ -77,9 +77,9 @@ def test_spellings_of_one_text_are_one_password() -> None:
 
 def test_the_longest_password_is_judged_quickly() -> None:
     """Nobody keeps the event loop busy with a long password."""
-    began = time.perf_counter()
+    began = time.thread_time()
     require_good_password("".join(f"password{n:03}é" for n in range(85)), email=EMAIL)
-    assert time.perf_counter() - began < 0.2
+    assert time.thread_time() - began < 0.2
 
 
 async def test_the_problem_document_gives_the_reason(tenant: Tenant) -> None:

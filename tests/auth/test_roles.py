@@ -101,7 +101,7 @@ async def until_waiting(tenant: Tenant, number: int) -> None:
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
         "AND wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'"
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             async with tenant.world.runtime.database.connection() as connection:
                 if await connection.fetchval(asked) >= number:

@@ -287,7 +287,7 @@ async def test_a_provider_that_hangs_is_left(stage: Stage) -> None:
     """S9: after the time that is allowed for one answer the person gets a page; nothing else waits."""
 
     async def never(_request: Request) -> Response:
-        await asyncio.sleep(30)
+        await asyncio.sleep(120)
         return Response()
 
     stage.provider.answer = never
@@ -295,7 +295,7 @@ async def test_a_provider_that_hangs_is_left(stage: Stage) -> None:
     answer = await stage.attempt()
     assert refused(answer)
     assert (answer.status_code, "did not answer" in answer.text) == (503, True)
-    assert asyncio.get_running_loop().time() - began < 10
+    assert asyncio.get_running_loop().time() - began < 60
 
 
 async def test_an_endless_answer_is_cut_off(stage: Stage) -> None:

@@ -68,7 +68,7 @@ async def test_a_service_resets_and_reads_its_durable(nats_server: Nats, name: s
     async with nats_server.connect(name) as client:
         bus = client.jetstream(prefix=API_PREFIX)
         await bus.reset_consumer("EVT", name, seq=1)
-        messages = await (await bus.pull_subscribe_bind(durable=name, stream="EVT")).fetch(1000, timeout=2)
+        messages = await (await bus.pull_subscribe_bind(durable=name, stream="EVT")).fetch(1000, timeout=30)
         await asyncio.gather(*(message.ack_sync() for message in messages))
         info = await bus.consumer_info("EVT", name)
     assert f"evt.{TENANT}.auth.tenant.created" in {message.subject for message in messages}
@@ -82,7 +82,7 @@ async def test_a_service_works_off_its_own_queue(nats_server: Nats, name: str) -
         bus = client.jetstream(prefix=API_PREFIX)
         await bus.publish(f"work.{name}.run", b"mine")
         queue = await bus.pull_subscribe_bind(durable=name, stream="WORK")
-        taken = await queue.fetch(10, timeout=2)
+        taken = await queue.fetch(10, timeout=30)
         await asyncio.gather(*(message.ack_sync() for message in taken))
         left = (await bus.consumer_info("WORK", name)).num_pending
     assert b"mine" in [message.data for message in taken]
@@ -105,7 +105,7 @@ async def test_the_runner_is_answered_by_the_catalog_only(nats_server: Nats) -> 
 async def _patiently(client: Client, subject: str) -> Msg:
     for _ in range(20):  # the responder's interest takes a moment to cross the accounts
         with suppress(NoRespondersError):
-            return await client.request(subject, b"?", timeout=2)
+            return await client.request(subject, b"?", timeout=30)
         await asyncio.sleep(0.05)
     raise AssertionError("nobody answers")
 
@@ -129,7 +129,7 @@ async def _snapshot(client: Client) -> dict[str, bytes]:
     question = json.dumps({"seq": 1, "next_by_subj": "$KV.identity.>", "batch": 100_000}).encode()
     await client.publish(f"{API_PREFIX}.DIRECT.GET.{IDENTITY_STREAM}", question, reply=inbox)
     found: dict[str, bytes] = {}
-    while (message := await answers.next_msg(timeout=2)).headers and message.headers.get("Status") != "204":
+    while (message := await answers.next_msg(timeout=30)).headers and message.headers.get("Status") != "204":
         found[message.headers["Nats-Subject"]] = message.data
     return found
 
@@ -140,10 +140,10 @@ async def test_a_terminated_message_reaches_the_dead_letter_worker(nats_server: 
         bus = client.jetstream(prefix=API_PREFIX)
         await bus.publish("work.scheduler.poison", b"poison")
         queue = await bus.pull_subscribe_bind(durable="scheduler", stream="WORK")
-        for message in await queue.fetch(10, timeout=2):
+        for message in await queue.fetch(10, timeout=30):
             await client.publish(message.reply, b"+TERM cannot be read")
         parking = park.jetstream(prefix=API_PREFIX)
-        advisories = await (await parking.pull_subscribe_bind(durable=PARK, stream="ADV")).fetch(10, timeout=2)
+        advisories = await (await parking.pull_subscribe_bind(durable=PARK, stream="ADV")).fetch(10, timeout=30)
         stored = await parking.publish("dlq.scheduler.WORK", b"poison")
     assert "cannot be read" in {json.loads(advisory.data).get("reason") for advisory in advisories}
     assert stored.stream == "DLQ"

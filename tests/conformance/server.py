@@ -307,7 +307,7 @@ async def open_server(home: Path) -> AsyncIterator[Server]:
 async def _until_known(server: Server) -> None:
     """Wait until the services know the key that the tests sign with; nothing else says that they do."""
     token = server.forge.token()
-    for _ in range(100):
+    for _ in range(600):
         if (await server.api(token)).status_code == 200:
             return
         await asyncio.sleep(0.1)

@@ -149,7 +149,7 @@ async def test_events_flow(gateway: Gateway) -> None:
     async with gateway.client.stream("GET", "/v1/runs/events", headers={"Accept": "text/event-stream"}) as answer:
         first = await anext(answer.aiter_text())
     assert first == "data: first\n\n"
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 async def test_documents_are_served(gateway: Gateway) -> None:

@@ -24,7 +24,7 @@ async def start(data: Path, port: int | str, command: str = "up") -> tuple[int |
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await asyncio.wait_for(launcher.communicate(), 60)
+    said, _ = await asyncio.wait_for(launcher.communicate(), 120)
     return launcher.returncode, said.decode()
 
 

@@ -25,7 +25,7 @@ def listener(port: int, name: str = "listener") -> Program:
     return Program(name=name, command=(sys.executable, "-c", LISTEN, str(port)), ready=partial(listens, port))
 
 
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> bool:
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> bool:
     """Wait for a condition, and say whether it came."""
     deadline = asyncio.get_running_loop().time() + seconds
     while asyncio.get_running_loop().time() < deadline:

@@ -71,7 +71,7 @@ async def test_a_barred_jail_is_waited_for(jobs: JobServer) -> None:
         assert (jobs.barred != "", waiting.done()) == (True, False)
     finally:
         jobs.barred = ""
-    await asyncio.wait_for(waiting, 5)
+    await asyncio.wait_for(waiting, 30)
 
 
 @WHERE_ALLOWED

@@ -32,7 +32,7 @@ async def test_wall_time_is_hard(jobs: JobServer) -> None:
     start = time.monotonic()
     with pytest.raises(JobTimedOut):
         await jobs.run({"act": "sleep", "seconds": 60}, limits=Limits(wall_seconds=0.3))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 30
 
 
 async def test_cancelling_kills_the_job(jobs: JobServer) -> None:
@@ -85,6 +85,6 @@ def _descendants(jobs: JobServer) -> set[int]:
 
 
 async def _until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - other processes set no event
             await asyncio.sleep(0.02)

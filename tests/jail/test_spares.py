@@ -90,7 +90,7 @@ async def test_closing_ends_spares() -> None:
     """After leaving the context nothing of the server is left."""
     async with JobServer("tests.jail.prisoners:run", rehearsal="tests.jail.prisoners:rehearse", spares=2) as server:
         spare = await _spare(server)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while Path(f"/proc/{spare}").exists():  # noqa: ASYNC110 - other processes set no event
             await asyncio.sleep(0.02)
 
@@ -102,7 +102,7 @@ async def _look_around(server: JobServer) -> dict[str, Any]:
 
 async def _spare(server: JobServer) -> int:
     """Wait for a spare that has rehearsed; return its process."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while True:
             for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split():
                 if _waits(pid):

@@ -235,7 +235,7 @@ async def _sent(port: int, head: bytes, size: int) -> bytes:
 
     sending = asyncio.create_task(send())
     try:
-        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 10)
+        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
     finally:
         sending.cancel()
         await asyncio.gather(sending, return_exceptions=True)

@@ -111,7 +111,7 @@ async def test_log_lines_tie_together(world: World, filing: Filing) -> None:
     body = {"name": wanted, "spec": SCHEMA.model_dump(mode="json")}
     async with httpx.AsyncClient(base_url=world.url, trust_env=False) as client:
         await client.post("/v1/schemas", json=body, headers={**headers, "X-Request-Id": wanted})
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (said := [line for line in world.log_lines("catalog") if wanted in line]):  # noqa: ASYNC110 - it happens elsewhere
             await asyncio.sleep(0.05)
     lines = [json.loads(line) for line in said]

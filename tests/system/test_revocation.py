@@ -8,6 +8,7 @@ from uuid import UUID
 import httpx
 import pytest
 
+from tests.pace import within
 from tests.system.world import Tenant, World
 
 WITHIN_SECONDS = 1.0
@@ -86,33 +87,43 @@ async def test_it_ends_everywhere_within_a_second(
     http: httpx.AsyncClient, world: World, tenant: Tenant, given: Kind
 ) -> None:
     """Each service takes the token until then, and refuses it a second after the answer at the latest (S11)."""
-    headers, revoke = await given(http, world, tenant)
-    for service, path in READS.items():
-        answer = await http.get(path, headers=headers)
-        assert answer.status_code == 200, (service, answer.text)
-    answer = await revoke()
-    assert isinstance(answer, httpx.Response)
-    assert answer.is_success, answer.text
-    began = time.monotonic()
-    seconds = await asyncio.gather(*(_refused(http, path, headers, began) for path in READS.values()))
-    assert max(seconds) <= WITHIN_SECONDS, dict(zip(READS, seconds, strict=True))
+
+    async def ended() -> float:
+        headers, revoke = await given(http, world, tenant)
+        for service, path in READS.items():
+            answer = await http.get(path, headers=headers)
+            assert answer.status_code == 200, (service, answer.text)
+        answer = await revoke()
+        assert isinstance(answer, httpx.Response)
+        assert answer.is_success, answer.text
+        return await _refused_everywhere(http, headers)
+
+    await within(WITHIN_SECONDS, ended)
 
 
 async def test_what_the_command_line_revokes_ends_everywhere_within_a_second(
     http: httpx.AsyncClient, world: World
 ) -> None:
     """An operator suspends a tenant on the machine: all six services refuse its tokens a second later (S11)."""
-    tenant = await world.tenant("suspended")
-    headers = await tenant.api._bearer()
-    await world.command("tenant", "suspend", str(tenant.id))
+
+    async def ended() -> float:
+        tenant = await world.tenant("suspended")
+        headers = await tenant.api._bearer()
+        await world.command("tenant", "suspend", str(tenant.id))
+        return await _refused_everywhere(http, headers)
+
+    await within(WITHIN_SECONDS, ended)
+
+
+async def _refused_everywhere(http: httpx.AsyncClient, headers: Headers) -> float:
+    """Return the seconds from now until the last of the six services refuses the token."""
     began = time.monotonic()
-    seconds = await asyncio.gather(*(_refused(http, path, headers, began) for path in READS.values()))
-    assert max(seconds) <= WITHIN_SECONDS, dict(zip(READS, seconds, strict=True))
+    return max(await asyncio.gather(*(_refused(http, path, headers, began) for path in READS.values())))
 
 
 async def _refused(http: httpx.AsyncClient, path: str, headers: Headers, began: float) -> float:
     """Return the seconds until a service refuses the token for good."""
-    while time.monotonic() - began < 10 * WITHIN_SECONDS:
+    while time.monotonic() - began < 60:
         asked = time.monotonic()
         answer = await http.get(path, headers=headers)
         if answer.status_code == 401:

@@ -55,7 +55,7 @@ async def test_a_process_ends_on_a_spoiled_database(
     """It says which table and what is wrong, ends with an error and never listens (S37)."""
     await scratch.admin.execute(spoil)
     async with process(scratch, nats_server, tmp_path) as started:
-        said, _ = await asyncio.wait_for(started.communicate(), 30)
+        said, _ = await asyncio.wait_for(started.communicate(), 120)
     assert started.returncode == 1
     assert "scheduler does not start: " in said.decode()
     assert complaint in said.decode()
@@ -66,6 +66,6 @@ async def test_a_process_starts_on_a_sound_one(scratch: Scratch, nats_server: Na
     """What refuses above is the fault, not the way in which the process is started."""
     async with process(scratch, nats_server, tmp_path) as started:
         assert started.stdout
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while b"service.listening" not in (line := await started.stdout.readline()):
                 assert line, "it ended"

@@ -69,9 +69,9 @@ BOMBS = {
 @pytest.mark.parametrize("code", BOMBS.values(), ids=BOMBS.keys())
 def test_code_that_would_take_long_to_read_is_refused_at_once(code: str) -> None:
     """Nothing of a tenant's text is compiled or executed, and reading it ends (S27, S33)."""
-    began = time.process_time()
+    began = time.thread_time()
     assert python_flaws(code)
-    assert time.process_time() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_a_query_that_fits_is_accepted() -> None:

@@ -10,7 +10,7 @@ async def test_a_validation_is_claimed_once_the_jail_is_open(rounds: Rounds) -> 
     rounds.jail.barred = "the canaries have not been tried yet"
     running = asyncio.create_task(rounds.run(("T2", "XLON", "2")))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await rounds.fetch("SELECT FROM job"):  # noqa: ASYNC110 - it happens elsewhere
                 await asyncio.sleep(0.05)
         await asyncio.sleep(0.3)
