@@ -1,5 +1,7 @@
 """The exception queue over a million exceptions: any page of any list, and the groups, through the running validator.
 
+Beside the tenant are many with few, so that the engine expects little of a tenant.
+
 `python -m bench.exceptions [--exceptions N]`; prints p50 and p95 in milliseconds, exits with 1 when a bar is missed.
 """
 
@@ -11,7 +13,7 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import httpx
@@ -27,6 +29,7 @@ from services.validator.exceptions.evidence import term_of
 
 _BAR_MS = 200.0
 _ROUNDS = 40
+_OTHERS, _OF_OTHERS = 300, 20
 _RUN = UUID(int=1)
 _FILL = """
 INSERT INTO validator.exception (tenant_id, run_id, report_id, business_date, phase, ordinal, key, rule_id, rule_version,
@@ -68,6 +71,10 @@ LISTS: dict[str, dict[str, Any]] = {
     "an assignee": {"assignee": str(UUID(int=7))},
     "a key": {"key": "T77"},
     "a value": {"field": "venue", "value": "V4"},
+    "a cause": {"cause": str(UUID(int=(1 << 64) + 4))},
+    "nobody's": {"unassigned": True},
+    "the input's": {"phase": "input"},
+    "the output's, of which there is none": {"phase": "output"},
     "old ones": {"older_than": "P2D", "status": "open"},
 }
 
@@ -78,6 +85,8 @@ async def fill(url: str, tenant: UUID, exceptions: int) -> float:
     connection = await asyncpg.connect(url)
     try:
         await connection.execute(_FILL, tenant, exceptions, timeout=1800)
+        for _ in range(_OTHERS):
+            await connection.execute(_FILL, uuid4(), _OF_OTHERS)
         values = [f"V{n}" for n in range(500)]
         await connection.execute(_TERMS, tenant, values, [term_of("venue", value) for value in values], timeout=1800)
         await connection.execute(_TALLY, tenant, timeout=1800)

@@ -17,7 +17,7 @@ from libs.common.database.pool import Database
 from libs.common.database.transaction import Row
 from libs.common.objects import Objects
 from services.validator.exceptions import filters
-from services.validator.exceptions.filters import Filter, Part
+from services.validator.exceptions.filters import Asker, Filter, Part
 from services.validator.exceptions.opening import Origin, open_all
 from services.validator.jail.sealing import FAILURES
 
@@ -73,7 +73,7 @@ class Queue:
     async def listed(self, **wanted: Any) -> list[Row]:
         """Return the exceptions of a filter, oldest first."""
         async with self.transaction() as tx:
-            rows = await tx.rows(filters.listed(Filter(**wanted), self.now, Part(1000)))
+            rows = await tx.rows(filters.listed(Filter(**wanted), Asker(self.tenant, self.now), Part(1000)))
         return sorted(rows, key=lambda row: (row["opened_at"], row["id"]))
 
     async def one(self, **wanted: Any) -> Row:

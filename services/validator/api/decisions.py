@@ -19,6 +19,7 @@ from services.validator.api.together import Together, act, objects_of
 from services.validator.exceptions import decisions, waiving
 from services.validator.exceptions.amending import Amender, NewValue
 from services.validator.exceptions.decisions import Kind
+from services.validator.exceptions.store import read_in_order
 from services.validator.exceptions.tables import decision
 from services.validator.exceptions.working import Choice
 
@@ -136,13 +137,14 @@ def _routes(kind: Kind) -> Door:
         key: Annotated[str | None, Query(max_length=2000, pattern=r"^[^\x00]*$")] = None,
     ) -> Response:
         """List them, newest first."""
-        statement = select(*_COLUMNS).where(_D.kind == kind)
+        statement = select(*_COLUMNS).where(_D.tenant_id == tx.tenant_id, _D.kind == kind)
         given: list[tuple[Any, Any]] = [
             (_D.status, status), (_D.report_id, report_id), (_D.exception_id, exception_id), (_D.key, key),
         ]  # fmt: skip
         for column, value in given:
             if value is not None:
                 statement = statement.where(column == value)
+        await read_in_order(tx)
         return await page_of(tx, statement, page, [_D.id])
 
     @door.get("/{id}", dependencies=READ, name=f"get_{kind}")

@@ -67,10 +67,11 @@ async def list_exceptions(
     order: Annotated[Literal["newest", "oldest"], Query(description="which come first")] = "newest",
 ) -> Response:
     """List exceptions."""
-    resubmission = await store.resubmission_of_run(tx, wanted.run_id)
+    asker = await store.asker(tx, wanted)
     key, descending = [_E.opened_at, _E.id], order == "newest"
     part = Part(page.limit + page.offset + 1, position(page, key), descending)
-    statement = filters.listed(wanted, tx.context.now, part, resubmission)
+    statement = filters.listed(wanted, asker, part)
+    await store.read_in_order(tx)
     return await page_of(tx, statement, page, key, descending=descending)
 
 

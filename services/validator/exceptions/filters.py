@@ -63,9 +63,22 @@ class GivenFilter(Filter):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def conditions(wanted: Filter, now: datetime, resubmission: UUID | None) -> list[ColumnElement[bool]]:
-    """Return what a filter asks of a row, but for its status; `resubmission` is the one that its run is of."""
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks, when; `resubmission` is the one that the filter's run is of.
+
+    The tenant is named though row-level security says the same: only so does the engine see how much the tenant has.
+    """
+
+    tenant_id: UUID
+    now: datetime
+    resubmission: UUID | None = None
+
+
+def conditions(wanted: Filter, asker: Asker) -> list[ColumnElement[bool]]:
+    """Return what a filter asks of a row, but for its status."""
     equal: list[tuple[Column[Any], Any]] = [
+        (_E.tenant_id, asker.tenant_id),
         (_E.assignee, wanted.assignee),
         (_E.report_id, wanted.report_id),
         (_E.rule_id, wanted.rule_id),
@@ -73,25 +86,26 @@ def conditions(wanted: Filter, now: datetime, resubmission: UUID | None) -> list
         (_E.business_date, wanted.business_date),
         (_E.key, wanted.key),
         (_E.evidence, wanted.cause),
-        (_E.resubmission_id, resubmission),
+        (_E.resubmission_id, asker.resubmission),
     ]
-    if resubmission is None:
+    if asker.resubmission is None:
         equal.append((_E.run_id, wanted.run_id))
     found: list[ColumnElement[bool]] = [column == value for column, value in equal if value is not None]
     if wanted.unassigned:
         found.append(_E.assignee.is_(None))
     if wanted.value is not None:
-        return found + _of_term(wanted, now)
+        return found + _of_term(wanted, asker)
     if wanted.older_than is not None:
-        found.append(_E.opened_at <= now - wanted.older_than)
+        found.append(_E.opened_at <= asker.now - wanted.older_than)
     return found
 
 
-def _of_term(wanted: Filter, now: datetime) -> list[ColumnElement[bool]]:
+def _of_term(wanted: Filter, asker: Asker) -> list[ColumnElement[bool]]:
     """Return what a filter by a value asks of the value's index."""
-    found: list[ColumnElement[bool]] = [term.c.term == term_of(wanted.field or "", wanted.value or "")]
+    hashed = term_of(wanted.field or "", wanted.value or "")
+    found: list[ColumnElement[bool]] = [term.c.tenant_id == asker.tenant_id, term.c.term == hashed]
     if wanted.older_than is not None:
-        found.append(term.c.opened_at <= now - wanted.older_than)
+        found.append(term.c.opened_at <= asker.now - wanted.older_than)
     return found
 
 
@@ -113,16 +127,15 @@ class Part:
         return statement.order_by(*order).limit(self.most)
 
 
-def listed(wanted: Filter, now: datetime, part: Part, resubmission: UUID | None = None) -> Any:
+def listed(wanted: Filter, asker: Asker, part: Part) -> Any:
     """Return the statement of a part of a list.
 
     Without a status it is the statuses' lists merged: each is read in the order of an index, and no further than the
     part goes. The engine would not see that by itself.
     """
     if wanted.value is not None:
-        return _of_value(wanted, now, part, resubmission)
-    asked = conditions(wanted, now, resubmission)
-    base = select(_E.id, _E.opened_at, *shown_columns(now)).where(*asked)
+        return _of_value(wanted, asker, part)
+    base = select(_E.id, _E.opened_at, *shown_columns(asker.now)).where(*conditions(wanted, asker))
     if wanted.is_narrow:
         base = base.where(_E.status == wanted.status) if wanted.status else base
         return part.of(base, _E.opened_at, _E.id)
@@ -131,12 +144,10 @@ def listed(wanted: Filter, now: datetime, part: Part, resubmission: UUID | None 
     return parts[0] if len(parts) == 1 else union_all(*parts)
 
 
-def matching(
-    wanted: Filter, statuses: tuple[str, ...], now: datetime, most: int, resubmission: UUID | None = None
-) -> Select[Any]:
+def matching(wanted: Filter, statuses: tuple[str, ...], asker: Asker, most: int) -> Select[Any]:
     """Return the statement that finds the ids of what an action on many is for: those in one of some statuses."""
     chosen = [status for status in statuses if wanted.status in (None, status)]
-    statement = select(_E.id).where(*conditions(wanted, now, resubmission), _E.status == _any(chosen, Text))
+    statement = select(_E.id).where(*conditions(wanted, asker), _E.status == _any(chosen, Text))
     if wanted.value is not None:
         statement = statement.join(term, (term.c.exception_id == _E.id) & (term.c.tenant_id == _E.tenant_id))
     return statement.limit(most)
@@ -159,17 +170,17 @@ def shown_columns(now: datetime) -> list[Any]:
     return [*columns, _E.evidence.label("cause"), overdue.label("overdue")]
 
 
-def _of_value(wanted: Filter, now: datetime, part: Part, resubmission: UUID | None) -> Select[Any]:
+def _of_value(wanted: Filter, asker: Asker, part: Part) -> Select[Any]:
     """Return a part of the list of those with a value: the value's index in order, and each one's exception by its key.
 
     The limit of one keeps the engine to that. It does not know how much a tenant has, and would else, where most tenants
     have little, read all exceptions of one that has many.
     """
     rest = wanted.model_copy(update={"field": None, "value": None, "older_than": None})
-    asked = [_E.id == term.c.exception_id, _E.tenant_id == term.c.tenant_id, *conditions(rest, now, resubmission)]
+    asked = [_E.id == term.c.exception_id, *conditions(rest, asker)]
     if wanted.status:
         asked.append(_E.status == wanted.status)
-    found = select(*shown_columns(now)).where(*asked).limit(1).correlate(term).lateral("found")
+    found = select(*shown_columns(asker.now)).where(*asked).limit(1).correlate(term).lateral("found")
     columns = (term.c.exception_id.label("id"), term.c.opened_at, *found.c)
-    statement = select(*columns).join_from(term, found, true()).where(*_of_term(wanted, now))
+    statement = select(*columns).join_from(term, found, true()).where(*_of_term(wanted, asker))
     return part.of(statement, term.c.opened_at, term.c.exception_id)

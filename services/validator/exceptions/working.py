@@ -18,7 +18,7 @@ from services.validator.exceptions import changing, filters
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.filters import Filter
 from services.validator.exceptions.states import STATUSES, WrongStatus, sources
-from services.validator.exceptions.store import resubmission_of_run
+from services.validator.exceptions.store import asker
 
 MOST = 20_000
 _MOST_IDS = 200
@@ -91,8 +91,7 @@ async def choose(tx: Transaction, action: Action, choice: Choice) -> Sequence[Ro
 
 
 async def _matching(tx: Transaction, action: Action, wanted: Filter) -> Select[Any]:
-    resubmission = await resubmission_of_run(tx, wanted.run_id)
-    return filters.matching(wanted, eligible(action), tx.context.now, MOST + 1, resubmission)
+    return filters.matching(wanted, eligible(action), await asker(tx, wanted), MOST + 1)
 
 
 async def assign_many(
