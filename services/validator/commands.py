@@ -2,7 +2,6 @@
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -22,8 +21,7 @@ from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from services.validator import store
 from services.validator.domain import rule_problems, rule_references
-from services.validator.exceptions.concluding import of_correction, open_again
-from services.validator.exceptions.opening import Origin, open_all
+from services.validator.exceptions.verdicts import Opener
 
 
 async def check_rule(tx: Transaction, spec: RuleSpec, specs: Specs) -> None:
@@ -147,35 +145,24 @@ async def _mapping_in_force(tx: Transaction, id_: UUID, request: ValidationReque
 
 
 async def complete(
-    tx: Transaction, request: ValidationRequested, attempt: int, completed: ValidationCompleted, failures: Path | None
+    tx: Transaction, request: ValidationRequested, attempt: int, completed: ValidationCompleted, opener: Opener | None
 ) -> bool:
     """Record what came of a validation; false where another worker was first."""
     if not await store.end_job(tx, request.request_id, attempt, "done"):
         return False
-    names = {count.rule_id: count.name for count in completed.counts}
-    by_rule: dict[str, int] = {}
-    if failures is not None and request.kind != "backtest":
-        by_rule = await _open(tx, request, names, failures)
-    if by_rule:
+    if opener is not None:
+        await opener.open_last(tx)
+    if opener is not None and opener.by_rule:
         opened = ExceptionsOpened(
             run_id=request.run_id,
             report_id=request.report_id,
             phase=request.phase,
             records=completed.held,
-            by_rule=by_rule,
+            by_rule=dict(opener.by_rule),
         )
         await tx.emit("exception.opened", opened, entity=request.run_id)
     await tx.emit("validation.completed", completed, entity=request.run_id)
     return True
-
-
-async def _open(tx: Transaction, request: ValidationRequested, names: dict[str, str], failures: Path) -> dict[str, int]:
-    """Open the exceptions of a verdict; a correction's are those of the run that it corrects."""
-    sent = await of_correction(tx, request.run_id) if request.kind == "correction" else None
-    if sent is not None:
-        return await open_again(tx, sent, request, names, failures)
-    origin = Origin(request.run_id, request.report_id, request.business_date, request.phase, names)
-    return await open_all(tx, origin, failures)
 
 
 async def fail(tx: Transaction, request: ValidationRequested, attempt: int, code: str, message: str) -> bool:

@@ -83,6 +83,13 @@ async def extend_lease(tx: Transaction, request_id: UUID, attempt: int, until: d
     return bool(await tx.execute(update(job).where(mine).values(leased_until=until)))
 
 
+async def holds_job(tx: Transaction, request_id: UUID, attempt: int) -> bool:
+    """Say whether a job is still ours; it stays so until we commit."""
+    columns = job.c
+    mine = (columns.request_id == request_id, columns.status == "queued", columns.attempts == attempt)
+    return await tx.value(select(columns.attempts).where(*mine).with_for_update(read=True)) is not None
+
+
 async def end_job(tx: Transaction, request_id: UUID, attempt: int, status: str) -> bool:
     """End a job; false where another worker has it or it has ended."""
     columns = job.c

@@ -34,6 +34,7 @@ from services.validator.case import Case, RuleUnfitError
 from services.validator.exceptions import applying
 from services.validator.exceptions.concluding import conclude_job
 from services.validator.exceptions.judging import Judge
+from services.validator.exceptions.verdicts import Opener
 from services.validator.indicators import commands as indicators
 from services.validator.jail.broker import Outcome, Request, RuleTally
 from services.validator.jail.sealing import ResultError, describe
@@ -161,9 +162,11 @@ class Worker:
         corrections = await self._seal(request, scratch, "corrections", outcome.corrections)
         seconds = time.perf_counter() - started
         completed = _completed(request, chosen, outcome, failures, corrections, seconds)
+        opener = _opener(request, chosen, scratch / "failures.parquet") if failures else None
+        if opener and not await opener.open_ahead(self._runtime.database, job.context, job.attempt):
+            return
         async with self._runtime.database.transaction(job.context) as tx:
-            path = scratch / "failures.parquet" if failures else None
-            if await commands.complete(tx, request, job.attempt, completed, path):
+            if await commands.complete(tx, request, job.attempt, completed, opener):
                 await applying.settle(tx, request, overlaid)
                 if outcome.measures:
                     await indicators.keep_counts(tx, completed, outcome.measures)
@@ -216,6 +219,10 @@ class Worker:
             f"{request.grant.writes.rstrip('/')}/{name}.parquet", scratch / f"{name}.parquet"
         )
         return ObjectReference(key=sealed.key, sha256=sealed.sha256, size=sealed.size)
+
+
+def _opener(request: ValidationRequested, chosen: commands.RunRules, failures: Path) -> Opener | None:
+    return None if request.kind == "backtest" else Opener(request, chosen.names, failures)
 
 
 class RuleErredError(Exception):

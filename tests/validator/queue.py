@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Row
+from libs.common.events.runner import ValidationRequested
 from libs.common.objects import Objects
 from services.validator.exceptions import filters
 from services.validator.exceptions.filters import Asker, Filter, Part
-from services.validator.exceptions.opening import Origin, open_all
+from services.validator.exceptions.verdicts import Opener
 from services.validator.jail.sealing import FAILURES
 
 DAY = date(2026, 3, 2)
@@ -66,9 +67,16 @@ class Queue:
         """Open exceptions as a validation does; returns the run's id."""
         run, path = run or uuid4(), self.home / f"{uuid4()}.parquet"
         pq.write_table(pa.Table.from_pylist(list(failures), schema=FAILURES), path)
+        opener = self.opener(run, path, phase)
+        assert await opener.open_ahead(self.database, self.context("service:validator"), 1)
         async with self.transaction("service:validator") as tx:
-            await open_all(tx, Origin(run, self.report, DAY, phase, {"r1": "venue known"}), path)
+            await opener.open_last(tx)
         return run
+
+    def opener(self, run: UUID, failures: Path, phase: str = "input", **more: Any) -> Opener:
+        """Return what opens the exceptions of a run's failures."""
+        of = {"run_id": run, "report_id": self.report, "business_date": DAY, "phase": phase, **more}
+        return Opener(ValidationRequested.model_construct(**of), {"r1": "venue known"}, failures)
 
     async def listed(self, **wanted: Any) -> list[Row]:
         """Return the exceptions of a filter, oldest first."""

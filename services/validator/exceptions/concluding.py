@@ -14,14 +14,14 @@ from sqlalchemy import select, update
 from libs.common.context import Context
 from libs.common.database.transaction import Row, Transaction
 from libs.common.events.envelope import Event
-from libs.common.events.runner import RunEnded, ValidationRequested
+from libs.common.events.runner import RunEnded
 from libs.common.events.validator import ResubmissionEnded
 from libs.common.ids import derived_id
 from services.validator import store
 from services.validator.exceptions import changing, tally
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.evidence import evidence_of, terms_of
-from services.validator.exceptions.opening import Causes, Origin, add_terms, blocking, open_some
+from services.validator.exceptions.opening import Causes, Origin, add_terms, open_some
 from services.validator.exceptions.tables import exception, resubmission
 
 _E, _S = exception.c, resubmission.c
@@ -43,26 +43,23 @@ def places(row: Row) -> dict[int, int]:
     return {ordinal: place for place, ordinal in enumerate(row["ordinals"], start=1)}
 
 
-async def open_again(
-    tx: Transaction, sent: Row, request: ValidationRequested, names: Mapping[str, str], failures: Path
-) -> dict[str, int]:
-    """Open the exceptions of records that a correction holds again, with what it says of them; returns failures by rule."""
-    origin = Origin(sent["run_id"], sent["report_id"], sent["business_date"], request.phase, names)
-    causes = await Causes.of(tx, origin)
-    by_rule: dict[str, int] = {}
-    for rows in blocking(failures):
-        here = [{**row, "_ordinal": sent["ordinals"][row["_ordinal"] - 1]} for row in rows]
-        for row in here:
-            by_rule[row["rule_id"]] = by_rule.get(row["rule_id"], 0) + 1
-        known = await _known(tx, origin, here)
-        for row in here:
-            if (row["_ordinal"], row["rule_id"]) in known:
-                await _reopen(tx, known[row["_ordinal"], row["rule_id"]], row, causes)
-        fresh = [row for row in here if (row["_ordinal"], row["rule_id"]) not in known]
-        await open_some(tx, origin, causes, fresh)
-        marked = [row["_ordinal"] for row in here]
-        await tx.connection.execute(_MARK, tx.tenant_id, origin.run_id, origin.phase, marked, sent["id"])
-    return by_rule
+async def open_again(tx: Transaction, *, sent: Row, origin: Origin, causes: Causes, rows: list[dict[str, Any]]) -> None:
+    """Open exceptions of records that a correction holds again, with what it says of them; once, if asked again."""
+    here = [{**row, "_ordinal": sent["ordinals"][row["_ordinal"] - 1]} for row in rows]
+    known = await _known(tx, origin, here)
+    for row in here:
+        found = known.get((row["_ordinal"], row["rule_id"]))
+        if found is not None and not _is_done(found, sent):
+            await _reopen(tx, found, row, causes)
+    fresh = [row for row in here if (row["_ordinal"], row["rule_id"]) not in known]
+    await open_some(tx, origin=origin, causes=causes, rows=fresh)
+    opened = [row["_ordinal"] for row in here]
+    await tx.connection.execute(_MARK, tx.tenant_id, origin.run_id, origin.phase, opened, sent["id"])
+
+
+def _is_done(row: Row, sent: Row) -> bool:
+    """Say whether a worker that died had opened an exception of this correction before."""
+    return bool(row["resubmission_id"] == sent["id"] and row["status"] != "resubmitted")
 
 
 async def _known(tx: Transaction, origin: Origin, rows: Sequence[dict[str, Any]]) -> dict[tuple[int, str], Row]:

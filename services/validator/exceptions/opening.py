@@ -79,19 +79,11 @@ def blocking(failures: Path) -> Iterator[list[dict[str, Any]]]:
         yield batch.filter(pc.field("severity") == "blocking").select(_COLUMNS).to_pylist()
 
 
-async def open_all(tx: Transaction, origin: Origin, failures: Path) -> dict[str, int]:
-    """Open an exception for each blocking failure; those that are open already stay. Returns the failures by rule."""
-    by_rule: dict[str, int] = {}
-    causes = await Causes.of(tx, origin)
-    for rows in blocking(failures):
-        for row in rows:
-            by_rule[row["rule_id"]] = by_rule.get(row["rule_id"], 0) + 1
-        await open_some(tx, origin, causes, rows)
-    return by_rule
+async def open_some(tx: Transaction, *, origin: Origin, causes: Causes, rows: list[dict[str, Any]]) -> None:
+    """Open an exception for each failure, found by its rule's name, its cause and its values.
 
-
-async def open_some(tx: Transaction, origin: Origin, causes: Causes, rows: list[dict[str, Any]]) -> None:
-    """Open an exception for each failure, found by its rule's name, its cause and its values."""
+    Those that are open already stay.
+    """
     if not rows:
         return
     described = {(row["_ordinal"], row["rule_id"]): _described(origin, causes, row) for row in rows}
