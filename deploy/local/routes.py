@@ -75,6 +75,7 @@ ROUTES = (
             "/v1/exceptions:assign",
             "/v1/exceptions:amend",
             "/v1/exceptions:waive",
+            "/v1/exceptions:approve",
             "/v1/exceptions:resubmit",
             "/v1/validations",
             "/v1/amendments",

@@ -122,7 +122,7 @@ class ExceptionsChanged(Data):
     `ids` are they, in order, or the first of them where `listed` names the sealed list of all (JSON).
     """
 
-    action: Literal["assign", "amend", "waive", "resubmit"]
+    action: Literal["assign", "amend", "waive", "approve", "resubmit"]
     filter: dict[str, Any]
     count: int
     ids: tuple[UUID, ...]

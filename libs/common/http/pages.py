@@ -4,7 +4,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any
 from uuid import UUID
@@ -112,7 +112,7 @@ def _read(value: Any, column: Column[Any]) -> Any:
         moment = datetime.fromisoformat(value)
         if moment.tzinfo is None:
             raise ValueError("no zone")
-        return moment
+        return moment.astimezone(UTC)  # here, where an instant out of range is refused
     if kind is UUID:
         return UUID(value)
     if not isinstance(value, kind) or isinstance(value, bool):

@@ -16,7 +16,7 @@ from libs.common.http.pages import PageParameters, page_of
 from libs.common.vocabulary.base import Name
 from services.validator.api.exceptions import READ, WRITE, Body, Words, exceptions, shown, shown_exception
 from services.validator.api.together import Together, act, objects_of
-from services.validator.exceptions import decisions, waiving
+from services.validator.exceptions import approving, decisions, waiving
 from services.validator.exceptions.amending import Amender, NewValue
 from services.validator.exceptions.decisions import Kind
 from services.validator.exceptions.store import read_in_order
@@ -24,7 +24,7 @@ from services.validator.exceptions.tables import decision
 from services.validator.exceptions.working import Choice
 
 _D = decision.c
-_COLUMNS = tuple(column for column in _D if column.name not in ("tenant_id", "evidence"))
+_COLUMNS = tuple(column for column in _D if column.name not in ("tenant_id", "evidence", "makers"))
 APPROVE = [permission("exception:approve")]
 Reason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
 Value = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
@@ -66,6 +66,12 @@ class Withdrawal(Body):
     reason: Words = ""
 
 
+class ApproveTogether(Together):
+    """The approval of what others propose of many exceptions."""
+
+    comment: Words = ""
+
+
 class AmendTogether(Together, Amendment):
     """New values for the records of many exceptions."""
 
@@ -100,6 +106,7 @@ async def waive_exception(tx: Tx, id: UUID, body: Waiver, revision: IfMatch) -> 
 
 amending_many = Door("/v1/exceptions:amend", tag="exceptions")
 waiving_many = Door("/v1/exceptions:waive", tag="exceptions")
+approving_many = Door("/v1/exceptions:approve", tag="exceptions")
 
 
 @amending_many.post("", dependencies=WRITE)
@@ -121,6 +128,16 @@ async def waive_exceptions(request: Request, tx: Tx, body: WaiveTogether) -> Res
         return await waiving.waive_many(tx, objects_of(request), choice, body.expires_on, body.reason)
 
     return await act(tx, "waive", body, work)
+
+
+@approving_many.post("", dependencies=APPROVE)
+async def approve_exceptions(request: Request, tx: Tx, body: ApproveTogether) -> Response:
+    """Put what others propose of all exceptions that a filter means into effect; your own proposals are not meant."""
+
+    async def work(choice: Choice) -> Sequence[Row]:
+        return await approving.approve_many(tx, objects_of(request), choice, body.comment)
+
+    return await act(tx, "approve", body, work)
 
 
 def _routes(kind: Kind) -> Door:
@@ -174,4 +191,4 @@ async def _shown(tx: Tx, kind: Kind, id_: UUID) -> Response:
     return shown(row, row["revision"])
 
 
-DECISIONS: list[APIRouter] = [amending_many, waiving_many, _routes("amendment"), _routes("waiver")]
+DECISIONS: list[APIRouter] = [amending_many, waiving_many, approving_many, _routes("amendment"), _routes("waiver")]

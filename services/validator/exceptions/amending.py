@@ -22,9 +22,10 @@ from services.validator.trying import judge
 
 MOST_ACTIVE = 2000
 """Amendments in force of one report: more of them are a source to be mended."""
-_REQUEST = """
-SELECT request FROM job WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate' AND request->>'phase' = 'input'
-ORDER BY created_at DESC LIMIT 1
+_REQUESTS = """
+SELECT DISTINCT ON (run_id) run_id, request FROM job
+WHERE tenant_id = $1 AND run_id = ANY($2::uuid[]) AND task = 'validate' AND request->>'phase' = 'input'
+ORDER BY run_id, created_at DESC
 """
 _ACTIVE = """
 SELECT count(*) FROM decision WHERE tenant_id = $1 AND report_id = $2 AND kind = 'amendment' AND status IN ('active', 'proposed')
@@ -60,7 +61,7 @@ class Amender:
         """
         row = await changing.lock(tx, exception_id, revision)
         require_transition(row["status"], "amended")
-        await self._check(tx, row, values)
+        await self._check(tx, [row], values)
         await _require_room(tx, row["report_id"], 1)
         return await decisions.decide(tx, row, await _verdict(tx, row, values, reason))
 
@@ -73,8 +74,7 @@ class Amender:
             Invalid, Conflict: see `choose` and `amend`.
         """
         rows = await choose(tx, "amend", choice)
-        for run_id in sorted({row["run_id"] for row in rows}):
-            await self._check(tx, next(row for row in rows if row["run_id"] == run_id), values)
+        await self._check(tx, rows, values)
         for report_id in sorted({row["report_id"] for row in rows}):
             await _require_room(tx, report_id, sum(row["report_id"] == report_id for row in rows))
         if rows:
@@ -84,12 +84,17 @@ class Amender:
             await announce(tx, self.objects, "amend", choice, rows, replace(change, values=told))
         return rows
 
-    async def _check(self, tx: Transaction, row: Row, values: Sequence[NewValue]) -> None:
-        """Judge the new values by the schema that the exception's run was judged by, in the jail that judges runs."""
-        asked = await tx.connection.fetchval(_REQUEST, tx.tenant_id, row["run_id"])
-        if asked is None:
-            raise Conflict("The run of this exception is not known any more.", type="run-unknown")
-        request = ValidationRequested.model_validate(asked)
+    async def _check(self, tx: Transaction, rows: Sequence[Row], values: Sequence[NewValue]) -> None:
+        """Judge the new values by each schema that the exceptions' runs were judged by, in the jail that judges runs."""
+        runs = {row["run_id"] for row in rows}
+        found = await tx.connection.fetch(_REQUESTS, tx.tenant_id, sorted(runs))
+        if len(found) != len(runs):
+            raise Conflict("The run of an exception is not known any more.", type="run-unknown")
+        asked = [ValidationRequested.model_validate(row["request"]) for row in found]
+        for request in {(one.schema_version.sha256, one.business_key): one for one in asked}.values():
+            await self._judge(request, values)
+
+    async def _judge(self, request: ValidationRequested, values: Sequence[NewValue]) -> None:
         version = request.schema_version
         pinned = Pinned(version.kind, version.id, version.number, version.key, version.sha256)
         schema = SchemaSpec.model_validate(await self.sealed.read(pinned))
@@ -106,7 +111,10 @@ class Amender:
 
 def _unknown(schema: SchemaSpec, key: Sequence[str], values: Sequence[NewValue]) -> list[FieldProblem]:
     found = []
+    names = [one.field for one in values]
     for number, one in enumerate(values):
+        if one.field in names[:number]:
+            found.append(FieldProblem(f"/changes/{number}/field", "is changed above already"))
         if schema.field(one.field) is None:
             found.append(FieldProblem(f"/changes/{number}/field", "the source's schema has no such field"))
         elif one.field in key:

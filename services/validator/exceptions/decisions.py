@@ -16,13 +16,14 @@ from libs.common.http.door import require_revision
 from libs.common.ids import uuid7
 from services.validator.exceptions import changing
 from services.validator.exceptions.changing import Change
+from services.validator.exceptions.makers import makers
 from services.validator.exceptions.policy import policy_of
 from services.validator.exceptions.tables import decision
 
 Kind = Literal["amendment", "waiver"]
 _D = decision.c
 STATUS_OF = {"amendment": "amended", "waiver": "waived"}
-_ACTION_OF = {"amendment": "amended", "waiver": "waived"}
+ACTION_OF = {"amendment": "amended", "waiver": "waived"}
 PROPOSED = {"amendment": "amendment.proposed", "waiver": "waiver.proposed"}
 ACTIVATED = {"amendment": "amendment.activated", "waiver": "waiver.activated"}
 WITHDRAWN = {"amendment": "amendment.withdrawn", "waiver": "waiver.withdrawn"}
@@ -30,10 +31,10 @@ _EXCEPTION_EVENTS = {"amendment": "exception.amended", "waiver": "exception.waiv
 _TAKEN_OVER = ("report_id", "run_id", "phase", "ordinal", "key", "rule_id", "evidence")
 _ADD_MANY = """
 INSERT INTO decision (tenant_id, kind, expires_on, reason, status, proposed_by, proposed_at, approved_by, approved_at,
-                      revision, id, exception_id, report_id, run_id, phase, ordinal, key, rule_id, evidence, changes)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, 1, u.*
-FROM unnest($10::uuid[], $11::uuid[], $12::uuid[], $13::uuid[], $14::text[], $15::bigint[], $16::text[], $17::text[],
-            $18::uuid[], $19::jsonb[]) AS u
+                      makers, revision, id, exception_id, report_id, run_id, phase, ordinal, key, rule_id, evidence, changes)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, u.*
+FROM unnest($11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16::bigint[], $17::text[], $18::text[],
+            $19::uuid[], $20::jsonb[]) AS u
 """
 _SETTLE_MANY = """
 UPDATE exception e SET decision_id = u.decision, proposal_id = NULL
@@ -60,8 +61,10 @@ async def decide(tx: Transaction, row: Row, verdict: Verdict) -> Row:
     """Decide of an exception whose row the caller holds; what needs a second person is proposed.
 
     Raises:
-        WrongStatus: the exception is not open.
+        WrongStatus: the exception is not open. Conflict: something is proposed of it already.
     """
+    if row["proposal_id"] is not None:
+        raise Conflict("What is proposed of it is approved or withdrawn first.", type="already-proposed")
     proposal = (await policy_of(tx)).second_person
     made = blank(tx, row, verdict, proposal=proposal)
     await tx.execute(insert(decision).values(tenant_id=tx.tenant_id, **made))
@@ -88,11 +91,11 @@ async def decide_many(tx: Transaction, rows: Sequence[Row], verdicts: Sequence[V
     made = [blank(tx, row, verdict, proposal=proposal) for row, verdict in zip(rows, verdicts, strict=True)]
     columns = [[one[name] for one in made] for name in ("id", "exception_id", *_TAKEN_OVER, "changes")]
     context, status = tx.context, made[0]["status"]
-    by = (context.actor, context.now, *(made[0][name] for name in ("approved_by", "approved_at")))
+    by = (context.actor, context.now, *(made[0][name] for name in ("approved_by", "approved_at", "makers")))
     shared = (first.kind, first.expires_on, first.reason, status, *by)
     await tx.connection.execute(_ADD_MANY, tx.tenant_id, *shared, *columns)
     after = {} if proposal else {"status": STATUS_OF[first.kind]}
-    change = Change("proposed" if proposal else _ACTION_OF[first.kind], after, first.reason)
+    change = Change("proposed" if proposal else ACTION_OF[first.kind], after, first.reason)
     await changing.apply(tx, rows, change)
     await tx.connection.execute(_PROPOSE_MANY if proposal else _SETTLE_MANY, tx.tenant_id, columns[0], columns[1])
     for verdict in verdicts if not proposal else ():
@@ -103,7 +106,7 @@ async def decide_many(tx: Transaction, rows: Sequence[Row], verdicts: Sequence[V
 def settled(kind: Kind, id_: UUID, reason: str) -> Change:
     """Return the change of an exception of which something is decided."""
     values = {"status": STATUS_OF[kind], "decision_id": id_, "proposal_id": None}
-    return Change(_ACTION_OF[kind], values, reason)
+    return Change(ACTION_OF[kind], values, reason)
 
 
 def blank(tx: Transaction, row: Row, verdict: Verdict, *, proposal: bool) -> dict[str, Any]:
@@ -120,6 +123,7 @@ def blank(tx: Transaction, row: Row, verdict: Verdict, *, proposal: bool) -> dic
         "status": "proposed" if proposal else "active",
         "revision": 1,
         "proposed_by": context.actor,
+        "makers": makers(tx),
         "proposed_at": context.now,
         "approved_by": None if proposal else context.actor,
         "approved_at": None if proposal else context.now,
@@ -144,20 +148,24 @@ async def approve(tx: Transaction, kind: Kind, id_: UUID, revision: int) -> None
     """Put a proposal into effect; nobody approves what they proposed themselves.
 
     Raises:
-        NotFound, PreconditionFailed: see `lock`. Conflict: it is no proposal. Forbidden: the caller made it.
+        NotFound, PreconditionFailed: see `lock`. Conflict: it is no proposal, or its day is past. Forbidden: the caller made it.
     """
     exception = await changing.lock(tx, await exception_of(tx, kind, id_))
     row = await lock(tx, kind, id_, revision)
     if row["status"] != "proposed":
         raise Conflict(f"The {kind} is {row['status']}.", type="not-proposed")
-    if row["proposed_by"] == tx.context.actor:
+    if {row["proposed_by"], *row["makers"]} & set(makers(tx)):
         raise Forbidden("A second person approves; you made the proposal.", type="maker-is-checker")
+    if row["expires_on"] is not None and row["expires_on"] < tx.context.now.date():
+        raise Conflict("The day until which it would hold is past.", type="proposal-expired")
     approved = {"status": "active", "approved_by": tx.context.actor, "approved_at": tx.context.now}
     await change(tx, row, ACTIVATED[kind], **approved)
     if exception["status"] == "open":
         done = settled(kind, id_, row["reason"])
         await changing.apply(tx, [exception], done)
         await tx.emit(_EXCEPTION_EVENTS[kind], changing.fact(exception, done), entity=exception["id"])
+    elif exception["proposal_id"] == id_:
+        await changing.apply(tx, [exception], Change("approved", {"proposal_id": None}, row["reason"]))
     if kind == "amendment":
         await replace(tx, [other["id"] for other in await same_fields(tx, row)])
 

@@ -13,9 +13,9 @@ from sqlalchemy.types import TypeEngine
 
 from services.validator.exceptions.evidence import term_of
 from services.validator.exceptions.states import STATUSES
-from services.validator.exceptions.tables import exception, term
+from services.validator.exceptions.tables import decision, exception, term
 
-_E = exception.c
+_E, _D = exception.c, decision.c
 Plain = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
 _HIDDEN = ("tenant_id", "grouped", "evidence", "opened_at", "id")
 
@@ -153,14 +153,26 @@ def matching(wanted: Filter, statuses: tuple[str, ...], asker: Asker, most: int)
     return statement.limit(most)
 
 
-def held(ids: Sequence[UUID], statuses: tuple[str, ...]) -> Select[Any]:
-    """Return the statement that locks exceptions, in one order everywhere, if they are still in one of some statuses."""
-    chosen = (_E.id == _any(list(ids), Uuid), _E.status == _any(list(statuses), Text))
+def is_proposed(makers: Sequence[str], today: date) -> ColumnElement[bool]:
+    """Return whether others than its makers can still approve what is proposed of an exception."""
+    nobody = ~(_D.makers.overlap(_values(makers, Text)) | (_D.proposed_by == _any(list(makers), Text)))
+    lasting = _D.expires_on.is_(None) | (_D.expires_on >= today)
+    mine = (_D.tenant_id == _E.tenant_id, _D.id == _E.proposal_id, _D.status == "proposed")
+    return select(_D.id).where(*mine, nobody, lasting).exists()
+
+
+def held(ids: Sequence[UUID], statuses: tuple[str, ...], *more: ColumnElement[bool]) -> Select[Any]:
+    """Return the statement that locks exceptions, in one order everywhere, if they are still what was looked for."""
+    chosen = (_E.id == _any(list(ids), Uuid), _E.status == _any(list(statuses), Text), *more)
     return select(exception).where(*chosen).order_by(_E.id).with_for_update()
 
 
 def _any(values: list[Any], kind: type[TypeEngine[Any]]) -> Any:
-    return any_(bindparam(None, values, type_=ARRAY(kind)))
+    return any_(_values(values, kind))
+
+
+def _values(values: Sequence[Any], kind: type[TypeEngine[Any]]) -> Any:
+    return bindparam(None, list(values), type_=ARRAY(kind))
 
 
 def shown_columns(now: datetime) -> list[Any]:

@@ -102,6 +102,7 @@ decision = Table(
     Column("status", Text),
     Column("revision", Integer),
     Column("proposed_by", Text),
+    Column("makers", ARRAY(Text)),
     Column("proposed_at", _INSTANT),
     Column("approved_by", Text),
     Column("approved_at", _INSTANT),

@@ -6,7 +6,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 import orjson
-from sqlalchemy import Select, func, select
+from sqlalchemy import ColumnElement, Select, func, select
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, FieldProblem, Invalid
@@ -17,12 +17,14 @@ from libs.common.objects import Objects, tenant_key
 from services.validator.exceptions import changing, filters
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.filters import Filter
+from services.validator.exceptions.makers import makers
 from services.validator.exceptions.states import STATUSES, WrongStatus, sources
 from services.validator.exceptions.store import asker
+from services.validator.exceptions.tables import exception
 
 MOST = 20_000
 _MOST_IDS = 200
-Action = Literal["assign", "amend", "waive", "resubmit"]
+Action = Literal["assign", "amend", "waive", "approve", "resubmit"]
 _STATUS_AFTER = {"amend": "amended", "waive": "waived", "resubmit": "resubmitted"}
 
 
@@ -64,6 +66,8 @@ def eligible(action: Action) -> tuple[str, ...]:
     """Return the statuses in which exceptions can be acted upon."""
     if action == "assign":
         return tuple(status for status in STATUSES if status != "closed")
+    if action == "approve":
+        return ("open",)
     return sources(_STATUS_AFTER[action])
 
 
@@ -83,7 +87,7 @@ async def choose(tx: Transaction, action: Action, choice: Choice) -> Sequence[Ro
     if len(ids) > MOST:
         problem = FieldProblem("/filter", f"means more than {MOST} exceptions; narrow it")
         raise Invalid("These are too many at once.", type="too-many-exceptions", fields=[problem])
-    rows = await tx.rows(filters.held(ids, eligible(action)))
+    rows = await tx.rows(filters.held(ids, eligible(action), *_undecided(action)))
     if len(rows) != choice.expected:
         text = f"The filter means {len(rows)} exceptions now, not {choice.expected}; look again."
         raise Conflict(text, type="other-count", extra={"matching": len(rows)})
@@ -91,7 +95,17 @@ async def choose(tx: Transaction, action: Action, choice: Choice) -> Sequence[Ro
 
 
 async def _matching(tx: Transaction, action: Action, wanted: Filter) -> Select[Any]:
-    return filters.matching(wanted, eligible(action), await asker(tx, wanted), MOST + 1)
+    found = filters.matching(wanted, eligible(action), await asker(tx, wanted), MOST + 1)
+    if action == "approve":
+        found = found.where(filters.is_proposed(makers(tx), tx.context.now.date()))
+    return found.where(*_undecided(action))
+
+
+def _undecided(action: Action) -> list[ColumnElement[bool]]:
+    """Return what an action asks of proposals: to decide there must be none, to approve there must be one."""
+    if action in ("amend", "waive"):
+        return [exception.c.proposal_id.is_(None)]
+    return [exception.c.proposal_id.is_not(None)] if action == "approve" else []
 
 
 async def assign_many(
