@@ -129,7 +129,9 @@ async def running(service: Service) -> AsyncIterator[Runtime]:
         runtime = Runtime(settings, database, bus, Objects(settings.objects), IdentityState(), stop)
         _start_common_workers(service, runtime)
         await stack.enter_async_context(service.workers(runtime))
-        runtime.spawn("work", WorkQueue(bus, service.name, runtime.queues, slots=runtime.slots).run())
+        queue = WorkQueue(bus, service.name, runtime.queues, slots=runtime.slots)
+        database.after_pokes.append(queue.begin)
+        runtime.spawn("work", queue.run())
         stack.push_async_callback(_cancel, stop)  # before the workers' resources are closed under them
         yield runtime
 

@@ -63,10 +63,14 @@ class Objects:
 
     async def put_file(self, key: str, path: Path) -> Sealed:
         """Write a local file as an object, in parts, durably; returns its reference."""
-        digest, size = await asyncio.to_thread(hash_file, path)
-        await obstore.put_async(self._store, key, path)
-        await self._settle(key)
-        return Sealed(key, digest, size)
+        sealed = Sealed(key, *await asyncio.to_thread(hash_file, path))
+        await self.put_hashed(sealed, path)
+        return sealed
+
+    async def put_hashed(self, sealed: Sealed, path: Path) -> None:
+        """Write a local file, which is what `sealed` says, as that object, in parts, durably."""
+        await obstore.put_async(self._store, sealed.key, path)
+        await self._settle(sealed.key)
 
     async def _settle(self, key: str) -> None:
         """Bring a local object to the disk: the store itself leaves that to the system."""

@@ -113,19 +113,18 @@ async def test_a_worker_killed_while_it_seals_a_file_leaves_one_good_end(
     """Killed between an object's write and the commit that names it, the next worker writes its own (S20)."""
     await world.setup()
     run_id = await world.start()
-    puts, real = 0, Objects.put_file
+    puts, real = 0, Objects.put_hashed
     mortal = Mortal(world.database, 0, "never")
 
-    async def deadly(self: Objects, key: str, path: Path) -> Sealed:
+    async def deadly(self: Objects, sealed: Sealed, path: Path) -> None:
         nonlocal puts
-        sealed = await real(self, key, path)
-        puts += "/validate/" not in key
-        if puts == at and "/validate/" not in key:
+        await real(self, sealed, path)
+        puts += "/validate/" not in sealed.key
+        if puts == at and "/validate/" not in sealed.key:
             mortal.dead = True
             raise Killed
-        return sealed
 
-    monkeypatch.setattr(Objects, "put_file", deadly)
+    monkeypatch.setattr(Objects, "put_hashed", deadly)
     worker = world.make_executor(mortal)  # type: ignore[arg-type]
     try:
         await worker.attempt(world.tenant, run_id)

@@ -31,6 +31,7 @@ _STREAM = "EVT"
 _BATCH = 100
 _FETCH_SECONDS = 5.0  # a pull whose reply was forgotten by the server (after 60 s) is replaced soon
 _ATTEMPTS = 6
+_SAVE_SECONDS = 60.0
 
 _POSITION = "SELECT position FROM reader_position WHERE reader = $1"
 _MOVE = """
@@ -44,6 +45,8 @@ class Reader:
     """Applies a service's events to its database, one batch a transaction.
 
     The position lives in the database; on every start the consumer is reset to it. Of several replicas one reads.
+    Events that nobody here asked for move the position in memory, and in the database now and then: to read them again
+    changes nothing.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class Reader:
         self._service = service
         self._subscriptions = subscriptions
         self._position = 0
+        self._saved_at = 0.0
 
     async def run(self) -> None:
         """Read until cancelled; a lost database or bus is waited for."""
@@ -101,12 +105,18 @@ class Reader:
         if not messages:
             return
         last = messages[-1].metadata.sequence.stream
-        async with self._database.transaction(self._context()) as tx:
-            for message in messages:
-                await self._dispatch(tx, message.subject, message.data)
-            await tx.connection.execute(_MOVE, _STREAM, last)
+        if self._must_save(messages):
+            async with self._database.transaction(self._context()) as tx:
+                for message in messages:
+                    await self._dispatch(tx, message.subject, message.data)
+                await tx.connection.execute(_MOVE, _STREAM, last)
+            self._saved_at = time.monotonic()
         self._position = last
         READER_POSITION.labels(self._service, _STREAM).set(last)
+
+    def _must_save(self, messages: Sequence[Msg]) -> bool:
+        overdue = time.monotonic() - self._saved_at > _SAVE_SECONDS
+        return overdue or any(find(self._subscriptions, message.subject) for message in messages)
 
     async def _apply_alone(self, message: Msg) -> None:
         for attempt in range(_ATTEMPTS):

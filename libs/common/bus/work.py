@@ -2,7 +2,8 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from contextvars import Context
 from typing import Any
 
 import orjson
@@ -13,10 +14,12 @@ from nats.errors import Error as NatsError
 from libs.common.bus.connection import Bus
 from libs.common.bus.fetching import cancelled, fetch
 from libs.common.bus.reader import Reader
+from libs.common.database.transaction import Poke
 
 _LOG = structlog.get_logger(__name__)
 _STREAM = "WORK"
 _FETCH_SECONDS = 5.0
+_MOST_REMEMBERED = 1000
 
 Handle = Callable[[dict[str, Any]], Awaitable[None]]
 """Takes the reference that a poke carries."""
@@ -26,24 +29,41 @@ class WorkQueue:
     """Hands pokes to the handler of their queue, at most `slots` at once.
 
     A poke is acknowledged before it is worked on: it may be lost or come twice, so a service also looks into its
-    database from time to time. Every service has the queue `replay`: an operator's word to handle a dead letter again.
+    database from time to time. What was committed in this very process is begun at once where there is room; its poke
+    still goes over the bus, for other processes where there is none, and is then left alone. Every service has the queue `replay`: an operator's word to handle a dead letter again.
     """
 
     def __init__(self, bus: Bus, service: str, queues: Mapping[str, Handle], *, slots: int) -> None:
         self._bus = bus
         self._service = service
         self._queues = queues
+        self._slots = slots
         self._free = asyncio.Semaphore(slots)
         self._running: set[asyncio.Task[None]] = set()
+        self._begun: dict[str, None] = {}
+        self._open = False
 
     async def run(self) -> None:
         """Take work until cancelled; a lost bus is waited for."""
-        while not cancelled():
-            try:
-                await self._take()
-            except (NatsError, OSError, TimeoutError) as error:
-                _LOG.warning("work.interrupted", error=repr(error))
-                await asyncio.sleep(0.5)
+        self._open = True
+        try:
+            while not cancelled():
+                try:
+                    await self._take()
+                except (NatsError, OSError, TimeoutError) as error:
+                    _LOG.warning("work.interrupted", error=repr(error))
+                    await asyncio.sleep(0.5)
+        finally:
+            self._open = False
+
+    def begin(self, pokes: Sequence[Poke]) -> None:
+        """Begin what has just been committed here, as far as there is room beside the one who waits for pokes."""
+        for poke in pokes:
+            if self._open and poke.queue in self._queues and len(self._running) < self._slots - 1:
+                self._begun[str(poke.id)] = None
+                self._start(self._directly(poke))
+        while len(self._begun) > _MOST_REMEMBERED:
+            del self._begun[next(iter(self._begun))]
 
     async def _take(self) -> None:
         subscription = await self._bus.jetstream.pull_subscribe_bind(durable=self._service, stream=_STREAM)
@@ -58,21 +78,31 @@ class WorkQueue:
                         self._free.release()
                 for message in messages:
                     await message.ack()
-                    self._start(message)
+                    if self._is_begun(message):
+                        self._free.release()
+                    else:
+                        self._start(self._work(message.subject.split(".", 2)[2], message.data))
         finally:
             await subscription.unsubscribe()
 
-    def _start(self, message: Msg) -> None:
-        task = asyncio.create_task(self._work(message))
+    def _is_begun(self, message: Msg) -> bool:
+        known = (message.headers or {}).get("Nats-Msg-Id", "")
+        return self._begun.pop(known, self) is None
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, context=Context())  # not that of a request, where one has just committed
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _work(self, message: Msg) -> None:
-        queue = message.subject.split(".", 2)[2]
+    async def _directly(self, poke: Poke) -> None:
+        await self._free.acquire()
+        await self._work(poke.queue, poke.body)
+
+    async def _work(self, queue: str, body: bytes) -> None:
         try:
-            await self._queues[queue](orjson.loads(message.data))
+            await self._queues[queue](orjson.loads(body))
         except Exception:
-            _LOG.exception("work.failed", subject=message.subject)
+            _LOG.exception("work.failed", queue=queue)
         finally:
             self._free.release()
 

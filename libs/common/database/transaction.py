@@ -50,6 +50,15 @@ class _Letter:
     body: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Poke:
+    """A word to this service's own workers: its id on the bus, the queue, what it refers to as JSON."""
+
+    id: UUID
+    queue: str
+    body: bytes
+
+
 class Transaction:
     """One tenant's transaction: what is written and what is announced commit together.
 
@@ -61,6 +70,7 @@ class Transaction:
         self.context = context
         self.service = service
         self.wrote_outbox = False
+        self.pokes: list[Poke] = []
         self.at_end: dict[Hashable, AtEnd] = {}
         self._outgoing: list[_Emission | _Letter] = []
 
@@ -125,7 +135,9 @@ class Transaction:
     async def poke(self, queue: str, **reference: str) -> None:
         """Tell this service's own workers that `queue` has work; the truth stays in the database."""
         body = orjson.dumps({"tenant_id": str(self.tenant_id), **reference})
-        self._append(_Letter(uuid7(self.context.now), f"work.{self.service}.{queue}", body))
+        poke = Poke(uuid7(self.context.now), queue, body)
+        self.pokes.append(poke)
+        self._append(_Letter(poke.id, f"work.{self.service}.{queue}", body))
 
     async def dead_letter(self, subject: str, body: bytes, *, event_id: UUID) -> None:
         """Put a message that cannot be handled, with its reason, on the dead-letter stream."""

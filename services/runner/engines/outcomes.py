@@ -1,5 +1,6 @@
 """What became of the records that are not out, as sealed files sorted by key."""
 
+from io import BytesIO
 from pathlib import Path
 
 import duckdb
@@ -29,10 +30,19 @@ _FAULTS: dict[str, pa.DataType] = {
 }
 
 
+def _empty(columns: dict[str, pa.DataType]) -> bytes:
+    file = BytesIO()
+    pq.ParquetWriter(file, pa.schema(columns), compression="zstd").close()  # not empty_table(): that imports pandas
+    return file.getvalue()
+
+
+_NO_DISPOSITIONS, _NO_FAULTS = _empty(_DISPOSITIONS), _empty(_FAULTS)  # made once, before the fork
+
+
 def write_nothing(dispositions: Path, faults: Path) -> None:
     """Write both files for a transform that every record came out of: the engine needs longer to write no rows."""
-    for target, columns in ((dispositions, _DISPOSITIONS), (faults, _FAULTS)):
-        pq.write_table(pa.schema(columns).empty_table(), target, compression="zstd")
+    dispositions.write_bytes(_NO_DISPOSITIONS)
+    faults.write_bytes(_NO_FAULTS)
 
 
 def write_faults(

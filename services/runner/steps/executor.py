@@ -2,9 +2,9 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -41,7 +41,7 @@ from services.runner.store import parts, runs
 _LOG = structlog.get_logger(__name__)
 _BEAT_SECONDS = 1.0
 
-_STEPS: Mapping[str, Callable[[Job], Awaitable[StepResult]]] = MappingProxyType(
+_STEPS: Mapping[str, Callable[[Job], Coroutine[Any, Any, StepResult]]] = MappingProxyType(
     {"extract": extract, "transform": transform, "render": render, "deliver": deliver, "compare": compare}
 )
 _DATASETS = {"validate": ("extract", "extract"), "validate_output": ("transform", "records")}
@@ -181,6 +181,8 @@ class Executor:
             result = await self._result(job, step)
         if result is None:
             return None
+        await self._begin_ahead(job, result)
+        await job.workspace.settled()
         _note_step(result, (self._tools.now() - result.started_at).total_seconds())
         async with self._transaction(job.run) as tx:
             if step == last_step(job.run["kind"]):
@@ -188,15 +190,25 @@ class Executor:
                 return None
             return await self._follow(tx, replace(job, claim=await sealing.seal(tx, job.claim, result)))
 
+    async def _begin_ahead(self, job: Job, result: StepResult) -> None:
+        """Begin to render while the transform is being sealed, where nothing else comes between the two."""
+        if result.step != "transform" or last_step(job.run["kind"]) != "deliver" or await self._judges_output(job):
+            return
+        outputs = {name: asdict(sealed) for name, sealed in result.outputs.items()}
+        done = {**job.claim.done, "transform": {"outputs": outputs, "facts": result.facts}}
+        later = replace(job, claim=replace(job.claim, done=done))
+        job.workspace.begin("render", job.claim.fence, _STEPS["render"](later))
+
     async def _result(self, job: Job, step: str) -> StepResult | None:
         """Do a step; return None where the validator was asked to run the report's code first."""
         if step != "transform" or not coding.runs_code(job):
-            return await _STEPS[step](job)
+            return await (job.workspace.begun(step, job.claim.fence) or _STEPS[step](job))
         async with self._transaction(job.run) as tx:
             answer = await parts.transformation_of(tx, job.claim.run_id)
         if answer is not None:
             return await coding.fold(job, answer)
         dataset, rows, held = await coding.make_ready(job)
+        await job.workspace.settled()
         async with self._transaction(job.run) as tx:
             await claims.hold(tx, job.claim)
             await transformations.ask(tx, job.claim, coding.request_for(job, dataset, rows), dataset, held)

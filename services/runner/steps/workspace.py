@@ -4,10 +4,12 @@ import asyncio
 import os
 import shutil
 import time
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from libs.common.objects import Objects, Sealed
+from libs.common.objects import Objects, Sealed, hash_file
 
 _IDLE_SECONDS = 900.0
 
@@ -19,6 +21,8 @@ class Workspace:
         self._objects = objects
         self._directory = directory
         self._known: dict[str, Path] = {}
+        self._uploads: set[asyncio.Task[None]] = set()
+        self._begun: dict[tuple[str, int], asyncio.Task[Any]] = {}
         self.used_at = time.monotonic()
 
     def place(self, step: str, attempt: int) -> Path:
@@ -30,10 +34,22 @@ class Workspace:
         return directory
 
     async def keep(self, key: str, path: Path) -> Sealed:
-        """Seal a local file in the object store."""
-        sealed = await self._objects.put_file(key, path)
+        """Seal a local file; it goes to the object store from now on, and is there once all is `settled`."""
+        sealed = Sealed(key, *await asyncio.to_thread(hash_file, path))
         self._known[sealed.sha256] = path
+        self._uploads.add(asyncio.create_task(self._objects.put_hashed(sealed, path)))
         return sealed
+
+    async def settled(self) -> None:
+        """Wait until all that was kept is in the object store for good: nothing may be said of it before.
+
+        Raises:
+            Exception: what kept a file from getting there.
+        """
+        uploads, self._uploads = self._uploads, set()
+        for ended in await asyncio.gather(*uploads, return_exceptions=True):
+            if isinstance(ended, BaseException):
+                raise ended
 
     async def file(self, sealed: Sealed) -> Path:
         """Return a sealed file as a local one.
@@ -48,6 +64,21 @@ class Workspace:
             await self._objects.fetch(sealed.key, sealed.sha256, known)
             self._known[sealed.sha256] = known
         return known
+
+    def begin(self, step: str, attempt: int, work: Coroutine[Any, Any, Any]) -> None:
+        """Begin an attempt at a step before its turn; it counts for nothing until it is taken up."""
+        self._begun[step, attempt] = asyncio.create_task(work)
+
+    def begun(self, step: str, attempt: int) -> "asyncio.Task[Any] | None":
+        """Take up what was begun of an attempt at a step, or None."""
+        return self._begun.pop((step, attempt), None)
+
+    async def abandon(self) -> None:
+        """Stop what was begun, and what is still on its way to the object store."""
+        tasks = [*self._begun.values(), *self._uploads]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def remove(self) -> None:
         """Delete the directory."""
@@ -79,6 +110,7 @@ class Workspaces:
     async def drop(self, run_id: UUID) -> None:
         """Delete a run's workspace: it has ended, or another worker has it."""
         if (found := self._open.pop(run_id, None)) is not None:
+            await found.abandon()
             await asyncio.to_thread(found.remove)
 
     async def tidy(self) -> None:

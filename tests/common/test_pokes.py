@@ -1,0 +1,154 @@
+"""Work that was committed here is begun here at once; its poke, when it comes, begins nothing twice."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import structlog
+
+from deploy.local.nats import Nats
+from libs.common.bus.connection import Bus, connect
+from libs.common.bus.reader import Reader
+from libs.common.bus.relay import Relay
+from libs.common.bus.work import WorkQueue
+from libs.common.context import Context
+from libs.common.database.pool import Database
+from tests.common.test_dead_letters import Handler, said, until
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+SERVICE = "catalog"
+
+
+class Works:
+    """A queue's handler that works until it is told to end, and remembers on what."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.contexts: list[dict[str, Any]] = []
+        self.may_end = asyncio.Event()
+
+    async def __call__(self, reference: dict[str, Any]) -> None:
+        self.begun.append(reference["number"])
+        self.contexts.append(structlog.contextvars.get_contextvars())
+        await self.may_end.wait()
+
+
+@pytest.fixture
+async def database(databases: dict[str, str]) -> AsyncIterator[Database]:
+    async with Database.open(databases["catalog_server"], service=SERVICE, size=4) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def bus(nats_server: Nats) -> AsyncIterator[Bus]:
+    async with connect(nats_server.url, service=SERVICE, seed_file=nats_server.seeds[SERVICE]) as connected:
+        yield connected
+
+
+@asynccontextmanager
+async def running(*works: Any) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(work.run()) for work in works]
+    await asyncio.sleep(0.1)
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def poke(database: Database, *numbers: str) -> None:
+    async with database.transaction(Context(uuid4(), "user:1", NOW)) as tx:
+        for number in numbers:
+            await tx.poke("things", number=number)
+
+
+async def test_committed_work_begins_before_its_poke_and_once(
+    database: Database, bus: Bus, databases: dict[str, str]
+) -> None:
+    """Begun without the bus, outside of what committed it; the poke that the bus brings later finds it begun."""
+    works = Works()
+    works.may_end.set()
+    queue = WorkQueue(bus, SERVICE, {"things": works}, slots=3)
+    database.after_pokes.append(queue.begin)
+    async with running(queue):
+        with structlog.contextvars.bound_contextvars(request_id="somebody's"):
+            await poke(database, "1")
+        await until(lambda: works.begun == ["1"])
+        assert works.contexts == [{}]
+        async with running(Relay(databases["catalog_relay"], bus, SERVICE)):
+            database.after_pokes.clear()
+            await poke(database, "2")
+            await until(lambda: "2" in works.begun)  # the poke of the first came before it
+    assert works.begun == ["1", "2"]
+
+
+async def test_what_has_no_room_here_comes_by_its_poke(database: Database, bus: Bus, databases: dict[str, str]) -> None:
+    """One place always waits for the bus: whoever has room takes what is too much here, each once."""
+    works = Works()
+    queue = WorkQueue(bus, SERVICE, {"things": works}, slots=2)
+    database.after_pokes.append(queue.begin)
+    async with running(queue, Relay(databases["catalog_relay"], bus, SERVICE)):
+        await poke(database, "1", "2", "3")
+        await until(lambda: len(works.begun) == 2)
+        await asyncio.sleep(0.2)
+        assert len(works.begun) == 2
+        works.may_end.set()
+        await until(lambda: len(works.begun) == 3)
+        await asyncio.sleep(0.2)
+    assert sorted(works.begun) == ["1", "2", "3"]
+
+
+async def test_nothing_is_begun_where_nobody_works(database: Database, bus: Bus) -> None:
+    """A queue that does not run, or has stopped, leaves all to the bus."""
+    works = Works()
+    works.may_end.set()
+    queue = WorkQueue(bus, SERVICE, {"things": works}, slots=3)
+    database.after_pokes.append(queue.begin)
+    await poke(database, "1")
+    async with running(queue):
+        pass
+    await poke(database, "2")
+    await asyncio.sleep(0.1)
+    assert works.begun == []
+
+
+async def test_a_position_past_foreign_events_is_kept_with_the_next_of_ours(
+    database: Database, bus: Bus, databases: dict[str, str], nats_server: Nats
+) -> None:
+    """Events that nobody asked for cost no commit; a reader that starts again reads nothing of ours twice."""
+    handler = Handler()
+    subscriptions = {"evt.*.scheduler.schedule.updated": handler}
+
+    def reader() -> Reader:
+        return Reader(database, bus, service=SERVICE, lock_url=databases["catalog_relay"], subscriptions=subscriptions)
+
+    async def kept() -> int:
+        async with database.connection() as connection:
+            position: int = await connection.fetchval("SELECT position FROM reader_position WHERE reader = 'EVT'")
+            return position
+
+    tenant = uuid4()
+    async with nats_server.connect("scheduler") as scheduler:
+        stream = scheduler.jetstream(prefix="BUS")
+        async with running(reader()):
+            await stream.publish(*said(tenant, "ours"))
+            await until(lambda: handler.handled == ["ours"])
+            before = await kept()
+            subject, body = said(tenant, "theirs")
+            foreign = await stream.publish(subject.replace("updated", "created"), body)
+            await asyncio.sleep(0.3)
+            assert await kept() == before < foreign.seq
+            ours = await stream.publish(*said(tenant, "later"))
+            await until(lambda: handler.handled == ["ours", "later"])
+            await asyncio.sleep(0.1)
+            assert await kept() == ours.seq
+            await stream.publish(subject.replace("updated", "created"), body)
+        async with running(reader()):
+            await stream.publish(*said(tenant, "last"))
+            await until(lambda: "last" in handler.handled)
+    assert handler.handled == ["ours", "later", "last"]
