@@ -15,8 +15,8 @@ from libs.expressions import (
     joins,
     quote_identifier,
 )
+from services.validator.checks import code_of
 from services.validator.datasets import PREVIOUS, VIEW
-from services.validator.implied import code_of
 from services.validator.reading import Reading
 
 _WIDER = 10

@@ -20,8 +20,9 @@ class Join(Strict):
 
 
 class Condition(Strict):
-    """A check on one record. `code` is SQL over the typed view `t`: 0 pass, 1 fail, 2 unknown, as UTINYINT.
+    """A check on one record. `holds` is SQL over the typed view `t` of what must be true for it to pass.
 
+    Where its `outcome` is known before, that is SQL of its code.
     `message` is SQL over the failing record's texts `h`. `recheck` marks the second look at a corrected record, which
     is not counted by itself.
     """
@@ -29,13 +30,19 @@ class Condition(Strict):
     rule_id: str
     rule_version: int
     severity: Severity
-    code: str
+    holds: str
+    outcome: str | None = None
     joins: tuple[Join, ...] = ()
     total: bool = True
     unknown_fails: bool = False
     fields: tuple[str, ...]
     message: str
     recheck: bool = False
+
+    @property
+    def code(self) -> str:
+        """SQL of what came of it, as UTINYINT: 0 pass, 1 fail, 2 unknown, 3 error."""
+        return self.outcome or code_of(self.holds)
 
 
 class Correction(Strict):
@@ -145,6 +152,11 @@ class Subject(Strict):
         if not self.business_key:
             return 'CAST("r"."_ordinal" AS VARCHAR)'
         return business_key(self.source, self.business_key, self.column_types)
+
+
+def code_of(condition: str) -> str:
+    """Return SQL that gives a three-valued condition's code: 0 true, 1 false, 2 neither."""
+    return f"coalesce(CAST(NOT ({condition}) AS UTINYINT), 2::UTINYINT)"
 
 
 def joins_of(compiled: Compiled) -> tuple[Join, ...]:

@@ -15,7 +15,7 @@ from libs.common.vocabulary.rules import (
 )
 from libs.expressions import Compiled, MappingTable, Moment, fitted, quote_identifier
 from services.validator.checks import Condition, Correction, Join, Plan, ResolvedRule, Subject, joins_of
-from services.validator.implied import code_of, implied
+from services.validator.implied import implied
 from services.validator.messages import message_sql
 from services.validator.reading import Reading, typed_text
 from services.validator.sets import DatasetPlanner
@@ -72,7 +72,7 @@ class Planner:
         compiled = self._reading.compile(check.expression, rule.spec)
         condition = self._condition(
             rule,
-            code=code_of(compiled.sql),
+            holds=compiled.sql,
             joins=joins_of(compiled),
             total=compiled.total,
             unknown_fails=check.on_unknown == "fail",
@@ -103,7 +103,9 @@ class Planner:
                 unknown_fails=condition.unknown_fails,
             )
         )
-        self._conditions.append(condition.model_copy(update={"code": f'"t"."?c{number}"', "joins": ()}))
+        code = f'"t"."?c{number}"'
+        known = {"holds": f"({code} = 0)", "outcome": code, "joins": ()}
+        self._conditions.append(condition.model_copy(update=known))
         self._conditions.append(condition.model_copy(update={"recheck": True}))
 
     def _add_reference(self, rule: ResolvedRule, check: ReferenceCheck) -> None:
@@ -115,7 +117,7 @@ class Planner:
         join = Join(alias=f"ref{len(self._conditions)}", table=table.table, key_sql=typed_text(value, field))
         condition = self._condition(
             rule,
-            code=code_of(f'({value} IS NULL OR "{join.alias}"."key" IS NOT NULL)'),
+            holds=f'({value} IS NULL OR "{join.alias}"."key" IS NOT NULL)',
             joins=(join,),
             read=[field.name],
             default=f"{field.name} {{{field.name}}} is not in {check.mapping}",
@@ -126,7 +128,7 @@ class Planner:
         self,
         rule: ResolvedRule,
         *,
-        code: str,
+        holds: str,
         read: Iterable[str],
         default: str,
         joins: tuple[Join, ...] = (),
@@ -138,7 +140,7 @@ class Planner:
             rule_id=rule.id,
             rule_version=rule.version,
             severity=rule.spec.severity,
-            code=code,
+            holds=holds,
             joins=joins,
             total=total,
             unknown_fails=unknown_fails,

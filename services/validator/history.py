@@ -3,8 +3,8 @@
 from libs.common.vocabulary.rules import HistoryCheck, RuleSpec
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
 from libs.expressions import Scope, compile_expression, joins, quote_identifier
+from services.validator.checks import code_of
 from services.validator.datasets import PREVIOUS, VIEW
-from services.validator.implied import code_of
 from services.validator.reading import Reading
 
 PREFIX = "previous_"

@@ -22,11 +22,6 @@ def implied(field: SchemaField, column: TypedColumn, corrections: Sequence[Corre
         yield _condition(field, "length", fits, f"{field.name} is longer than {field.max_length} characters")
 
 
-def code_of(condition: str) -> str:
-    """Return SQL that gives a three-valued condition's code: 0 true, 1 false, 2 neither."""
-    return f"coalesce(CAST(NOT ({condition}) AS UTINYINT), 2::UTINYINT)"
-
-
 def _given(name: str, corrected: Sequence[str]) -> str:
     if not corrected:
         return f'"t"."?given:{name}"'
@@ -44,7 +39,7 @@ def _condition(field: SchemaField, kind: str, condition: str, message: str) -> C
         rule_id=f"schema:{field.name}:{kind}",
         rule_version=1,
         severity="blocking",
-        code=code_of(condition),
+        holds=condition,
         fields=(field.name,),
         message=message_sql(message, [field.name]),
     )

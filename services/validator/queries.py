@@ -97,8 +97,9 @@ def answer(question: Question, most: int) -> str:
 def flag(plan: Plan, group: Group, broken: Collection[int] = (), *, isolated: bool = False) -> str:
     """Return the statement that judges all conditions of `group` in one scan and keeps what did not pass.
 
-    The filter must not be pushed below the codes, or each condition would be evaluated twice: the volatile column, never
-    true, holds it above. `isolated` turns an error into code 3 instead of failing the statement.
+    Most records pass everything: codes are made of the others only. The filter must not be pushed below the typed view,
+    or it would type a field once for each condition: something volatile, which is always true, holds it above.
+    `isolated` turns an error into code 3 instead of failing the statement.
     """
     words = ", ".join(f"{_word(chunk, isolated)} AS {_name(n)}" for n, chunk in enumerate(_chunks(group.conditions)))
     raw = _raw(plan) if group.carries else []
@@ -106,9 +107,9 @@ def flag(plan: Plan, group: Group, broken: Collection[int] = (), *, isolated: bo
         f'{typed_view(plan, broken, [f"{column} AS {name}" for column, name in raw])} AS "t" {_joins(group.conditions)}'
     )
     carried = "".join(f', "t".{name} AS {column.removeprefix("r.")}' for column, name in raw)
-    codes = f'SELECT "t"._ordinal, random() < 0 AS "?above", {words}{_kept(plan, group)}{carried} FROM {source}'
-    flagged = _tree([_name(n) for n in range(group.words)], "|")
-    found = f'SELECT * EXCLUDE ("?above") FROM ({codes}) WHERE {flagged} <> 0 OR "?above"'
+    passed = _tree([f"TRY({one.holds})" if isolated else one.holds for one in group.conditions], "AND")
+    flagged = f"CASE WHEN {passed} THEN false ELSE random() >= 0 END"
+    found = f'SELECT "t"._ordinal, {words}{_kept(plan, group)}{carried} FROM {source} WHERE {flagged}'
     return f"CREATE TEMP TABLE {group.table} AS {_carrying(plan, group, found) if group.carries else found}"
 
 

@@ -131,8 +131,12 @@ def differences(engine: duckdb.DuckDBPyConnection, seed: int, rules: int, used: 
                 wrong.append(f"refused {text}: {error}")
             continue
         used |= {name for name in FUNCTIONS if f"{name}(" in text}
-        query = f'SELECT {_told(compiled.sql, compiled.type)} FROM typed AS "t" {joins([compiled])} ORDER BY "t".place'
-        for cell, (found,) in zip(cells, engine.execute(query).fetchall(), strict=True):
+        source = f'FROM typed AS "t" {joins([compiled])}'
+        query = f'SELECT "t".place, {_told(compiled.sql, compiled.type)} {source} ORDER BY "t".place'
+        rows = engine.execute(query).fetchall()
+        if compiled.type == "boolean" and _filtered(engine, source, compiled.sql) != {row[0] for row in rows if row[1]}:
+            wrong.append(f"{text} as a filter differs from its value")
+        for cell, (_, found) in zip(cells, rows, strict=True):
             interpreter = Interpreter(cell, MAPPINGS)
             expected = interpreter.run(text)
             actual = _value(found, compiled.type)
@@ -143,6 +147,12 @@ def differences(engine: duckdb.DuckDBPyConnection, seed: int, rules: int, used: 
 
 def _named(text: str, cell: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in cell.items() if name in text}
+
+
+def _filtered(engine: duckdb.DuckDBPyConnection, source: str, condition: str) -> set[int]:
+    """Return which records meet a condition where it filters, which the engine works out otherwise than a value."""
+    query = f'SELECT "t".place {source} WHERE CASE WHEN {condition} THEN true ELSE random() < 0 END'
+    return {place for (place,) in engine.execute(query).fetchall()}
 
 
 def _told(sql: str, kind: str) -> str:

@@ -170,9 +170,9 @@ async def test_fixes_follow_each_other(jail: JobServer, tmp_path: Path) -> None:
 async def test_an_erring_rule_takes_no_other_down(jail: JobServer, tmp_path: Path) -> None:
     """A condition that the engine cannot compute errs record by record, and the others are judged as ever."""
     plan = planned([rule("positive", "price > 0"), rule("erring", "trade_id != 'x'")])
-    erring = 'coalesce(CAST(NOT (CAST("t"."trade_id" AS INTEGER) > 0) AS UTINYINT), 2::UTINYINT)'
+    erring = 'CAST("t"."trade_id" AS INTEGER) > 0'
     conditions = [
-        one.model_copy(update={"code": erring}) if one.rule_id == "erring" else one for one in plan.conditions
+        one.model_copy(update={"holds": erring}) if one.rule_id == "erring" else one for one in plan.conditions
     ]
     table = pa.table(
         {
@@ -193,7 +193,7 @@ async def test_a_rule_that_cannot_be_bound_errs_for_all(jail: JobServer, tmp_pat
     """A condition that the engine refuses outright is an error of every record, with its reason."""
     plan = planned([rule("positive", "price > 0"), rule("odd", "version > 0")])
     conditions = [
-        one.model_copy(update={"code": "no_such(1)"}) if one.rule_id == "odd" else one for one in plan.conditions
+        one.model_copy(update={"holds": "no_such(1)"}) if one.rule_id == "odd" else one for one in plan.conditions
     ]
     table = pa.table({"_ordinal": pa.array([1], pa.int64()), **{name: [value] for name, value in record().items()}})
     judged = await judge_table(jail, tmp_path, plan.model_copy(update={"conditions": tuple(conditions)}), table)

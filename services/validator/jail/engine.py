@@ -22,10 +22,10 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
 }
 
 _REHEARSAL = """
-CREATE TEMP TABLE rehearsed AS SELECT * EXCLUDE (held_above) FROM (
-  SELECT _ordinal, random() < 0 AS held_above,
-    coalesce(CAST(NOT (TRY_CAST(CASE WHEN regexp_full_match(a, '[0-9]+') THEN a END AS BIGINT) > 1) AS UTINYINT), 2::UTINYINT) AS w0
-  FROM warm) WHERE w0 <> 0 OR held_above;
+CREATE TEMP TABLE rehearsed AS SELECT _ordinal,
+    coalesce(CAST(NOT (n > 1 AND map_contains(MAP(['1'], [0]), a)) AS UTINYINT), 2::UTINYINT) AS w0
+  FROM (SELECT *, TRY_CAST(CASE WHEN regexp_full_match(a, '[0-9]+') THEN a END AS BIGINT) AS n FROM warm)
+  WHERE CASE WHEN n > 1 AND map_contains(MAP(['1'], [0]), a) THEN false ELSE random() >= 0 END;
 SELECT count(*), histogram(w0), CAST(json_object('a', '1') AS VARCHAR) FROM rehearsed GROUP BY ALL;
 """
 
