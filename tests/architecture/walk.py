@@ -18,6 +18,13 @@ A, B = UUID(int=0xA, version=4), UUID(int=0xB, version=4)
 # what a serving role shows everybody on purpose; other declared look-ups show nothing until something is presented
 PUBLISHED = {("audit_server", "audit.signing_key")}
 
+_VISIBLE = """
+SELECT attname::text FROM pg_attribute
+WHERE attrelid = $2::regclass AND attnum > 0 AND NOT attisdropped AND has_column_privilege($1, attrelid, attnum, $3)
+  AND NOT ($3 = 'UPDATE' AND (attgenerated <> '' OR attidentity = 'a'))
+ORDER BY attnum LIMIT 1
+"""
+
 
 @asynccontextmanager
 async def acting(admin: Any, role: str, tenant: UUID | str | None) -> AsyncIterator[Any]:
@@ -75,13 +82,8 @@ def roles_under_rule(table: TableName) -> list[str]:
 
 async def visible_column(admin: Any, table: TableName, role: str, word: str) -> str | None:
     """Return a column that a role may read or write, or None."""
-    for column in await catalogue.columns(admin, table):
-        allowed = await admin.fetchval(
-            "SELECT has_column_privilege($1, $2, $3, $4)", role, str(table), column["name"], word
-        )
-        if allowed and not (column["made"] and word == "UPDATE"):
-            return str(column["name"])
-    return None
+    found: str | None = await admin.fetchval(_VISIBLE, role, str(table), word)
+    return found
 
 
 async def has_policy(admin: Any, table: TableName, role: str) -> bool:

@@ -56,19 +56,19 @@ def test_order_is_by_the_keys_then_by_source(tmp_path: Path) -> None:
     assert [o for o, _ in _refs(_run(tmp_path, order_by=[{"expression": "venue"}]))] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("distance", [0, 5_000, 250_000])
+@pytest.mark.parametrize("distance", [0, 5_000, 100_000])
 def test_many_records_are_ordered_however_far_they_have_to_go(tmp_path: Path, distance: int) -> None:
     """Records that are near their place and records that lie all over the source come in the same order."""
     rng = random.Random(distance)  # noqa: S311 - a shuffle, no secret
-    places = sorted(range(250_000), key=lambda n: n + rng.randint(0, distance))
-    rows = [(_spread(n), "BS"[n % 2], "1", f"{n // 3:06}" if n < 240_000 else None) for n in places]
+    places = sorted(range(100_000), key=lambda n: n + rng.randint(0, distance))
+    rows = [(_spread(n), "BS"[n % 2], "1", f"{n // 3:06}" if n < 96_000 else None) for n in places]
     order = [{"expression": "venue"}, {"expression": "side", "descending": True}]
-    failures = (write_failures(tmp_path / "f.parquet", 1, 100_000),)
+    failures = (write_failures(tmp_path / "f.parquet", 1, 40_000),)
     result = _run(
         tmp_path, rows, target=schema(ref="text", px="decimal"), order_by=order, failures=failures, where="id != 'x'"
     )
     expected = sorted(
-        (n for n in range(1, 250_001) if n not in (1, 100_000)),
+        (n for n in range(1, 100_001) if n not in (1, 40_000)),
         key=lambda n: (rows[n - 1][3] is None, rows[n - 1][3] or "", rows[n - 1][1] == "B", n),
     )
     assert (tmp_path / "extract.parquet").stat().st_size > 4 * 1024 * 1024  # smaller ones are sorted at once
@@ -76,7 +76,7 @@ def test_many_records_are_ordered_however_far_they_have_to_go(tmp_path: Path, di
 
 
 def _spread(n: int) -> str:
-    return hashlib.sha256(str(n).encode()).hexdigest()[:24]
+    return hashlib.sha256(str(n).encode()).hexdigest()
 
 
 def test_records_that_where_does_not_take_are_filtered(tmp_path: Path) -> None:

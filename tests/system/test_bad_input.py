@@ -10,6 +10,7 @@ from typing import Any, Self
 import httpx
 import pytest
 
+from deploy.local.routes import owner
 from examples.client import Api
 from tests.architecture.test_routes import PUBLIC
 from tests.system.operations import PLATFORM, Operation, operations, wrong
@@ -24,6 +25,7 @@ HOSTILE = (
     *("\x00", "a\x00b", "\ud800", "\ufffe\uffff", "%00", "..%2f..%2f", "' OR 1=1 --", "{{7*7}}", "\u202e", "9" * 400),
     "x" * 20_000,
 )
+THIRDS = 3
 PLACES = ("%00", "%ED%A0%80", "%FF", "..%2F..", "x" * 3000, "9" * 30, "-1", "%20")
 
 
@@ -33,11 +35,25 @@ def named(chosen: Iterator[Operation]) -> pytest.MarkDecorator:
 
 
 everything = named(iter(OPERATIONS))
-guarded = named(o for o in OPERATIONS if str(o) not in PUBLIC)
 with_places = named(o for o in OPERATIONS if o.places)
-with_queries = named(o for o in OPERATIONS if o.queries)
 with_body = named(o for o in OPERATIONS if o.takes_json)
-lists = named(o for o in OPERATIONS if o.is_list)
+
+
+def dealt(chosen: Iterator[Operation]) -> pytest.MarkDecorator:
+    """Parametrise a test with operations and the part of its values that each gets: a third, and all in the long tests.
+
+    A service's operations take turns with the thirds, so that each service gets all of the values at some of them.
+    """
+    by_service: dict[str | None, list[Operation]] = {}
+    for one in chosen:
+        by_service.setdefault(owner(one.path), []).append(one)
+    few = [
+        pytest.param(one, slice(place % min(THIRDS, len(its)), None, min(THIRDS, len(its))), id=str(one))
+        for its in by_service.values()
+        for place, one in enumerate(its)
+    ]
+    whole = [pytest.param(one.values[0], slice(None), id=f"{one.id} all", marks=pytest.mark.long) for one in few]
+    return pytest.mark.parametrize(("operation", "part"), [*few, *whole])
 
 
 class Hand:
@@ -113,13 +129,14 @@ def assert_no_fault_of_ours(answer: httpx.Response) -> None:
     assert_refused(answer)
 
 
-@guarded
-async def test_nobody_and_impostors_are_refused(hand: Hand, operation: Operation) -> None:
+@dealt(o for o in OPERATIONS if str(o) not in PUBLIC)
+async def test_nobody_and_impostors_are_refused(hand: Hand, operation: Operation, part: slice) -> None:
     """Without a token, with garbage, with an unsigned or a doubled one: 401 (S30)."""
     unsigned = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b'{"alg":"none"}', b"{}", b""))
     tokens = ("garbage", "a.b.c", unsigned, "\u00e9")
-    presented = [[], [("Authorization", "Basic eDp5")], *([("Authorization", f"Bearer {t}")] for t in tokens)]
-    for headers in [*presented, [("Authorization", "Bearer a.b.c"), ("Authorization", "Bearer a.b.c")]]:
+    presented = [[("Authorization", "Basic eDp5")], *([("Authorization", f"Bearer {t}")] for t in tokens)]
+    doubled = [("Authorization", "Bearer a.b.c"), ("Authorization", "Bearer a.b.c")]
+    for headers in [[], *[*presented, doubled][part]]:
         answer = await hand.send_as_nobody(operation, headers)
         assert answer.status_code == 401, answer.text
         assert_refused(answer)
@@ -136,25 +153,23 @@ async def test_ids_of_nothing_are_refused(hand: Hand, operation: Operation) -> N
             assert_refused(await hand.send(operation, operation.filled({name: text}), **body), name)
 
 
-@with_places
-async def test_hostile_places_are_refused(hand: Hand, operation: Operation) -> None:
+@dealt(o for o in OPERATIONS if o.places)
+async def test_hostile_places_are_refused(hand: Hand, operation: Operation, part: slice) -> None:
     """Texts that are no ids, in every place of every path, are no error of ours."""
     body: dict[str, Any] = {"json": {}} if operation.takes_json else {}
-    for name, text in product(operation.places, PLACES):
+    for name, text in product(operation.places, PLACES[part]):
         assert_no_fault_of_ours(await hand.send(operation, operation.filled({name: text}), **body))
 
 
-@lists
-async def test_pages_have_bounds(hand: Hand, operation: Operation) -> None:
+@dealt(o for o in OPERATIONS if o.is_list and not o.places)
+async def test_pages_have_bounds(hand: Hand, operation: Operation, part: slice) -> None:
     """Limits, offsets and cursors outside their bounds are refused by name."""
     path, least = operation.filled(), operation.required
-    if operation.places:
-        pytest.skip("a list below something that does not exist")
-    for limit in ("0", "501", "-1", "x", "1.5", "", "9" * 30):
+    for limit in ("0", "501", "-1", "x", "1.5", "", "9" * 30)[part]:
         assert_refused(await hand.send(operation, path, params={**least, "limit": limit}), "limit")
-    for offset in ("1001", "-1", "x", "9" * 30):
+    for offset in ("1001", "-1", "x", "9" * 30)[part]:
         assert_refused(await hand.send(operation, path, params={**least, "offset": offset}), "offset")
-    for cursor in _cursors():
+    for cursor in [*_cursors()][part]:
         assert_refused(await hand.send(operation, path, params={**least, "cursor": cursor}), "cursor")
 
 
@@ -164,26 +179,27 @@ def _cursors() -> Iterator[str]:
     yield from (base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=") for value in values)
 
 
-@with_queries
-async def test_queries_of_wrong_types_are_refused(hand: Hand, operation: Operation) -> None:
+@dealt(o for o in OPERATIONS if o.queries)
+async def test_queries_of_wrong_types_are_refused(hand: Hand, operation: Operation, part: slice) -> None:
     """A parameter of the wrong type is named; hostile text in one is no error of ours."""
     for name, (schema, _) in operation.queries.items():
         if text := wrong(schema):
             answer = await hand.send(operation, params={**operation.required, name: text})
             assert_refused(answer, name, *operation.places)
-        for text in HOSTILE[:3] + HOSTILE[5:10]:
+        for text in (HOSTILE[:3] + HOSTILE[5:10])[part]:
             value = text.encode("utf-8", "surrogatepass").decode("latin-1")
             assert_no_fault_of_ours(await hand.send(operation, params={**operation.required, name: value}))
 
 
-@with_body
-async def test_bodies_that_are_no_objects_are_refused(hand: Hand, operation: Operation) -> None:
+@dealt(o for o in OPERATIONS if o.takes_json)
+async def test_bodies_that_are_no_objects_are_refused(hand: Hand, operation: Operation, part: slice) -> None:
     """Not JSON, not UTF-8, not an object, nested without end, or announced as something else."""
     deep = b'{"name":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     broken = (b"{", b"{]", b"nul", b"\xff\xfe", b'{"a":1}{"b":2}', b"[" * 100_000, deep, b'{"a": NaN}', b"{'a': 1}")
-    for content in (*broken, b"[]", b'"text"', b"7", b"true", b"[[]]"):
+    for content in (*broken, b"[]", b'"text"', b"7", b"true", b"[[]]")[part]:
         assert_refused(await hand.body(operation, content))
-    for kind in ("text/plain", "application/xml", "multipart/form-data", "application/x-www-form-urlencoded", ""):
+    kinds = ("text/plain", "application/xml", "multipart/form-data", "application/x-www-form-urlencoded", "")
+    for kind in kinds[part]:
         assert_refused(await hand.body(operation, b'{"surprise": 1}', kind))
 
 
@@ -204,11 +220,11 @@ async def test_fields_of_wrong_types_are_refused_by_name(hand: Hand, operation: 
         assert_refused(await hand.body(operation, json.dumps({name: [[]]}).encode()), f"/{name}")
 
 
-@with_body
-async def test_hostile_texts_are_no_error_of_ours(hand: Hand, operation: Operation) -> None:
+@dealt(o for o in OPERATIONS if o.takes_json)
+async def test_hostile_texts_are_no_error_of_ours(hand: Hand, operation: Operation, part: slice) -> None:
     """NUL, lone surrogates and the rest, in every field of every body."""
     for name in operation.fields:
-        for text in HOSTILE:
+        for text in HOSTILE[part]:
             assert_no_fault_of_ours(await hand.body(operation, json.dumps({name: text}).encode()))
 
 

@@ -1,12 +1,7 @@
 """OpenTelemetry traces, from the gateway's request through the outbox to whoever reads the event."""
 
 from opentelemetry import context, trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NonRecordingSpan, Span, SpanContext, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
@@ -21,10 +16,20 @@ def configure_traces(service: str, endpoint: str | None) -> None:
     Without one spans only carry ids from request to event to log line: nobody would see what they record.
     """
     if endpoint:
-        resource = Resource.create({"service.name": f"regent-{service}"})
-        provider = TracerProvider(sampler=ALWAYS_ON, resource=resource)
-        provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
-        trace.set_tracer_provider(provider)
+        _export(f"regent-{service}", endpoint)
+
+
+def _export(name: str, endpoint: str) -> None:
+    # imported here: most processes start without, which they do the sooner
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    from opentelemetry.sdk.trace.sampling import ALWAYS_ON  # noqa: PLC0415
+
+    provider = TracerProvider(sampler=ALWAYS_ON, resource=Resource.create({"service.name": name}))
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=endpoint)))
+    trace.set_tracer_provider(provider)
 
 
 class span:  # noqa: N801 - used like a function; a generator would double what a request pays for it
