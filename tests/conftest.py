@@ -1,5 +1,6 @@
 """Real servers for every test that wants one: a PostgreSQL and a NATS per test process."""
 
+import gc
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,37 +14,57 @@ from deploy.local.configuration import SERVICES
 from deploy.local.processes import free_port
 from deploy.local.supervisor import Supervisor
 
-_WALKS = ("bad_input", "tenancy", "tenancy_oauth")
-_DEATHS_AND_CLOCKS = ("backtest", "data_keys", "indicators", "keys", "kill", "schedule", "transforms")
-_PARTS = {f"tests/system/test_{name}.py": "walks" for name in _WALKS} | {
-    f"tests/system/test_{name}.py": "waits" for name in _DEATHS_AND_CLOCKS
+_SYSTEM = "tests/system"
+_PARTS = {
+    "walks": ("bad_input", "tenancy", "tenancy_oauth"),
+    "waits": ("backtest", "data_keys", "indicators", "keys", "kill", "schedule", "transforms"),
+    "demo": ("demo",),  # it starts a Regent of its own
 }
-_LONGEST = ("tests/system/", "tests/conformance/")
+_PART_OF = {f"{_SYSTEM}/test_{name}.py": f"{_SYSTEM}/{part}" for part, names in _PARTS.items() for name in names}
+_LONGEST_FIRST = (
+    *(_SYSTEM, f"{_SYSTEM}/waits", f"{_SYSTEM}/walks", f"{_SYSTEM}/demo", "tests/conformance"),
+    *("tests/tenancy/", "tests/deploy/", "tests/runner/", "tests/validator/", "tests/audit/"),
+)
+
+
+def _part(file: str) -> str:
+    """Return what goes to one worker together with a test file: most files go alone.
+
+    tests/system goes in parts: walks over all routes, stories that wait, the demo, the rest; so each worker starts the
+    whole of Regent once at most. tests/conformance is one part, for the same reason.
+    """
+    if file.startswith("tests/conformance/"):
+        return "tests/conformance"
+    return _PART_OF.get(file, _SYSTEM if file.startswith(f"{_SYSTEM}/test_") else file)
 
 
 class _FewStacksForSystemTests(LoadFileScheduling):  # type: ignore[misc]
-    """Files go to workers one by one, but tests/system in three parts: walks over all routes, stories that wait, the rest.
-
-    Each worker starts the whole of Regent once at most; tests/conformance is one part, for the same reason.
-    """
+    """Parts go to workers one by one, in the order of the tests."""
 
     def _split_scope(self, nodeid: str) -> str:
-        scope: str = super()._split_scope(nodeid)
-        if scope in _PARTS:
-            return f"tests/system/{_PARTS[scope]}"
-        if scope.startswith("tests/conformance/"):
-            return "tests/conformance"
-        return "tests/system" if scope.startswith("tests/system/test_") else scope
+        return _part(super()._split_scope(nodeid))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest, so that no worker is left alone with it at the end."""
-    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+    """Begin with what takes longest, so that no worker is left alone with it at the end; small files come last."""
+
+    def rank(item: pytest.Item) -> int:
+        part = _part(item.nodeid.partition("::")[0])
+        fits = (part == one or (one.endswith("/") and part.startswith(one)) for one in _LONGEST_FIRST)
+        return next((place for place, fitting in enumerate(fits) if fitting), len(_LONGEST_FIRST))
+
+    items.sort(key=rank)
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector some million objects that stay: it would look at all of them again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _FewStacksForSystemTests | None:
-    """Choose how tests are dealt out to workers: `--dist loadfile`, with the system tests as three."""
+    """Choose how tests are dealt out to workers: `--dist loadfile`, with some files as one."""
     config.option.loadscopereorder = False  # it would put many short tests before few long ones
     return _FewStacksForSystemTests(config, log) if config.getvalue("dist") == "loadfile" else None
 

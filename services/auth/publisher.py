@@ -17,6 +17,7 @@ import structlog
 from nats.errors import Error as NatsError
 
 from libs.common.bus.connection import Bus
+from libs.common.bus.fetching import cancelled
 from libs.common.bus.topology import IDENTITY_SUBJECTS
 from libs.common.context import Context, utc_now
 from libs.common.database.pool import Database
@@ -56,7 +57,7 @@ class Publisher:
 
     async def run(self) -> None:
         """Publish until cancelled; a lost database or bus is waited for."""
-        while True:
+        while not cancelled():
             self._wake.clear()
             try:
                 await self.publish()

@@ -23,7 +23,7 @@ def names(library: str) -> list[str]:
     return [name.partition("${")[0] for name in _NAME.findall((HERE / f"{library}.mjs").read_text(encoding="utf-8"))]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 async def results(person: Person) -> Results:
     """Run both scripts; returns what came of their checks."""
     if shutil.which("node") is None:

@@ -8,7 +8,7 @@ import pytest
 from tests.system.world import Tenant, World, open_world
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """Yield the running system; each of the two parts of the system tests has one, see `pytest_xdist_make_scheduler`."""
     home: Path = tmp_path_factory.mktemp("system")

@@ -11,6 +11,7 @@ from nats.errors import Error as NatsError
 from nats.js.errors import APIError
 
 from libs.common.bus.connection import Bus
+from libs.common.bus.fetching import cancelled
 from libs.common.database.leadership import leadership
 from libs.common.telemetry.metrics import OUTBOX_FAILURES, OUTBOX_OLDEST_SECONDS, OUTBOX_PUBLISHED, OUTBOX_ROWS
 
@@ -42,7 +43,7 @@ class Relay:
 
     async def run(self) -> None:
         """Relay until cancelled; a lost database or bus is waited for."""
-        while True:
+        while not cancelled():
             try:
                 await self._lead()
             except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, NatsError, TimeoutError) as error:
@@ -60,7 +61,7 @@ class Relay:
                 tidying.cancel()
 
     async def _drain_forever(self, connection: Any) -> None:
-        while True:
+        while not cancelled():
             self._wake.clear()
             while rows := await connection.fetch(_UNSENT, _BATCH):
                 await self._publish(rows)

@@ -19,6 +19,7 @@ from joserfc.jwk import ECKey
 from nats.errors import Error as NatsError
 
 from libs.common.bus.connection import Bus
+from libs.common.bus.fetching import cancelled
 from libs.common.bus.topology import API_PREFIX, IDENTITY_STREAM, IDENTITY_SUBJECTS
 
 _LOG = structlog.get_logger(__name__)
@@ -99,7 +100,7 @@ def _ids(names: Iterable[str]) -> frozenset[UUID]:
 
 async def keep_fresh(state: IdentityState, bus: Bus) -> None:
     """Refresh the state until cancelled; a lost bus leaves it to age."""
-    while True:
+    while not cancelled():
         try:
             state.replace(await read_snapshot(bus))
         except (SnapshotError, NatsError, OSError, TimeoutError) as error:

@@ -14,6 +14,7 @@ import asyncpg
 import structlog
 from prometheus_client import Counter
 
+from libs.common.bus.fetching import cancelled
 from libs.common.context import Context, utc_now
 from libs.common.crypto.keyring import UnreadableSecretError
 from libs.common.database.pool import Database
@@ -83,7 +84,7 @@ class MailSender:
         """Send until cancelled; a lost database is waited for."""
         slots = asyncio.Semaphore(_AT_ONCE)
         async with asyncio.TaskGroup() as tasks:
-            while True:
+            while not cancelled():
                 await slots.acquire()
                 self._wake.clear()
                 claim = await self._claimed()
