@@ -15,7 +15,10 @@ def kill_group(pid: int) -> None:
 
 def stopped(pid: int) -> bool:
     """Tell whether a child of ours has stopped, all its threads, and nobody has been told so yet."""
-    return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    try:
+        return os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+    except ChildProcessError:  # it died and is not buried yet: who asks for stopped ones alone is told of no child
+        return False
 
 
 def children() -> list[int]:
