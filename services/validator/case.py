@@ -13,7 +13,7 @@ from libs.common.vocabulary.rules import Phase
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import ExpressionError, MappingTable, Moment, mapping_rows
 from libs.expressions.sql import SqlError
-from services.validator.domain import column_type
+from services.validator.columns import column_type
 from services.validator.jail.broker import Request
 from services.validator.plan import ResolvedRule, Subject, build_plan
 
@@ -46,13 +46,13 @@ class Case:
     ) -> Request:
         """Return the validation of a Parquet file; `scratch` is a directory of its own, `previous` the extract before.
 
-        `columns` are the file's Arrow types by name; without them it is opened, which only its own writer may ask for.
+        `columns` are the file's DuckDB types by name; without them it is opened, which only its own writer may ask for.
 
         Raises:
             RuleUnfitError: a rule does not compile against this schema.
         """
         tables = {id_: MappingTable(_table(id_), mapping.columns) for id_, mapping in self.mappings.items()}
-        found = {name: column_type(kind) for name, kind in columns.items()} if columns else _types(data)
+        found = dict(columns) if columns else _types(data)
         subject = Subject(
             source=self.schema,
             column_types=found,

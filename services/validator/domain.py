@@ -23,9 +23,6 @@ from services.validator.history import compared_schema
 from services.validator.reading import Reading
 from services.validator.tables import ORDINAL, declared_tables
 
-# Parquet's logical types, as DuckDB names what it reads from them.
-_COLUMN_TYPES = {"string": "VARCHAR", "large_string": "VARCHAR", "int64": "BIGINT", "bool": "BOOLEAN"}
-
 
 def rule_references(spec: RuleSpec) -> Iterator[Reference]:
     """Name everything that a rule refers to."""
@@ -126,22 +123,3 @@ def _located(error: ExpressionError | SqlError, place: str, **more: str) -> Fiel
     said = f"line {error.line}, column {error.column}: {error.message}{wanted}{nearest}"
     parts = {"line": error.line, "column": error.column, "expected": error.expected, "nearest": error.nearest, **more}
     return FieldProblem(place, said, {name: value for name, value in parts.items() if value})
-
-
-def column_type(arrow_type: str) -> str:
-    """Return DuckDB's name for a column type that Arrow names.
-
-    Raises:
-        ValueError: sealed datasets have no such columns.
-    """
-    if arrow_type in _COLUMN_TYPES:
-        return _COLUMN_TYPES[arrow_type]
-    if arrow_type.startswith("decimal"):
-        return "DECIMAL" + arrow_type[arrow_type.index("(") :].replace(" ", "")
-    if arrow_type.startswith("date32"):
-        return "DATE"
-    if arrow_type.startswith("timestamp"):
-        return "TIMESTAMP WITH TIME ZONE" if "tz=" in arrow_type else "TIMESTAMP"
-    if arrow_type.startswith(("int", "uint")):
-        return "BIGINT"
-    raise ValueError(f"a sealed dataset has no columns of type {arrow_type}")

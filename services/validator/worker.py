@@ -4,8 +4,8 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -20,7 +20,6 @@ from libs.common.context import Context, utc_now
 from libs.common.definitions.copies import Pinned, SealedReader
 from libs.common.errors import Refusal, Unavailable
 from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
-from libs.common.events.validator import RuleCount, ValidationCompleted
 from libs.common.identity.grants import require_grant
 from libs.common.jail import JobError, JobServer, JobServerLost
 from libs.common.objects import ObjectAlteredError, ObjectMissingError
@@ -31,14 +30,17 @@ from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
 from services.validator import commands, store
 from services.validator.case import Case, RuleUnfitError
+from services.validator.columns import column_type
 from services.validator.exceptions import applying
+from services.validator.exceptions.applying import Overlaid
 from services.validator.exceptions.concluding import conclude_job
 from services.validator.exceptions.judging import Judge
 from services.validator.exceptions.verdicts import Opener
 from services.validator.indicators import commands as indicators
-from services.validator.jail.broker import Outcome, Request, RuleTally
+from services.validator.jail.broker import OtherColumnsError, Outcome, Request, RuleTally
 from services.validator.jail.sealing import ResultError, describe
 from services.validator.plan import ResolvedRule
+from services.validator.telling import completed_by
 
 _LOG = structlog.get_logger(__name__)
 _BEATS_PER_LEASE = 3
@@ -153,15 +155,12 @@ class Worker:
         owner = str(job.context.tenant_id)
         judge = Judge(self._server, known, scratch, self._settings.memory_mib, self._settings.wall_seconds, owner)
         schema = SchemaSpec.model_validate(await self._sealed.read(_pinned(request.schema_version)))
-        columns = await describe(self._server, data, owner)
-        data, overlaid = await judge.amended(request, schema, data, columns)
-        asked = await self._request(request, chosen, data, columns)
-        outcome = await judge.verdict(replace(asked, measure=True, owner=owner), overlaid)
+        outcome, overlaid = await self._verdict(request, chosen, judge, schema, data)
         _require_no_errors(outcome, chosen)
         failures = await self._seal(request, scratch, "failures", outcome.failures)
         corrections = await self._seal(request, scratch, "corrections", outcome.corrections)
         seconds = time.perf_counter() - started
-        completed = _completed(request, chosen, outcome, failures, corrections, seconds)
+        completed = completed_by(request, chosen, outcome, failures, corrections, seconds)
         opener = _opener(request, chosen, scratch / "failures.parquet") if failures else None
         if opener and not await opener.open_ahead(self._runtime.database, job.context, job.attempt):
             return
@@ -171,6 +170,20 @@ class Worker:
                 if outcome.measures:
                     await indicators.keep_counts(tx, completed, outcome.measures)
         _measure(request, outcome, seconds)
+
+    async def _verdict(
+        self, request: ValidationRequested, chosen: commands.RunRules, judge: Judge, schema: SchemaSpec, data: Path
+    ) -> tuple[Outcome, Overlaid]:
+        """Judge by the columns that the dataset is said to have; where it has others, by those that are found in it."""
+        if not judge.known.fields() and {field.name for field in schema.fields} <= request.column_types.keys():
+            with suppress(OtherColumnsError, RuleUnfitError):
+                asked = await self._request(request, chosen, data, request.column_types)
+                said = replace(asked, measure=True, owner=judge.owner, told=request.column_types)
+                return await judge.verdict(said, Overlaid()), Overlaid()
+        columns = await describe(self._server, data, judge.owner)
+        data, overlaid = await judge.amended(request, schema, data, columns)
+        asked = await self._request(request, chosen, data, {name: column_type(kind) for name, kind in columns.items()})
+        return await judge.verdict(replace(asked, measure=True, owner=judge.owner), overlaid), overlaid
 
     async def _request(
         self,
@@ -248,54 +261,6 @@ def _told(rule: RuleTally) -> str:
 
 def _pinned(version: VersionReference) -> Pinned:
     return Pinned(version.kind, version.id, version.number, version.key, version.sha256)
-
-
-def _version(pinned: Pinned) -> VersionReference:
-    return VersionReference(kind=pinned.kind, id=pinned.id, number=pinned.number, key=pinned.key, sha256=pinned.sha256)
-
-
-def _completed(
-    request: ValidationRequested,
-    chosen: commands.RunRules,
-    outcome: Outcome,
-    failures: ObjectReference | None,
-    corrections: ObjectReference | None,
-    seconds: float,
-) -> ValidationCompleted:
-    return ValidationCompleted(
-        run_id=request.run_id,
-        request_id=request.request_id,
-        phase=request.phase,
-        rules=tuple(_version(pinned) for pinned in chosen.rules),
-        mappings=tuple(_version(pinned) for pinned in chosen.mappings),
-        counts=_counts(outcome.rules, outcome.rows, chosen.names),
-        rows=outcome.rows,
-        held=outcome.held,
-        warned=sum(rule.failed for rule in outcome.rules if rule.severity == "warning"),
-        corrected=outcome.corrections,
-        waived=sum(rule.waived for rule in outcome.rules),
-        failures=failures,
-        corrections=corrections,
-        seconds=round(seconds, 4),
-    )
-
-
-def _counts(rules: Sequence[RuleTally], rows: int, names: dict[str, str]) -> tuple[RuleCount, ...]:
-    return tuple(
-        RuleCount(
-            rule_id=rule.rule_id,
-            rule_version=rule.rule_version,
-            name=names.get(rule.rule_id, rule.rule_id),
-            severity=rule.severity,
-            rows=rows,
-            passed=rule.passed,
-            failed=rule.failed,
-            unknown=rule.unknown,
-            errors=rule.errors,
-            waived=rule.waived,
-        )
-        for rule in rules
-    )
 
 
 def _measure(request: ValidationRequested, outcome: Outcome, seconds: float) -> None:

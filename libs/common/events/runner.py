@@ -123,7 +123,8 @@ class ValidationRequested(Data):
     On the run's first request it resolves the rules in force on the business date and keeps the set under the run id;
     `rules_of` names another run whose set is to be used (a rerun's parent). `business_key` names the source fields of
     the key in the input phase; the output phase's dataset carries `_key`. What a backtest judges is judged only: no
-    exception is opened and no indicator counts it. `drafts` are used in place of the versions in force.
+    exception is opened and no indicator counts it. `drafts` are used in place of the versions in force. `column_types` are
+    the dataset's, DuckDB types by name, where its writer knows them; nobody takes them on trust.
     """
 
     run_id: UUID
@@ -142,6 +143,7 @@ class ValidationRequested(Data):
     previous: ObjectReference | None = None
     kind: RunKind = "report"
     drafts: tuple[VersionReference, ...] = ()
+    column_types: dict[str, str] = Field(default_factory=dict)
 
 
 class TransformRequested(Data):

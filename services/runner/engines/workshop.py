@@ -27,6 +27,7 @@ def workshop(slots: int = 2) -> JobServer:
     engine = "services.runner.engines.duck"
     return JobServer(
         "services.runner.engines.jobs:perform",
+        preload=("libs.common.jail.lean",),
         warm=f"{engine}:prewarm",
         rehearsal=f"{engine}:rehearse",
         spares=min(_SPARES, slots),

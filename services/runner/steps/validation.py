@@ -55,4 +55,5 @@ def request_for(
         previous=previous,
         kind=run["kind"],
         drafts=drafts,
+        column_types=job.facts("extract").get("column_types") or {} if phase == "input" else {},
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 from libs.common.events.runner import ValidationRequested
 from libs.common.jail import MIB, JobServer
 from libs.common.vocabulary.schemas import SchemaSpec
-from services.validator.domain import column_type
+from services.validator.columns import column_type
 from services.validator.exceptions import applying
 from services.validator.exceptions.applying import InForce, Overlaid
 from services.validator.jail.amender import Amending, amend

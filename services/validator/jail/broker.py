@@ -44,6 +44,10 @@ _SMALL = 4 * MIB
 _LIVES = 3
 
 
+class OtherColumnsError(Exception):
+    """The data has other columns than it was told to have; nothing was judged."""
+
+
 class RuleTally(Strict):
     """What came of one rule over all records; `problem` says why it could not be judged, if so.
 
@@ -107,7 +111,8 @@ class Request:
     """One validation: the plan, the data (Parquet), mapping tables by name, and a private directory for its output.
 
     `measure` asks for `Outcome.measures`. `failures.parquet` and `corrections.parquet` are written to `scratch`, which exists. `memory` is the engine's, in
-    bytes; the process gets half as much again. `owner` is the tenant whose share it takes, `kind` what it is called in
+    bytes; the process gets half as much again. `told` are column types that the plan takes on trust, so that the job must
+    find them in the data. `owner` is the tenant whose share it takes, `kind` what it is called in
     figures.
     """
 
@@ -121,6 +126,7 @@ class Request:
     previous: Path | None = None
     spill_bytes: int = 10 * 1024 * MIB
     measure: bool = False
+    told: Mapping[str, str] | None = None
     owner: str | None = None
     kind: str = "validation"
 
@@ -134,7 +140,8 @@ async def validate(server: JobServer, request: Request) -> Outcome:
     """Judge the records of `request.data` in the jail; when it dies under the work, in its next life.
 
     Raises:
-        ResultError: the answer is malformed. JobError, ConfinementError: see `JobServer.run`.
+        OtherColumnsError: `request.told` is wrong. ResultError: the answer is malformed. JobError, ConfinementError: see
+            `JobServer.run`.
     """
     outcome, _ = await validate_and_show(server, request, 0)
     return outcome
@@ -163,9 +170,12 @@ async def _judged(server: JobServer, request: Request, most: int) -> tuple[Outco
 
 async def _run(server: JobServer, request: Request) -> Any:
     with _descriptors(request) as (readable, writable):
-        return await server.run(
+        answer = await server.run(
             _job(request), readable, writable=writable, limits=_limits(request), owner=request.owner, kind=request.kind
         )
+    if isinstance(answer, dict) and answer.get("columns") == "others":
+        raise OtherColumnsError
+    return answer
 
 
 def _job(request: Request) -> dict[str, object]:
@@ -177,7 +187,12 @@ def _job(request: Request) -> dict[str, object]:
         "plan": request.plan.model_dump(mode="json"),
         "mappings": list(request.mappings),
         "resources": resources,
-    } | ({"measure": True} if request.measure else {})
+    } | _asked(request)
+
+
+def _asked(request: Request) -> dict[str, object]:
+    measure: dict[str, object] = {"measure": True} if request.measure else {}
+    return {**measure, "columns": dict(request.told)} if request.told else measure
 
 
 def _limits(request: Request) -> Limits:

@@ -14,7 +14,7 @@ from services.validator.jail import amending
 from services.validator.jail.asking import ask_all
 from services.validator.jail.engine import Resources
 from services.validator.jail.measuring import measure
-from services.validator.jail.work import Files, Judgement, Tally, one, open_data, reason
+from services.validator.jail.work import Files, Judgement, Tally, has_columns, one, open_data, reason
 from services.validator.queries import Group
 
 
@@ -23,6 +23,8 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     if "amend" in job:
         return amending.run(job, descriptors)
     files = Files.of(descriptors, len(job["mappings"]))
+    if not has_columns(files.data, job.get("columns", {})):
+        return {"columns": "others"}
     resources = Resources(**job["resources"])
     work = Judgement(Plan.model_validate(job["plan"]), files, job["mappings"], resources)
     work.engine = open_data(work)
