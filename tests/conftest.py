@@ -17,7 +17,7 @@ from deploy.local.supervisor import Supervisor
 _SYSTEM = "tests/system"
 _PARTS = {
     "walks": ("bad_input", "tenancy", "tenancy_oauth"),
-    "waits": ("backtest", "data_keys", "indicators", "keys", "kill", "schedule", "transforms"),
+    "waits": ("backtest", "data_keys", "exceptions_chaos", "indicators", "keys", "kill", "schedule", "transforms"),
     "demo": ("demo",),  # it starts a Regent of its own
 }
 _PART_OF = {f"{_SYSTEM}/test_{name}.py": f"{_SYSTEM}/{part}" for part, names in _PARTS.items() for name in names}

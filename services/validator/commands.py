@@ -157,7 +157,7 @@ async def complete(
             run_id=request.run_id,
             report_id=request.report_id,
             phase=request.phase,
-            records=completed.held,
+            records=completed.held + opener.held_by_transform,
             by_rule=dict(opener.by_rule),
         )
         await tx.emit("exception.opened", opened, entity=request.run_id)

@@ -44,7 +44,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         worker = Worker(runtime, wall.runs, sealed)
         runtime.queues["try"] = Trier(runtime).work
         runtime.queues["validate"], runtime.slots = worker.work, settings.slots
-        runtime.spawn("reaper", reap(claimer, worker))
+        runtime.spawn("reaper", reap(claimer, worker, runtime.database))
         transformer = Transformer(runtime, wall.transforms, sealed)
         runtime.extras["transforms"] = TransformTrier(wall.transform_tries, runtime.extras["definitions"], sealed)
         runtime.queues["transform"] = transformer.take

@@ -35,7 +35,7 @@ from services.validator.exceptions import applying
 from services.validator.exceptions.applying import Overlaid
 from services.validator.exceptions.concluding import conclude_job
 from services.validator.exceptions.judging import Judge
-from services.validator.exceptions.verdicts import Opener
+from services.validator.exceptions.verdicts import Failures, Opener
 from services.validator.indicators import commands as indicators
 from services.validator.jail.broker import OtherColumnsError, Outcome, Request, RuleTally
 from services.validator.jail.sealing import ResultError, describe
@@ -161,7 +161,7 @@ class Worker:
         corrections = await self._seal(request, scratch, "corrections", outcome.corrections)
         seconds = time.perf_counter() - started
         completed = completed_by(request, chosen, outcome, failures, corrections, seconds)
-        opener = _opener(request, chosen, scratch / "failures.parquet") if failures else None
+        opener = await self._opener(request, chosen, scratch / "failures.parquet" if failures else None, scratch)
         if opener and not await opener.open_ahead(self._runtime.database, job.context, job.attempt):
             return
         async with self._runtime.database.transaction(job.context) as tx:
@@ -225,6 +225,21 @@ class Worker:
         await self._runtime.objects.fetch(request.previous.key, request.previous.sha256, path)
         return path
 
+    async def _opener(
+        self, request: ValidationRequested, chosen: commands.RunRules, failures: Path | None, scratch: Path
+    ) -> Opener | None:
+        """Return what opens the verdict's exceptions, if it is one that counts."""
+        if request.kind == "backtest" or (failures is None and request.held is None):
+            return None
+        held = await self._fetched(request.held, scratch / "held.parquet")
+        origins = await self._fetched(request.origins, scratch / "origins.parquet")
+        return Opener(request, chosen.names, Failures(failures, held, origins))
+
+    async def _fetched(self, reference: ObjectReference | None, path: Path) -> Path | None:
+        if reference is not None:
+            await self._runtime.objects.fetch(reference.key, reference.sha256, path)
+        return path if reference else None
+
     async def _seal(self, request: ValidationRequested, scratch: Path, name: str, rows: int) -> ObjectReference | None:
         if rows == 0:
             return None
@@ -234,16 +249,12 @@ class Worker:
         return ObjectReference(key=sealed.key, sha256=sealed.sha256, size=sealed.size)
 
 
-def _opener(request: ValidationRequested, chosen: commands.RunRules, failures: Path) -> Opener | None:
-    return None if request.kind == "backtest" else Opener(request, chosen.names, failures)
-
-
 class RuleErredError(Exception):
     """A rule erred instead of failing; that fails the run."""
 
 
 def _require_granted(request: ValidationRequested) -> None:
-    for reference in (request.dataset, request.previous):
+    for reference in (request.dataset, request.previous, request.origins, request.held):
         if reference is not None and reference not in request.grant.reads:
             raise Refusal("The grant does not name the dataset.", type="bad-grant")
 

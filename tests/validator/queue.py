@@ -19,7 +19,7 @@ from libs.common.events.runner import ValidationRequested
 from libs.common.objects import Objects
 from services.validator.exceptions import filters
 from services.validator.exceptions.filters import Asker, Filter, Part
-from services.validator.exceptions.verdicts import Opener
+from services.validator.exceptions.verdicts import Failures, Opener
 from services.validator.jail.sealing import FAILURES
 
 DAY = date(2026, 3, 2)
@@ -76,7 +76,7 @@ class Queue:
     def opener(self, run: UUID, failures: Path, phase: str = "input", **more: Any) -> Opener:
         """Return what opens the exceptions of a run's failures."""
         of = {"run_id": run, "report_id": self.report, "business_date": DAY, "phase": phase, **more}
-        return Opener(ValidationRequested.model_construct(**of), {"r1": "venue known"}, failures)
+        return Opener(ValidationRequested.model_construct(**of), {"r1": "venue known"}, Failures(failures))
 
     async def listed(self, **wanted: Any) -> list[Row]:
         """Return the exceptions of a filter, oldest first."""

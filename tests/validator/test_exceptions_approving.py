@@ -3,13 +3,15 @@
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
+from libs.common.database.pool import Database
 from libs.common.errors import Conflict, Forbidden
-from services.validator.exceptions import approving, decisions, policy, resubmitting, waiving, working
+from services.validator.exceptions import approving, decisions, lapsing, policy, resubmitting, waiving, working
 from services.validator.exceptions.amending import NewValue
 from services.validator.exceptions.filters import Filter
 from services.validator.exceptions.policy import Policy
@@ -133,3 +135,24 @@ async def test_approved_while_its_record_is_sent_again_it_holds_for_later_runs(r
     after = await rounds.one(run_id=run, key="T6")
     assert (after["status"], after["proposal_id"]) == ("resubmitted", None)
     assert (await rounds.run(RECORDS[2])).verdict["waived"] == 1
+
+
+async def test_a_proposal_whose_day_is_past_is_over(rounds: Rounds, run: UUID, databases: dict[str, str]) -> None:
+    """The worker that looks over all tenants ends it; what was approved, or lasts, it does not see."""
+    await propose(rounds, run)
+    url = databases["validator_claimer"]
+    async with (
+        Database.open(url, service="validator", role="claimer", size=1) as claimer,
+        claimer.connection() as connection,
+    ):
+        before, after = [await lapsing.lapsed(connection, LATER + timedelta(days=n), 1000) for n in (0, 1)]
+    assert rounds.tenant not in {row["tenant_id"] for row in before}
+    found = [row for row in after if row["tenant_id"] == rounds.tenant]
+    assert len(found) == 2
+    for row in [*found, *found]:
+        async with rounds.transaction("service:validator") as tx:
+            await lapsing.lapse(tx, row["id"])
+    rows = await rounds.listed(run_id=run, rule_id=str(rounds.rules["price positive"]))
+    assert [(row["status"], row["proposal_id"]) for row in rows] == [("open", None)] * 2
+    ended = [data for name, data in await rounds.events() if name == "waiver.withdrawn"]
+    assert [(one["before"], one["after"]) for one in ended] == [("proposed", "withdrawn")] * 2

@@ -124,7 +124,9 @@ class ValidationRequested(Data):
     `rules_of` names another run whose set is to be used (a rerun's parent). `business_key` names the source fields of
     the key in the input phase; the output phase's dataset carries `_key`. What a backtest judges is judged only: no
     exception is opened and no indicator counts it. `drafts` are used in place of the versions in force. `column_types` are
-    the dataset's, DuckDB types by name, where its writer knows them; nobody takes them on trust.
+    the dataset's, DuckDB types by name, where its writer knows them; nobody takes them on trust. Of an output also: how its
+    rows came of records, which `origins` names where a row is not a record (`_row`, `_first`), and the failures of the
+    records that the transform `held`, which are in no row.
     """
 
     run_id: UUID
@@ -144,6 +146,9 @@ class ValidationRequested(Data):
     kind: RunKind = "report"
     drafts: tuple[VersionReference, ...] = ()
     column_types: dict[str, str] = Field(default_factory=dict)
+    yields: Literal["one_to_one", "one_to_many", "aggregate"] = "one_to_one"
+    origins: ObjectReference | None = None
+    held: ObjectReference | None = None
 
 
 class TransformRequested(Data):

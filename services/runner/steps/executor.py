@@ -23,7 +23,7 @@ from services.runner.commands.claims import CancelAskedError, Claim
 from services.runner.commands.moves import LostRaceError
 from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import UnbalancedError
-from services.runner.domain.steps import PHASES, last_step, next_step
+from services.runner.domain.steps import PHASES, TRIALS, last_step, next_step
 from services.runner.engines.errors import DataPathError
 from services.runner.metrics import STEP_SECONDS
 from services.runner.steps import coding
@@ -34,7 +34,7 @@ from services.runner.steps.job import Job, Tools
 from services.runner.steps.plan import Plan
 from services.runner.steps.render import render
 from services.runner.steps.transform import transform
-from services.runner.steps.validation import previous_extract, request_for
+from services.runner.steps.validation import held_by_transform, previous_extract, request_for
 from services.runner.steps.workspace import Workspaces
 from services.runner.store import parts, runs
 
@@ -231,6 +231,9 @@ class Executor:
         return None
 
     async def _judges_output(self, job: Job) -> bool:
+        """Say whether rules judge the output, or the transform holds records, which wait in the exception queue."""
+        if job.run["kind"] not in TRIALS and held_by_transform(job) is not None:
+            return True
         return await job.plan.has_output_rules(job.claim.verdicts["input"]["verdict"]["rules"])
 
 

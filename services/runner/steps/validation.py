@@ -7,6 +7,7 @@ from libs.common.database.transaction import Transaction
 from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
 from libs.common.ids import derived_id
 from libs.common.objects import Sealed
+from libs.common.vocabulary.transforms import Transform
 from services.runner.commands.verdicts import granted_prefix
 from services.runner.domain.steps import PHASES
 from services.runner.steps.job import Job
@@ -28,11 +29,13 @@ def request_for(
     run, report, tools = job.run, job.plan.report, job.tools
     phase = PHASES[step]
     reference = ObjectReference(**asdict(dataset))
+    origins = _origins(job) if phase == "output" else None
+    held = held_by_transform(job) if phase == "output" else None
     grant = tools.signer.grant(
         run["tenant_id"],
         run["id"],
         phase,
-        reads=(reference, *([previous] if previous else [])),
+        reads=(reference, *(each for each in (previous, origins, held) if each)),
         writes=granted_prefix(run, step),
         expires=tools.now() + timedelta(seconds=tools.settings.validation_timeout_seconds),
     )
@@ -56,4 +59,20 @@ def request_for(
         kind=run["kind"],
         drafts=drafts,
         column_types=job.facts("extract").get("column_types") or {} if phase == "input" else {},
+        yields="one_to_one" if isinstance(report.transform, Transform) else report.transform.yields,
+        origins=origins,
+        held=held,
     )
+
+
+def held_by_transform(job: Job) -> ObjectReference | None:
+    """Return the failures of the records that the transform holds; those of another run's are known already."""
+    sealed = job.sealed("transform", "faults")
+    if sealed is None or job.claim.done["transform"]["reused_from"] is not None:
+        return None
+    return ObjectReference(**asdict(sealed))
+
+
+def _origins(job: Job) -> ObjectReference | None:
+    sealed = job.sealed("transform", "origins")
+    return ObjectReference(**asdict(sealed)) if sealed else None

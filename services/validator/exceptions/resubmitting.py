@@ -27,6 +27,10 @@ from services.validator.exceptions.tables import exception, resubmission
 from services.validator.exceptions.working import Choice, announce, choose
 
 _E = exception.c
+_AGGREGATED = """
+SELECT EXISTS (SELECT FROM job WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate' AND request->>'phase' = 'output'
+               AND request->>'yields' = 'aggregate')
+"""
 Versions = Literal["pinned", "latest"]
 
 
@@ -71,6 +75,7 @@ async def resubmit_many(
 async def _send(tx: Transaction, objects: Objects, rows: Sequence[Row], choice: Choice, wish: Wish) -> Row:
     """Send records again with everything that is open of them."""
     await tenancy.require_active(tx)
+    await _require_records(tx, rows)
     whole = await _whole_records(tx, rows)
     id_ = uuid7(tx.context.now)
     ordinals = sorted({row["ordinal"] for row in whole})
@@ -99,6 +104,19 @@ async def _send(tx: Transaction, objects: Objects, rows: Sequence[Row], choice: 
     )
     await tx.emit("resubmission.requested", data, entity=id_)
     return values
+
+
+async def _require_records(tx: Transaction, rows: Sequence[Row]) -> None:
+    """Refuse to send rows that stand for many records: a part of them would be reported as all of them.
+
+    Raises:
+        Conflict: an exception is of such a row.
+    """
+    if all(row["phase"] == "input" for row in rows):
+        return
+    if await tx.connection.fetchval(_AGGREGATED, tx.tenant_id, rows[0]["run_id"]):
+        text = "The exception is of a row that stands for many records; run the report again."
+        raise Conflict(text, type="rows-not-records")
 
 
 async def _whole_records(tx: Transaction, rows: Sequence[Row]) -> Sequence[Row]:
