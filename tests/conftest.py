@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from deploy.local import database, nats, postgres
 from deploy.local.configuration import SERVICES
 from deploy.local.processes import free_port
 from deploy.local.supervisor import Supervisor
+
+settings.register_profile("regent", deadline=None)  # an example may take seconds where others use the machine too
+settings.load_profile("regent")
 
 _SYSTEM = "tests/system"
 _PARTS = {

@@ -76,7 +76,7 @@ class Supervisor:
         """
         return self.children[name]
 
-    async def start(self, *programs: Program, timeout: float = 60.0) -> None:  # noqa: ASYNC109 - see Child.start
+    async def start(self, *programs: Program, timeout: float = 120.0) -> None:  # noqa: ASYNC109 - see Child.start
         """Start a wave of programs side by side and return once all of them serve.
 
         Raises:

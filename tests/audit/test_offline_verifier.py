@@ -182,7 +182,7 @@ def test_forged_partial_export(tmp_path: Path) -> None:
 
 
 @given(st.binary(max_size=200), st.binary(min_size=32, max_size=32))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_ed25519(message: bytes, seed: bytes) -> None:
     """The plain Ed25519 accepts what the library signs and refuses every changed bit it is given."""
     private = Ed25519PrivateKey.from_private_bytes(seed)
@@ -201,7 +201,6 @@ def test_ed25519_refuses_malleable_signatures() -> None:
 
 
 @given(st.integers(1, 30), st.data())
-@settings(deadline=None)
 def test_agrees_with_the_service(size: int, data: st.DataObject) -> None:
     """Whatever is done to a trail, the stand-alone verifier and the service come to the same conclusion."""
     rows = honest(size)

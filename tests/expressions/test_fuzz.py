@@ -15,9 +15,7 @@ from libs.expressions.functions import FUNCTIONS
 from tests.expressions.conftest import MOMENT, RECORD, SCHEMA, SCOPE, insert
 from tests.expressions.reference import Cell, Interpreter
 
-FUZZ = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+FUZZ = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 WORDS = [
     *FUNCTIONS, *[field.name for field in SCHEMA.fields], "and", "or", "not", "in", "is", "None", "null", "true", "if", "else", "lambda", "for",
     "business_date", "as_of", "==", "!=", "<", "<=", "+", "-", "*", "/", "//", "%", "**", "(", ")", "[", "]", ",", ".", ":", ":=", "{", "}", "'a'",

@@ -47,7 +47,7 @@ def expected(before: Any, after: Any) -> set[tuple[Any, ...]]:
     return found
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=st.tuples(RECORDS, FAILED), after=st.tuples(RECORDS, FAILED))
 def test_the_engine_finds_what_a_loop_finds(tmp_path: Path, before: Any, after: Any) -> None:
     """Whatever the two runs made: every difference once, no other, sorted by difference and key; counts are exact."""

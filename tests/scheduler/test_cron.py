@@ -35,7 +35,7 @@ def test_due_times_over_clock_changes(expression: str, after: datetime, expected
     assert list(islice(Cron(expression, BERLIN).after(after), 2)) == expected
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     expression=st.sampled_from(
         ["30 2 * * *", "0 * * * *", "*/30 * * * *", "15 1,2,3 * * 0", "5 */2 * * *", "0 3 * * 1-5"]

@@ -13,6 +13,7 @@ import pytest
 from deploy.local.routes import owner
 from examples.client import Api
 from tests.architecture.test_routes import PUBLIC
+from tests.sockets import answer_to
 from tests.system.operations import PLATFORM, Operation, operations, wrong
 from tests.system.world import Tenant, World
 
@@ -234,28 +235,10 @@ async def test_bodies_announced_too_large_are_refused(world: World, hand: Hand, 
     size = (LARGEST if operation.path in ROOMY else LIMIT) + 1
     head = [f"{operation.method} {operation.filled()} HTTP/1.1", "Host: localhost", f"Content-Length: {size}"]
     head += [f"Authorization: {await hand.authorization(operation)}", "Content-Type: application/json", "", ""]
-    answer = await _sent(world.stack.configuration.port, "\r\n".join(head).encode(), size)
+    parts = ["\r\n".join(head).encode(), *[b" " * 64 * 1024] * (size // 65536 + 1)]
+    answer = await asyncio.to_thread(answer_to, world.stack.configuration.port, parts)
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert b"application/problem+json" in answer
-
-
-async def _sent(port: int, head: bytes, size: int) -> bytes:
-    """Send a head and a body, listening all the while; returns the head of the answer."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-
-    async def send() -> None:
-        writer.write(head)
-        for _ in range(0, size, 64 * 1024):
-            writer.write(b" " * 64 * 1024)
-            await writer.drain()
-
-    sending = asyncio.create_task(send())
-    try:
-        return await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 60)
-    finally:
-        sending.cancel()
-        await asyncio.gather(sending, return_exceptions=True)
-        writer.close()
 
 
 @named(o for o in OPERATIONS if o.takes_json and not o.path.startswith(ROOMY))

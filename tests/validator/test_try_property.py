@@ -92,9 +92,7 @@ def compared(failures: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     return sorted(tuple(str(value) for value in one.values()) for one in failures)
 
 
-QUICK = settings(
-    max_examples=4, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+QUICK = settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
 
 @QUICK

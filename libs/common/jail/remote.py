@@ -9,7 +9,7 @@ from libs.common.jail import sockets
 from libs.common.jail.connection import Connection
 from libs.common.jail.errors import JobServerLost
 
-_READY_SECONDS = 10.0
+_READY_SECONDS = 30.0
 _PATIENCE_SECONDS = 10.0
 _RETRY_SECONDS = 0.05
 
