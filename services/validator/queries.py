@@ -148,13 +148,13 @@ def _reported(group: Group) -> str:
 
 
 def count(group: Group) -> str:
-    """Return the query that counts each word's values among the flagged records."""
+    """Return the query that counts the flagged records, those to be reported, and each word's values among them all."""
     histograms = ", ".join(f"histogram({_name(n)})" for n in range(group.words))
-    return f"SELECT {histograms} FROM {group.table}"
+    return f"SELECT count(*), count(*) FILTER ({_reported(group)}), {histograms} FROM {group.table}"
 
 
 def narrow(group: Group) -> str:
-    """Return the statement that leaves only records to be reported in `group`'s table: each rule reads it again."""
+    """Return the statement that leaves only records to be reported in `group`'s table."""
     return f"CREATE OR REPLACE TEMP TABLE {group.table} AS SELECT * FROM {group.table} WHERE {_reported(group)}"
 
 

@@ -171,8 +171,12 @@ def _value(found: Any, kind: str) -> Any:
 
 
 def _needs_more_digits(text: str, interpreter: Interpreter) -> bool:
-    """Say whether 38 digits may not hold a number on the way: then the language gives null there."""
-    return interpreter.largest >= 10**8 and any(sign in text for sign in ("*", "/", "%", "+", "-"))
+    """Say whether 38 digits may not hold a number on the way: then the language gives null there.
+
+    Each factor of a product may add ten decimal places.
+    """
+    whole = min(8, 28 - 10 * text.count("*"))
+    return interpreter.largest >= Fraction(10) ** whole and any(sign in text for sign in ("*", "/", "%", "+", "-"))
 
 
 @pytest.mark.parametrize("part", [1, 2])

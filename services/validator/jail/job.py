@@ -17,6 +17,9 @@ from services.validator.jail.measuring import measure
 from services.validator.jail.work import Files, Judgement, Tally, has_columns, one, open_data, reason
 from services.validator.queries import Group
 
+_MUCH = 2
+"""Each rule reads what its group flagged: where that is so many times what will be reported, the rest is left out."""
+
 
 def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     """Carry out `job["plan"]` on the files and return the counts; failures and corrections go to their files."""
@@ -142,7 +145,9 @@ def _find(work: Judgement, check: SetCheck) -> None:
 
 
 def _count(work: Judgement, group: Group) -> None:
-    histograms = one(work, queries.count(group))
+    flagged, told, *histograms = one(work, queries.count(group))
+    if 0 < told < flagged / _MUCH:
+        work.engine.execute(queries.narrow(group))
     for index, condition in enumerate(group.conditions):
         if condition.recheck:
             continue
@@ -172,14 +177,12 @@ def _report(work: Judgement) -> dict[str, int]:
 
 
 def _hold(work: Judgement) -> None:
+    if work.carries:
+        return
     shown = [name for group, index in work.failing for name in group.conditions[index].fields]
     shown += [name for check, _ in work.sets for name in check.fields]
     shown += [correction.field for correction in work.plan.corrections]
-    groups = {group.table: group for group, _ in work.failing}
-    for group in groups.values():
-        work.engine.execute(queries.narrow(group))
-    if work.carries:
-        return
+    groups = dict.fromkeys(group.table for group, _ in work.failing)
     sources = [f"SELECT _ordinal FROM {table}" for table in groups]
     sources += [f"SELECT _ordinal FROM {table}" for _, table in work.sets]
     work.engine.execute(queries.hold(work.plan, shown, sources))
