@@ -23,7 +23,7 @@ from libs.common.jail.settling import load, settle
 from libs.common.jail.spares import Rehearsal, Spare
 
 _TIDY_SECONDS = 1.0
-_REFILL_SECONDS = 0.05
+_REFILL_SECONDS = 0.02
 _DEMOTED_AFTER, _DEMOTED = 1.0, 10
 
 

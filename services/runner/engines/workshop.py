@@ -12,7 +12,7 @@ from libs.common.vocabulary.base import Strict
 from services.runner.engines import errors
 from services.runner.engines.errors import DataPathError, RecordFault
 
-_SPARES = 2  # two pieces of a small run follow each other at once
+_SPARES = 3  # a small run: its extract, then its transform and its artifact at once
 
 R = TypeVar("R", bound=Strict)
 
