@@ -81,7 +81,7 @@ $(STAMP): requirements-bootstrap.txt requirements.txt requirements-dev.txt
 		echo "Python 3.11 or newer is needed, with its venv module; none of python3, python3.11 ... python3.14 is that." >&2; exit 1; fi; \
 	test -x $(BIN)/python || $$python -m venv $(VENV)
 	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-bootstrap.txt
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-bootstrap.txt -r requirements.txt -r requirements-dev.txt
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements-bootstrap.txt -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
 .PHONY: lock
