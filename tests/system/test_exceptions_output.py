@@ -39,12 +39,12 @@ TOTALS = (
 )
 
 
-async def made(tenant: Tenant, transform: AnyTransform, content: str = CONTENT) -> Any:
+async def made(tenant: Tenant, transform: AnyTransform, content: str = CONTENT, schema: SchemaSpec = SOURCE) -> Any:
     """Publish a report of memos whose output may not say 'bad', and run it; returns the ended run."""
     api = tenant.api
     (tenant.inbox / f"memos-{DAY}.csv").write_text(content, encoding="utf-8")
     files = await connector(api, "files", FileConnector(root="inbox", path=tenant.inbox.name), {})
-    source = await publish(api, "/v1/schemas", "memos", SOURCE)
+    source = await publish(api, "/v1/schemas", "memos", schema)
     target = await publish(api, "/v1/schemas", "sent memos", TARGET)
     check = ExpressionCheck(expression="memo != 'bad'")
     rule = await publish(api, "/v1/rules", "not bad", RuleSpec(schema_id=target, phase="output", check=check))
@@ -94,6 +94,18 @@ async def test_what_the_target_holds_waits_in_the_queue(tenant: Tenant) -> None:
     assert {row["resolution"] for row in await listed(tenant, run)} == {"reported"}
     lines = [path.read_text().splitlines()[1] for path in tenant.outbox.iterdir() if ".correction-" in path.name]
     assert sorted(lines) == ["B,bad", "C,long"]
+
+
+async def test_a_text_that_is_too_long_is_accepted_and_goes_out(tenant: Tenant) -> None:
+    """What the source's schema refuses and the target takes is sent as it is."""
+    short = SchemaSpec(fields=(SOURCE.fields[0], SchemaField(name="memo", type="text", max_length=3)))
+    run = await made(tenant, PASSED_ON, "id,memo\nA,yes\nB,good\n", short)
+    (row,) = await listed(tenant, run)
+    assert (row["rule_id"], row["phase"]) == ("schema:memo:length", "input")
+    sent = await do(tenant.api, await do(tenant.api, row, "waive", reason="fine", expires_on=LATER), "resubmit")
+    assert (await corrected(tenant.api, sent))["status"] == "succeeded"
+    (file,) = [path for path in tenant.outbox.iterdir() if ".correction-" in path.name]
+    assert file.read_text().splitlines()[1:] == ["B,good"]
 
 
 async def test_what_still_does_not_fit_comes_back(tenant: Tenant) -> None:

@@ -244,3 +244,20 @@ async def test_a_trial_changes_nothing(rounds: Rounds) -> None:
     assert (await rounds.run(BAD, kind="backtest")).verdict["held"] == 1
     await rounds.run(("T1", "XPAR", "1"), kind="backtest")
     assert (await one_decision(rounds))["status"] == "active"
+
+
+async def test_what_a_schema_refuses_is_waived_where_it_stays_what_it_is(rounds: Rounds) -> None:
+    """A text that is too long goes out as it is; a value of another type, or no key, cannot go out at all."""
+    records = (("T1", "XLONDON", "1"), ("T2", "XLON", "much"), (None, "XLON", "1"))
+    run = await rounds.run(*records)
+    rows = {row["rule_id"]: row for row in await rounds.listed(run_id=run.run_id)}
+    for rule in ("schema:price:type", "schema:id:required"):
+        with pytest.raises(WrongStatus) as refused:
+            async with rounds.transaction() as tx:
+                await waiving.waive(tx, rows[rule]["id"], 1, LATER, "x")
+        assert refused.value.kind == "not-waivable"
+    for row in await rounds.listed(run_id=run.run_id, key="T1"):
+        async with rounds.transaction() as tx:
+            await waiving.waive(tx, row["id"], 1, LATER, "their name for it")
+    again = await rounds.run(*records)
+    assert (again.verdict["held"], again.verdict["waived"]) == (2, 2)

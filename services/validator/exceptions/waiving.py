@@ -1,7 +1,8 @@
 """Waiving: a failure is accepted, for a record with the values that it has now, until a day.
 
 It holds for the same record (report and key), the same rule in whatever version, and the same offending values as the
-rule shows them. A record that is not of its schema's shape cannot be waived: it would go out as something else.
+rule shows them. What would go out as something else cannot be waived: a value that is not of its type or does not fit the
+target, a conflict with an amendment. Nor can a field of the key: a waiver would hold for other records too.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,12 @@ from services.validator.exceptions.decisions import Verdict
 from services.validator.exceptions.states import WrongStatus, require_transition
 from services.validator.exceptions.working import Choice, announce, choose
 
+_SCHEMA = "schema:"
+_KEYS = """
+SELECT DISTINCT run_id, request->'business_key' AS key FROM job
+WHERE tenant_id = $1 AND run_id = ANY($2::uuid[]) AND task = 'validate'
+"""
+
 
 async def waive(tx: Transaction, exception_id: UUID, revision: int, expires_on: date, reason: str) -> Row:
     """Accept the failure of an exception; returns the waiver.
@@ -28,7 +35,7 @@ async def waive(tx: Transaction, exception_id: UUID, revision: int, expires_on: 
     _require_future(tx, expires_on)
     row = await changing.lock(tx, exception_id, revision)
     require_transition(row["status"], "waived")
-    _require_waivable(row)
+    await _require_waivable(tx, [row])
     return await decisions.decide(tx, row, Verdict("waiver", reason, expires_on=expires_on))
 
 
@@ -40,8 +47,7 @@ async def waive_many(tx: Transaction, objects: Objects, choice: Choice, expires_
     """
     _require_future(tx, expires_on)
     rows = await choose(tx, "waive", choice)
-    for row in rows:
-        _require_waivable(row)
+    await _require_waivable(tx, rows)
     if rows:
         verdict = Verdict("waiver", reason, expires_on=expires_on)
         change = await decisions.decide_many(tx, rows, [verdict] * len(rows))
@@ -55,9 +61,26 @@ def _require_future(tx: Transaction, expires_on: date) -> None:
         raise Invalid("A waiver ends on a day to come.", fields=[FieldProblem("/expires_on", "is past")])
 
 
-def _require_waivable(row: Row) -> None:
-    if ":" in row["rule_id"]:
-        text = "A record that is not of its schema's shape, or in conflict with an amendment, can only be amended."
-        raise WrongStatus(text, type="not-waivable")
-    if row["evidence"] is None:
-        raise WrongStatus("The exception is older than waivers are; run the report again.", type="not-waivable")
+async def _require_waivable(tx: Transaction, rows: Sequence[Row]) -> None:
+    keys = await _keys(tx, {row["run_id"] for row in rows if row["rule_id"].startswith(_SCHEMA)})
+    for row in rows:
+        if row["evidence"] is None:
+            text = "The exception is older than waivers are; run the report again."
+            raise WrongStatus(text, type="not-waivable")
+        if _is_lasting(row["rule_id"], keys.get(row["run_id"], [])):
+            text = "A value that is not of its type, of the key, or in conflict with an amendment can only be amended."
+            raise WrongStatus(text, type="not-waivable")
+
+
+async def _keys(tx: Transaction, runs: set[UUID]) -> dict[UUID, list[str]]:
+    """Return the fields of the business key, by run."""
+    found = await tx.connection.fetch(_KEYS, tx.tenant_id, sorted(runs)) if runs else []
+    return {row["run_id"]: row["key"] for row in found}
+
+
+def _is_lasting(rule_id: str, key: Sequence[str]) -> bool:
+    """Say whether a failure stays one, whoever accepts it."""
+    if not rule_id.startswith(_SCHEMA):
+        return rule_id.startswith(("target:", "amendment:"))
+    field, kind = rule_id.removeprefix(_SCHEMA).rsplit(":", 1)
+    return kind == "type" or field in key
