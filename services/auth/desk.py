@@ -1,37 +1,42 @@
-"""Where clients come: each proves who it is by its one method, then gets what its grants allow."""
+"""Where clients come: whom a request names is looked up, and the core decides in a transaction of its tenant."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal
 from uuid import UUID, uuid4
+
+from authlib.oauth2 import OAuth2Error
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Refusal
 from libs.common.events.auth import LoginFailed
 from libs.common.identity.dpop import Proof
-from services.auth import assertions, nonces, opaque
+from libs.common.identity.principal import Principal
+from libs.common.identity.verifier import ALGORITHM
 from services.auth.client_keys import ClientKeys
-from services.auth.commands import clients, codes, device, grants, standing
-from services.auth.commands.grants import Entry, Renewal
-from services.auth.doorway import Doorway, Method, Tokens
+from services.auth.core import bridge
+from services.auth.core.client import OWN, Client
+from services.auth.core.requests import Answer, Asked
+from services.auth.core.server import Server
+from services.auth.doorway import Doorway
 from services.auth.opaque import RefreshToken
-from services.auth.protocol import DEVICE, REDIRECTING, REFRESHING, OAuthError
-from services.auth.resources import Target
-from services.auth.store import accounts, flows
+from services.auth.protocol import REFRESHING
+from services.auth.signing import Signer
+from services.auth.store import accounts
 from services.auth.store import grants as stored
+
+TOKEN = "token"
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a client presents: its id alone (public), a secret, or an assertion."""
+class Named:
+    """Whom a client's credentials name, before they are proven, and the key that an assertion names."""
 
     client_id: str
-    secret: str | None = None
-    assertion: str | None = None
-
-
-_Result = TypeVar("_Result")
+    asserts: bool = False
+    kid: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,191 +46,90 @@ class Desk:
     way: Doorway
     issuer: str
     keys: ClientKeys
+    verify: Callable[[str], Principal | None]
     proof: Proof | None = None
 
-    async def serve(
-        self, presented: Credentials, work: Callable[[Transaction, Row], Awaitable[_Result]]
-    ) -> tuple[UUID, _Result]:
-        """Authenticate a client and do `work` in its tenant; returns the tenant and what came of it.
+    async def answer(self, named: Named | None, asked: Asked, endpoint: str = TOKEN) -> Answer:
+        """Return the core's answer to a client, or to a person who refreshes their own login and names none.
 
-        What `work` refuses by an error is committed: an assertion counts as used, so `work` raises before it writes.
+        What the core refuses is committed: an assertion counts as used, a family as revoked.
 
         Raises:
-            OAuthError: the client is unknown or proves nothing, in one answer; or what `work` raises.
             TooManyRequests: too many failures from this address.
+            Refusal: a command refuses; that is committed as well.
         """
-        async with self.way.system() as tx:
-            client = await stored.find_presented_client(tx, as_uuid(presented.client_id))
-        refused: OAuthError | Refusal | None = None
-        jwks = await self._keys_of(client, presented)
-        async with self._of(client) as tx:
-            if client is None or not await self._authentic(tx, client, presented, jwks):
-                await self._failed(tx, client)
-                client = None
-            else:
-                try:
-                    result = await work(tx, client)
-                except (OAuthError, Refusal) as error:
-                    refused = error
-        if client is None:
-            await self.way.count_failure("client_credentials")
-            raise OAuthError("invalid_client", "the client is unknown or did not prove who it is", 401)
-        if refused is not None:
-            raise refused
-        return client["tenant_id"], result
+        row, tenant = await self._client(named, asked, endpoint)
+        jwks = await self._keys_of(row, named)
+        signers = await self._signers(row) if endpoint == TOKEN else ()
+        refusal: Refusal | None = None
+        async with self._of(tenant, row) as tx:
+            client = await _active(tx, row, jwks)
+            server = Server(tx, self.way, self.issuer, client, self.proof, signers, self.verify)
+            try:
+                answer = await bridge.run(partial(decided, server, asked, endpoint))
+            except Refusal as error:
+                refusal = error
+            if server.refused == "client_credentials" and named is not None:
+                await self._failed(tx, row)
+        if server.refused is not None and (named is not None or server.refused == "refresh_token"):
+            await self.way.count_failure(server.refused)
+        if refusal is not None:
+            raise refusal
+        return answer
 
-    async def client_credentials(self, presented: Credentials, form: dict[str, str]) -> Tokens:
-        """Let a client in on its own behalf.
+    async def _client(self, named: Named | None, asked: Asked, endpoint: str) -> tuple[Row | None, UUID | None]:
+        """Return whom the request names, and the tenant that it is dealt with in."""
+        if named is not None:
+            async with self.way.system() as tx:
+                row = await stored.find_presented_client(tx, as_uuid(named.client_id))
+            return row, row["tenant_id"] if row else None
+        if endpoint != TOKEN or asked.payload.grant_type != REFRESHING:
+            return None, None
+        token = RefreshToken.read(asked.form.get("refresh_token", ""))
+        return OWN, token.tenant_id if token else None
 
-        Raises:
-            OAuthError, Refusal: as `serve`; the client has no such grant; the scope is too wide; no such resource.
-        """
-        target = Target.read(form, self.issuer)
-
-        async def enter(tx: Transaction, client: Row) -> Entry:
-            await require_entitled(tx, client, "client_credentials")
-            jkt = await self._bound(tx, client)
-            entry = await clients.enter(tx, client, form.get("scope"))
-            return replace(entry, jkt=jkt, resource=target.named, nonce=client["dpop_nonce"])
-
-        tenant, entry = await self.serve(presented, enter)
-        return await self.way.issue(tenant, entry, "client_credentials")
-
-    async def code(self, presented: Credentials, form: dict[str, str]) -> Tokens:
-        """Exchange an authorization code.
-
-        Raises:
-            OAuthError, Refusal: as `serve`; the code is refused.
-        """
-        lifetime, target = self.way.authority.lifetimes.login, Target.read(form, self.issuer)
-
-        async def redeem(tx: Transaction, client: Row) -> tuple[Entry, Row] | None:
-            await require_entitled(tx, client, REDIRECTING)
-            return await codes.redeem(tx, client, form, await self._bound(tx, client), target, lifetime)
-
-        tenant, given = await self.serve(presented, redeem)
-        if given is None:
-            raise OAuthError("invalid_grant", "the code is unknown, used, expired or another client's")
-        return await self._to_user(tenant, *given, "authorization_code")
-
-    async def device(self, presented: Credentials, form: dict[str, str]) -> Tokens:
-        """Exchange a device code that a person allowed.
-
-        Raises:
-            OAuthError, Refusal: as `serve`; nobody has decided yet; the code is refused.
-        """
-        lifetime, target = self.way.authority.lifetimes.login, Target.read(form, self.issuer)
-
-        async def poll(tx: Transaction, client: Row) -> tuple[Entry, Row]:
-            await require_entitled(tx, client, DEVICE)
-            jkt = await self._bound(tx, client)
-            got = await device.poll(tx, client, form["device_code"], lifetime, jkt, target)
-            if isinstance(got, OAuthError):
-                raise got
-            return got
-
-        tenant, given = await self.serve(presented, poll)
-        return await self._to_user(tenant, *given, "device_code")
-
-    async def _to_user(self, tenant: UUID, entry: Entry, code: Row, method: Method) -> Tokens:
-        """Issue what a user gave; the ID token repeats the client's nonce."""
-        return await self.way.issue(tenant, entry, method, code.get("nonce"))
-
-    async def refresh(self, presented: Credentials, form: dict[str, str]) -> Tokens:
-        """Exchange a client's refresh token.
-
-        Raises:
-            OAuthError, Refusal: as `serve`; the token is refused; the scope is too wide.
-        """
-        token, target = RefreshToken.read(form["refresh_token"]), Target.read(form, self.issuer)
-
-        async def exchange(tx: Transaction, client: Row) -> Entry | None:
-            await require_entitled(tx, client, REFRESHING)
-            if token is None or token.tenant_id != tx.tenant_id:
-                return None
-            asked = Renewal(target, form.get("scope"), client, await self._bound(tx, client))
-            got = await grants.refresh(tx, token, asked)
-            if isinstance(got, OAuthError):
-                raise got
-            return got
-
-        tenant, entry = await self.serve(presented, exchange)
-        if entry is None:
-            raise OAuthError("invalid_grant", "the refresh token is unknown, used, expired or revoked")
-        return await self.way.issue(tenant, entry, "refresh_token")
-
-    async def _bound(self, tx: Transaction, client: Row) -> str | None:
-        """Return the key that the request proves; each proof counts once, and a client may have to bring one."""
-        if self.proof is None and client["dpop"]:
-            raise OAuthError("invalid_dpop_proof", "this client's requests come with a proof (RFC 9449)")
-        return await self.proven(tx, client)
-
-    async def proven(self, tx: Transaction, client: Row) -> str | None:
-        """Return the key that the request's proof shows, if there is one.
-
-        Raises:
-            OAuthError: the proof was used before, or lacks a nonce of ours that it needs or repeats an old one.
-        """
-        if self.proof is None:
-            return None
-        nonce, throttle = self.proof.nonce, self.way.authority.throttle
-        if client["dpop_nonce"] if nonce is None else not nonces.is_fresh(throttle, nonce, tx.context.now):
-            raise OAuthError("use_dpop_nonce", "the proof has to carry the nonce of this answer")
-        seen = opaque.digest(f"dpop:{self.proof.jkt}:{self.proof.identifier}")
-        if not await flows.first_time(tx, seen, self.proof.until):
-            raise OAuthError("invalid_dpop_proof", "the proof was used before")
-        return self.proof.jkt
-
-    async def _keys_of(self, client: Row | None, presented: Credentials) -> dict[str, Any] | None:
+    async def _keys_of(self, row: Row | None, named: Named | None) -> dict[str, Any] | None:
         """Return the keys that a client signs by, fetched where it publishes them; outside of any transaction."""
-        if client is None or client["jwks_uri"] is None or presented.assertion is None:
-            return client["jwks"] if client else None
-        kid = assertions.claimed_key(presented.assertion)
-        return await self.keys.of(client["jwks_uri"], kid, self.way.context.now)
+        if row is None or named is None or row["jwks_uri"] is None or not named.asserts:
+            return row["jwks"] if row else None
+        return await self.keys.of(row["jwks_uri"], named.kid, self.way.context.now)
 
-    async def _authentic(
-        self, tx: Transaction, client: Row, presented: Credentials, jwks: dict[str, Any] | None
-    ) -> bool:
-        """Say whether a client proves who it is by the one method that is registered, in a tenant that is active."""
-        if (await accounts.find_tenant(tx))["status"] != "active":
-            return False
-        if client["kind"] == "public":
-            return not presented.secret and presented.assertion is None
-        if client["jwks"] is None and client["jwks_uri"] is None:
-            return presented.secret is not None and await clients.authenticate(tx, client, presented.secret)
-        if presented.assertion is None or jwks is None:
-            return False
-        return await self._asserted(tx, str(client["id"]), presented.assertion, jwks)
+    async def _signers(self, row: Row | None) -> tuple[Signer, ...]:
+        """Return what signs access tokens, and ID tokens as the client reads them."""
+        algorithms = (ALGORITHM, row["id_token_signed_response_alg"] if row else ALGORITHM)
+        return tuple([await self.way.signer(algorithm) for algorithm in algorithms])
 
-    async def _asserted(self, tx: Transaction, id_: str, assertion: str, jwks: dict[str, Any]) -> bool:
-        proven = assertions.verified_identifier(assertion, jwks, id_, self.issuer, tx.context.now)
-        if proven is None:
-            return False
-        identifier, until = proven
-        return await flows.first_time(tx, opaque.digest(f"assertion:{id_}:{identifier}"), until)
-
-    def _of(self, client: Row | None) -> AbstractAsyncContextManager[Transaction]:
-        if client is None:
+    def _of(self, tenant: UUID | None, row: Row | None) -> AbstractAsyncContextManager[Transaction]:
+        if tenant is None or row is None:
             return self.way.system()
-        return self.way.acting(client["tenant_id"], f"client:{client['id']}")
+        return self.way.acting(tenant, "anonymous" if row is OWN else f"client:{row['id']}")
 
-    async def _failed(self, tx: Transaction, client: Row | None) -> None:
-        reason: Literal["unknown", "wrong-secret"] = "wrong-secret" if client else "unknown"
-        subject = f"client:{client['id']}" if client else None
+    async def _failed(self, tx: Transaction, row: Row | None) -> None:
+        reason: Literal["unknown", "wrong-secret"] = "wrong-secret" if row else "unknown"
+        subject = f"client:{row['id']}" if row else None
         address = self.way.context.address
         failed = LoginFailed(method="client_credentials", reason=reason, subject=subject, address=address)
         await tx.emit("session.failed", failed, entity=f"login:{tx.tenant_id}")
 
 
-async def require_entitled(tx: Transaction, client: Row, grant_type: str) -> None:
-    """Refuse a grant that a client is not registered for, and every grant where nobody answers for the client.
+async def _active(tx: Transaction, row: Row | None, jwks: dict[str, Any] | None) -> Client | None:
+    """Return the client, if its tenant is active; whoever refreshes their own login is told by the grant."""
+    if row is None or (row is not OWN and (await accounts.find_tenant(tx))["status"] != "active"):
+        return None
+    return Client(row, tx, jwks)
 
-    Raises:
-        OAuthError: it is refused.
-    """
-    if grant_type not in client["grant_types"]:
-        raise OAuthError("unauthorized_client", "the client is not registered for this grant")
-    await standing.require_answered_for(tx, client)
+
+def decided(server: Server, asked: Asked, endpoint: str) -> Answer:
+    """Return what the core answers at an endpoint; errors come before it finds a grant as well."""
+    try:
+        answer: Answer = (
+            server.create_token_response(asked)
+            if endpoint == TOKEN
+            else server.create_endpoint_response(endpoint, asked)
+        )
+    except OAuth2Error as error:
+        answer = server.handle_error_response(asked, error)
+    return answer
 
 
 def as_uuid(text: str) -> UUID:

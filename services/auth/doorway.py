@@ -16,10 +16,8 @@ from services.auth import authentication
 from services.auth.admission import NOTHING_SHOWN, Admission, Shown
 from services.auth.authority import Authority
 from services.auth.commands import grants, tenants
-from services.auth.commands.grants import Renewal
 from services.auth.metrics import LOGINS
-from services.auth.opaque import RefreshToken, digest
-from services.auth.protocol import OAuthError
+from services.auth.opaque import digest
 from services.auth.second_step import Passed, SecondStep
 from services.auth.signing import Access, Signer
 from services.auth.store import accounts
@@ -37,6 +35,17 @@ class Tokens:
     access_token: str
     refresh_token: str | None
     id_token: str | None = None
+
+    def content(self) -> dict[str, Any]:
+        """Return what RFC 6749, 5.1 says of them."""
+        return {
+            "access_token": self.access_token,
+            "token_type": "DPoP" if self.access.jkt else "Bearer",
+            "expires_in": self.access.seconds,
+            "scope": self.access.scope,
+            **({"refresh_token": self.refresh_token} if self.refresh_token else {}),
+            **({"id_token": self.id_token} if self.id_token else {}),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +133,6 @@ class Doorway:
             owner = await tenants.create(tx, tenant_name, person)
         return owner, await self._open(tenant, owner, "setup", authentication.methods())
 
-    async def refresh(self, text: str, asked: Renewal) -> Tokens | None:
-        """Exchange a refresh token; None where it is refused.
-
-        Raises:
-            Invalid: the scope asks for more than there is.
-            OAuthError: the login was weaker than the tenant asks for by now.
-            TooManyRequests: too many invented tokens from this address.
-        """
-        presented = RefreshToken.read(text)
-        entry = None
-        if presented is not None:
-            async with self.acting(presented.tenant_id, "anonymous") as tx:
-                entry = await grants.refresh(tx, presented, asked)
-        if isinstance(entry, OAuthError):
-            raise entry
-        if presented is None or entry is None:
-            await self.count_failure("refresh_token")
-            return None
-        return await self.issue(presented.tenant_id, entry, "refresh_token")
-
     async def count_failure(self, method: Method) -> None:
         """Count a refused way in against the caller's address.
 
@@ -154,9 +143,14 @@ class Doorway:
         async with self.system() as tx:
             await self.authority.throttle.note_failure(tx)
 
-    async def issue(self, tenant: UUID, entry: grants.Entry, method: Method, nonce: str | None = None) -> Tokens:
-        """Sign what an entry may have, and an ID token with the client's nonce, if the scope asks for one."""
-        signer = await self._signer()
+    async def issue(self, tenant: UUID, entry: grants.Entry, method: Method) -> Tokens:
+        """Sign what an entry may have."""
+        return self.sign((await self.signer(),), tenant, entry, method)
+
+    def sign(
+        self, signers: Sequence[Signer], tenant: UUID, entry: grants.Entry, method: Method, nonce: str | None = None
+    ) -> Tokens:
+        """The same by keys that are open already, and by the last an ID token with the client's nonce, if it asks for one."""
         access = Access(
             subject=entry.subject,
             tenant_id=tenant,
@@ -171,15 +165,19 @@ class Doorway:
             owner=entry.owner,
         )
         LOGINS.labels(method, "in").inc()
-        signed, refresh = signer.sign(access), entry.refresh.text if entry.refresh else None
+        signed, refresh = signers[0].sign(access), entry.refresh.text if entry.refresh else None
         if entry.client_id is None or "openid" not in entry.permissions:
             return Tokens(access, signed, refresh)
         how = {**authentication.claims(entry.amr), **entry.since()}
         said = {**entry.about, **how, **({"nonce": nonce} if nonce else {})}
-        identity = (await self._signer(entry.id_token_alg)).identify(access, signed, said)
-        return Tokens(access, signed, refresh, identity)
+        return Tokens(access, signed, refresh, signers[-1].identify(access, signed, said))
 
-    async def _signer(self, algorithm: str = ALGORITHM) -> Signer:
+    async def signer(self, algorithm: str = ALGORITHM) -> Signer:
+        """Return what signs now.
+
+        Raises:
+            Unavailable: there is no key yet.
+        """
         signer = self.authority.signers.latest(self.context.now, algorithm)
         if signer is not None:
             return signer

@@ -3,20 +3,28 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Literal
 from uuid import UUID
+
+from authlib.oauth2 import OAuth2Error
 
 from libs.common.database.transaction import Row, Transaction
 from services.auth import asking, authentication
 from services.auth.admission import Shown
 from services.auth.asking import Ask, Parameters
-from services.auth.commands import browser, codes, standing
+from services.auth.commands import browser
 from services.auth.commands.browser import SESSION_PREFIX, Session
+from services.auth.core import bridge
+from services.auth.core.authorization import behind, told
+from services.auth.core.client import Client
+from services.auth.core.requests import Answer, Asked
+from services.auth.core.server import Server
 from services.auth.desk import as_uuid
 from services.auth.doorway import Doorway
 from services.auth.hints import read_hint
 from services.auth.opaque import Handle, digest
-from services.auth.protocol import REQUEST_URI, OAuthError, with_parameters
+from services.auth.protocol import REQUEST_URI, OAuthError
 from services.auth.second_step import Passed
 from services.auth.store import accounts, flows
 from services.auth.store import grants as stored
@@ -37,6 +45,7 @@ class Opened:
     """A sound request of a known client, as the browser brought it."""
 
     client: Row
+    asked: Asked
     ask: Ask
     query: str
     pushed: bytes | None
@@ -65,29 +74,40 @@ class Front:
             if (await accounts.find_tenant(tx))["status"] != "active":
                 raise OAuthError("invalid_request", "there is no such client")
             parameters, pushed = await self._pushed(tx, client, sent)
-        uri = asking.redirect_of(client, parameters)
-        try:
-            async with self.way.acting(client["tenant_id"], "anonymous") as tx:
-                await standing.require_answered_for(tx, client)
-            ask = asking.checked(client, parameters, uri, self.issuer, pushed=pushed is not None)
-            ask = await self._hinted(client, ask)
-        except OAuthError as error:
-            raise ToldError(self._told(uri, parameters.values.get("state"), error)) from error
-        return Opened(client, ask, query, pushed)
+            asked = self._asked(parameters)
+            fault = await self._fault(tx, client, asked, pushed=pushed is not None)
+        if fault is None:
+            opened = Opened(client, asked, Ask.read(asked, self.issuer), query, pushed)
+            return await self._hinted(opened)
+        raise fault if fault.redirect_uri is None else ToldError(told(fault, self.issuer))
 
-    async def _hinted(self, client: Row, ask: Ask) -> Ask:
+    def _asked(self, sent: Parameters) -> Asked:
+        """Return a request as the core reads it."""
+        return Asked(f"{self.issuer}/oauth2/authorize", sent.values, method="GET", repeated=sent.repeated)
+
+    async def _fault(self, tx: Transaction, client: Row, asked: Asked, *, pushed: bool) -> OAuth2Error | None:
+        """Return what the core finds wrong; it knows a redirect URI where the client is to be told."""
+        server = Server(tx, self.way, self.issuer, Client(client, tx), pushed=pushed)
+        try:
+            await bridge.run(partial(server.get_consent_grant, asked))
+        except OAuth2Error as error:
+            return error
+        return None
+
+    async def _hinted(self, opened: Opened) -> Opened:
         """Return a request with whom its client means, if it says so by an ID token.
 
         Raises:
-            OAuthError: the ID token is none of ours, or was another client's.
+            ToldError: the ID token is none of ours, or was another client's.
         """
-        if ask.hint is None:
-            return ask
+        if opened.ask.hint is None:
+            return opened
         async with self.way.system() as tx:
-            hint = await read_hint(tx, ask.hint, self.issuer)
-        if hint is None or hint.client_id != str(client["id"]):
-            raise OAuthError("invalid_request", "the id_token_hint is none of ours, or another client's")
-        return replace(ask, subject=hint.subject)
+            hint = await read_hint(tx, opened.ask.hint, self.issuer)
+        if hint is None or hint.client_id != str(opened.client["id"]):
+            fault = OAuthError("invalid_request", "the id_token_hint is none of ours, or another client's")
+            raise ToldError(self.told(opened, fault))
+        return replace(opened, ask=replace(opened.ask, subject=hint.subject))
 
     async def _pushed(self, tx: Transaction, client: Row, sent: Parameters) -> tuple[Parameters, bytes | None]:
         """Return what was pushed in place of what was sent, where the query refers to it."""
@@ -202,29 +222,32 @@ class Front:
         """
         self.require_meant(opened, session)
         client, ask = opened.client, opened.ask
-        asked = codes.Asked(
-            client["id"], ask.redirect_uri, ask.challenge, ask.scope, ask.nonce, ask.jkt, ask.target.resource
-        )
         async with self.way.acting(client["tenant_id"], f"user:{session.user_id}") as tx:
             if opened.pushed is not None and not await flows.use_pushed(tx, opened.pushed):
                 raise OAuthError("invalid_request_uri", "the pushed request is unknown, used or expired")
+            server = Server(tx, self.way, self.issuer, Client(client, tx), pushed=opened.pushed is not None)
+            user = session if decision == "allowed" else None
+            location = await bridge.run(partial(_location, server, opened.asked, user))
             await browser.say_authorized(tx, client["id"], session.user_id, ask.scope, decision)
-            code = await codes.give(tx, asked, session) if decision == "allowed" else None
-        if code is None:
-            return self.told(opened, OAuthError("access_denied", "the user did not allow it"))
-        return with_parameters(ask.redirect_uri, {"code": code, **self._with_every(ask.state)})
+        return behind(ask.redirect_uri, location)
 
-    def told(self, opened: Opened, error: OAuthError) -> str:
+    def told(self, opened: Opened, error: OAuth2Error) -> str:
         """Return where the browser goes to tell the client of an error."""
-        return self._told(opened.ask.redirect_uri, opened.ask.state, error)
+        error.redirect_uri, error.state = opened.ask.redirect_uri, opened.asked.payload.state
+        return told(error, self.issuer)
 
-    def _told(self, uri: str, state: str | None, error: OAuthError) -> str:
-        said = {"error": error.code, "error_description": error.description}
-        return with_parameters(uri, {**said, **self._with_every(state)})
 
-    def _with_every(self, state: str | None) -> dict[str, str]:
-        """Return what stands in every answer: the state as it was sent, and who answers (RFC 9207)."""
-        return {**({"state": state} if state is not None else {}), "iss": self.issuer}
+def _location(server: Server, asked: Asked, user: Session | None) -> str:
+    """Return where the core sends the browser with a code, or without one.
+
+    Raises:
+        OAuthError: nowhere.
+    """
+    grant = server.get_authorization_grant(asked)
+    answer: Answer = server.create_authorization_response(asked, user, grant)
+    if answer.location is None:
+        raise OAuthError("invalid_request", "the request is not one that can be answered")
+    return answer.location
 
 
 def after_login(opened: Opened) -> Opened:

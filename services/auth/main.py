@@ -13,6 +13,7 @@ from libs.common.crypto.vault import Vault
 from libs.common.database.pool import Database
 from libs.common.outbound import OutboundPolicy
 from services.auth.api import ROUTERS
+from services.auth.api.metadata import require_sound_metadata
 from services.auth.authority import Authority
 from services.auth.client_keys import ClientKeys, published
 from services.auth.handlers import SUBSCRIPTIONS
@@ -73,6 +74,7 @@ def main() -> None:
     settings = Settings.load()
     settings.ring("auth")
     require_mail_settings(settings)
+    require_sound_metadata(settings.public_url)
     serve(service(settings))
 
 

@@ -1,11 +1,11 @@
 """What OAuth 2.1, PKCE (RFC 7636) and OpenID Connect say of texts, without I/O and without a clock."""
 
 import base64
-import hashlib
-import hmac
 import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
+
+from authlib.oauth2 import OAuth2Error
 
 from services.auth.permissions import covers, exists
 
@@ -14,10 +14,10 @@ REDIRECTING = "authorization_code"
 REFRESHING = "refresh_token"
 DEVICE = "urn:ietf:params:oauth:grant-type:device_code"
 GRANT_TYPES = ("authorization_code", "client_credentials", "refresh_token", DEVICE)
+UNPROVEN = 401
 REQUEST_URI = "urn:ietf:params:oauth:request_uri:"
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
-_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 _URI = re.compile(r"[A-Za-z0-9._~:/?\[\]@!$&'()*+,;=%-]{1,2000}")
 _PRIVATE_SCHEME = re.compile(r"[a-z][a-z0-9+-]*(\.[a-z0-9+-]+)+")
@@ -27,29 +27,21 @@ _HOST = re.compile(r"[A-Za-z0-9._-]+(:[0-9]*)?|\[[0-9A-Fa-f:.]+\](:[0-9]*)?")
 _LOOPBACK = ("127.0.0.1", "::1")
 
 
-class OAuthError(Exception):
+class OAuthError(OAuth2Error):
     """An error of RFC 6749, 5.2 and 4.1.2.1; the description holds nothing that was sent."""
 
     def __init__(self, code: str, description: str, status: int = 400) -> None:
-        super().__init__(code)
-        self.code = code
-        self.description = description
-        self.status = status
+        super().__init__(description, status_code=status, error=code)
+
+    def get_headers(self) -> list[tuple[str, str]]:
+        """Return the headers; with a challenge where a client has to prove who it is (RFC 6749, 5.2)."""
+        headers: list[tuple[str, str]] = super().get_headers()
+        return [*headers, ("WWW-Authenticate", 'Basic realm="regent"')] if self.status_code == UNPROVEN else headers
 
 
 def is_challenge(text: str) -> bool:
     """Say whether a text can be an S256 challenge."""
     return _CHALLENGE.fullmatch(text) is not None
-
-
-def challenge_of(verifier: str) -> str:
-    """Return the S256 challenge of a verifier (RFC 7636, 4.2)."""
-    return half_url(hashlib.sha256(verifier.encode()).digest())
-
-
-def verifies(verifier: str, challenge: str) -> bool:
-    """Say whether a verifier is well formed and the challenge's."""
-    return _VERIFIER.fullmatch(verifier) is not None and hmac.compare_digest(challenge_of(verifier), challenge)
 
 
 def half_url(digest: bytes) -> str:

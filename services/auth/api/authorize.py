@@ -5,6 +5,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
+from authlib.oauth2 import OAuth2Error
 from fastapi import Request, Response
 
 from libs.common.errors import Refusal
@@ -38,8 +39,8 @@ def for_people(endpoint: _Endpoint) -> _Endpoint:
             return await endpoint(request)
         except ToldError as told:
             return pages.see(told.location)
-        except OAuthError as error:
-            return pages.problem_page(error.description, error.status)
+        except OAuth2Error as error:
+            return pages.problem_page(error.description, error.status_code)
         except Refusal as refusal:
             return pages.problem_page(refusal.detail, refusal.status, pages.retry(refusal))
 

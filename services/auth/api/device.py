@@ -1,22 +1,16 @@
 """Device authorization (RFC 8628): what the device asks, and the page where a person types its code."""
 
-from typing import Any
-
 from fastapi import Request, Response
 
-from libs.common.database.transaction import Row, Transaction
+from libs.common.database.transaction import Row
 from libs.common.http.door import OpenDoor
 from services.auth import protocol
 from services.auth.api import browsers, entrance, forms, pages
 from services.auth.api.authorize import HTML, anywhere, for_people
 from services.auth.api.entrance import Entrance
-from services.auth.api.shapes import NO_STORE, answer
 from services.auth.authority import authority
 from services.auth.commands import device
 from services.auth.commands.browser import Session
-from services.auth.desk import require_entitled
-from services.auth.protocol import DEVICE, REFRESHING
-from services.auth.resources import Target
 from services.auth.store import devices as stored
 
 ROUTER = OpenDoor("/oauth2", tag="oauth2")
@@ -30,27 +24,7 @@ _UNKNOWN = "This code is unknown, used or expired. Check what the device shows."
 @forms.for_clients
 async def authorize_device(request: Request) -> Response:
     """Give a device a code to poll with, and one for a person to type elsewhere."""
-    form = await forms.read_form(request)
-    presented, desk = forms.required(request, form), forms.desk(request)
-
-    async def work(tx: Transaction, client: Row) -> device.Begun:
-        await require_entitled(tx, client, DEVICE)
-        scope = protocol.requested_scope(form.get("scope"), client["scopes"])
-        if REFRESHING not in client["grant_types"]:
-            scope -= {"offline_access"}
-        return await device.begin(tx, client, scope, Target.read(form, desk.issuer), _mark(request))
-
-    _, begun = await desk.serve(presented, work)
-    page = f"{request.app.state.runtime.settings.public_url}/oauth2/device"
-    content: dict[str, Any] = {
-        "device_code": begun.device_code,
-        "user_code": begun.user_code,
-        "verification_uri": page,
-        "verification_uri_complete": f"{page}?user_code={begun.user_code}",
-        "expires_in": int(device.LIFE.total_seconds()),
-        "interval": device.WAIT,
-    }
-    return answer(content, 200, NO_STORE)
+    return await forms.answered(request, "device_authorization")
 
 
 @ROUTER.get("/device", name="device_page", responses=HTML, response_class=Response)
@@ -99,16 +73,12 @@ async def _waiting(request: Request, session: Session, form: dict[str, str]) -> 
     async with way.system() as tx:
         counted = await throttle.reserve(tx, f"device-code:{session.user_id}")
     async with way.acting(session.tenant_id, f"user:{session.user_id}") as tx:
-        waiting = await stored.lock_pending(tx, _mark(request)(device.typed(form.get("user_code", ""))))
+        waiting = await stored.lock_pending(tx, device.mark(throttle, form.get("user_code", "")))
         if waiting is not None and "decision" in form:
             await device.decide(tx, waiting, session, "allowed" if form["decision"] == "allow" else "denied")
     async with way.system() as tx:
         await (throttle.give_back if waiting else throttle.fail)(tx, counted)
     return waiting
-
-
-def _mark(request: Request) -> device.Mark:
-    return lambda code: authority(request).throttle.mark("user-code", code)
 
 
 def _entrance(code: str) -> Entrance:

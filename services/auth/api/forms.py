@@ -1,20 +1,25 @@
 """Forms of clients: parameters in, errors of RFC 6749 out, a client's credentials by exactly one method."""
 
-import base64
-import binascii
 from collections.abc import Awaitable, Callable
 from functools import wraps
 from typing import Any
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl
 
+from authlib.oauth2 import OAuth2Error
+from authlib.oauth2.rfc6749.util import extract_basic_authorization
 from fastapi import Request, Response
 
-from libs.common.errors import Refusal
+from libs.common.context import utc_now
+from libs.common.errors import Refusal, Unauthenticated
 from libs.common.identity.dpop import BadProofError, Proof, read_proof
-from services.auth import assertions, nonces, resources
+from libs.common.identity.principal import Principal
+from libs.common.identity.verifier import Verifier
+from services.auth import nonces, resources
 from services.auth.api.shapes import NO_STORE, answer, doorway
 from services.auth.commands import requests
-from services.auth.desk import Credentials, Desk
+from services.auth.core import assertion
+from services.auth.core.requests import Asked
+from services.auth.desk import TOKEN, Desk, Named
 from services.auth.protocol import OAuthError
 
 _MAX_FIELDS = 30
@@ -30,12 +35,6 @@ ASKED: dict[str, dict[str, Any]] = {
 }
 
 
-def desk(request: Request) -> Desk:
-    """Return the desk for whoever asks."""
-    runtime = request.app.state.runtime
-    return Desk(doorway(request), runtime.settings.public_url, runtime.extras["client_keys"], proof(request))
-
-
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
@@ -46,8 +45,8 @@ def for_clients(endpoint: Endpoint) -> Endpoint:
     async def answered(request: Request) -> Response:
         try:
             return await endpoint(request)
-        except OAuthError as error:
-            return oauth_error(request, error)
+        except OAuth2Error as error:
+            return response(request, *error())
         except Refusal as refusal:
             return refused(refusal)
 
@@ -59,7 +58,7 @@ def form_schema(required: list[str], **properties: dict[str, Any]) -> dict[str, 
     credentials = {
         "client_id": {"type": "string"},
         "client_secret": {"type": "string", "format": "password"},
-        "client_assertion_type": {"type": "string", "enum": [assertions.KIND]},
+        "client_assertion_type": {"type": "string", "enum": [assertion.KIND]},
         "client_assertion": {"type": "string"},
     }
     schema = {"type": "object", "required": required, "properties": {**properties, **credentials}}
@@ -88,8 +87,39 @@ async def read_form(request: Request) -> dict[str, str]:
     return resources.joined(pairs)
 
 
-def credentials(request: Request, form: dict[str, str]) -> Credentials | None:
-    """Return the client's credentials, or None where there are none.
+async def answered(request: Request, endpoint: str = TOKEN) -> Response:
+    """Return the core's answer at an endpoint.
+
+    Raises:
+        OAuthError: the form or the credentials cannot be read. Refusal: as `Desk.answer`.
+    """
+    form = await read_form(request)
+    named = credentials(request, form)
+    if named is not None:  # a name without a secret may stand in the header as well
+        form = {"client_id": named.client_id, **form}
+    runtime = request.app.state.runtime
+    issuer = runtime.settings.public_url
+    headers = {"Authorization": request.headers.get("authorization", "")}
+    desk = Desk(doorway(request), issuer, runtime.extras["client_keys"], _verifier(request), proof(request))
+    told = await desk.answer(named, Asked(issuer + request.url.path, form, headers=headers), endpoint)
+    return response(request, told.status, told.content, told.headers)
+
+
+def _verifier(request: Request) -> Callable[[str], Principal | None]:
+    """Return what reads access tokens: whose one is, if it is good as far as its text says."""
+    verifier: Verifier = request.app.state.verifier
+
+    def verify(token: str) -> Principal | None:
+        try:
+            return verifier.verify(token, utc_now(), writes=False)
+        except Unauthenticated:
+            return None
+
+    return verify
+
+
+def credentials(request: Request, form: dict[str, str]) -> Named | None:
+    """Return whom the client's credentials name, or None where there are none.
 
     Raises:
         OAuthError: there are two, or they cannot be read.
@@ -106,7 +136,7 @@ def credentials(request: Request, form: dict[str, str]) -> Credentials | None:
     if "client_assertion" in form or "client_assertion_type" in form:
         return _assertion(form)
     if "client_id" in form or "client_secret" in form:
-        return Credentials(form.get("client_id", ""), form.get("client_secret"))
+        return Named(form.get("client_id", ""))
     return None
 
 
@@ -132,48 +162,36 @@ def proof(request: Request) -> Proof | None:
     raise OAuthError("invalid_dpop_proof", "there are two proofs")
 
 
-def required(request: Request, form: dict[str, str]) -> Credentials:
-    """Return the client's credentials.
-
-    Raises:
-        OAuthError: there are none or two, or they cannot be read.
-    """
-    presented = credentials(request, form)
-    if presented is None:
-        raise OAuthError("invalid_client", "the client has to authenticate", 401)
-    return presented
-
-
-def _assertion(form: dict[str, str]) -> Credentials:
-    if form.get("client_assertion_type") != assertions.KIND or "client_assertion" not in form:
-        raise OAuthError("invalid_client", "the client has to authenticate", 401)
-    claimed = assertions.claimed_client(form["client_assertion"])
+def _assertion(form: dict[str, str]) -> Named:
+    if form.get("client_assertion_type") != assertion.KIND or "client_assertion" not in form:
+        raise _unproven()
+    claimed, kid = assertion.claimed(form["client_assertion"])
     if form.get("client_id", claimed) != claimed:
-        raise OAuthError("invalid_client", "the client is unknown or did not prove who it is", 401)
-    return Credentials(claimed, assertion=form["client_assertion"])
+        raise _unproven()
+    return Named(claimed, asserts=True, kid=kid)
 
 
-def _basic(header: str) -> Credentials:
-    """Read RFC 6749, 2.3.1: both parts are form-encoded before they are joined."""
-    scheme, _, value = header.partition(" ")
+def _basic(header: str) -> Named:
+    """Read whom a header names; what the core cannot read, and ends in a 500 by, is refused here."""
     try:
-        client_id, colon, secret = base64.b64decode(value.lstrip(" "), validate=True).decode().partition(":")
-    except (binascii.Error, ValueError):
-        colon = ""
-    if scheme.lower() != "basic" or not colon:
-        raise OAuthError("invalid_client", "the client has to authenticate", 401)
-    return Credentials(unquote_plus(client_id), unquote_plus(secret))
+        client_id, secret = extract_basic_authorization({"Authorization": header})
+    except ValueError:
+        client_id = secret = None
+    if not client_id or secret is None:
+        raise _unproven()
+    return Named(client_id)
 
 
-def oauth_error(request: Request, error: OAuthError) -> Response:
-    """Answer an error as RFC 6749, 5.2 says."""
-    headers = dict(NO_STORE)
-    if error.status == 401:  # noqa: PLR2004 - RFC 6749, 5.2; RFC 9110, 15.5.2
-        headers["WWW-Authenticate"] = 'Basic realm="regent"'
-    if error.code == "use_dpop_nonce":
+def _unproven() -> OAuthError:
+    return OAuthError("invalid_client", "the client has to authenticate", 401)
+
+
+def response(request: Request, status: int, content: Any, headers: Any) -> Response:
+    """Return an answer of the core; never to be cached."""
+    if isinstance(content, dict) and content.get("error") == "use_dpop_nonce":
         way = doorway(request)
         request.state.dpop_nonce = nonces.fresh(way.authority.throttle, way.context.now)
-    return answer({"error": error.code, "error_description": error.description}, error.status, headers)
+    return answer(content, status, {**NO_STORE, **{k: v for k, v in dict(headers).items() if k != "Content-Type"}})
 
 
 def refused(refusal: Refusal) -> Response:

@@ -2,6 +2,10 @@
 
 from typing import Any
 
+from authlib.oauth2 import rfc9207
+from authlib.oauth2.rfc8414 import AuthorizationServerMetadata
+from authlib.oidc import rpinitiated
+from authlib.oidc.discovery import OpenIDProviderMetadata
 from fastapi import Request, Response
 
 from libs.common.context import Context
@@ -10,18 +14,20 @@ from libs.common.http.door import OpenDoor
 from libs.common.identity.audience import COLLECTIONS
 from libs.common.identity.dpop import ALGORITHMS as DPOP_ALGORITHMS
 from libs.common.ids import SYSTEM_TENANT
-from services.auth.api.oauth import GRANT_TYPES
+from libs.common.settings import SettingsError
 from services.auth.api.shapes import answer
 from services.auth.authentication import ONE_FACTOR, TWO_FACTORS
 from services.auth.commands.persons import CLAIMS
+from services.auth.core.authorization import PROMPTS
+from services.auth.core.client import METHODS
 from services.auth.permissions import CATALOGUE
-from services.auth.protocol import IDENTITY_SCOPES
+from services.auth.protocol import GRANT_TYPES, IDENTITY_SCOPES
 from services.auth.registration import ASSERTION_ALGORITHMS
 from services.auth.signing import ID_TOKEN_ALGORITHMS
 from services.auth.store import keys
 
 ROUTER = OpenDoor("/.well-known", tag="metadata")
-_METHODS = ("client_secret_basic", "client_secret_post", "private_key_jwt", "none")
+_CLAIMS = ("sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "at_hash", "acr", "amr")
 _CACHED = {"Cache-Control": "public, max-age=300"}
 
 
@@ -36,37 +42,13 @@ async def jwks(request: Request) -> Response:
 @ROUTER.get("/oauth-authorization-server", name="oauth_metadata")
 async def oauth_authorization_server(request: Request) -> Response:
     """Describe the authorization server (RFC 8414)."""
-    return answer(_description(request), 200, _CACHED)
+    return answer(described(request.app.state.runtime.settings.public_url), 200, _CACHED)
 
 
 @ROUTER.get("/openid-configuration", name="openid_configuration")
 async def openid_configuration(request: Request) -> Response:
     """Describe the issuer to clients that look here for its keys."""
-    described = _description(request)
-    more = {
-        "userinfo_endpoint": f"{described['issuer']}/oauth2/userinfo",
-        "end_session_endpoint": f"{described['issuer']}/oauth2/end_session",
-        "subject_types_supported": ["public"],
-        "claim_types_supported": ["normal"],
-        "acr_values_supported": [ONE_FACTOR, TWO_FACTORS],
-        "id_token_signing_alg_values_supported": list(ID_TOKEN_ALGORITHMS),
-        "claims_supported": [
-            "sub",
-            "iss",
-            "aud",
-            "exp",
-            "iat",
-            "auth_time",
-            "nonce",
-            "at_hash",
-            "acr",
-            "amr",
-            *CLAIMS,
-        ],
-        "prompt_values_supported": ["none", "login", "consent", "select_account"],
-        "claims_parameter_supported": False,
-    }
-    return answer({**described, **more}, 200, _CACHED)
+    return answer(described_provider(request.app.state.runtime.settings.public_url), 200, _CACHED)
 
 
 @ROUTER.get("/oauth-protected-resource", name="resource_metadata")
@@ -99,14 +81,14 @@ def _permissions() -> list[str]:
     return sorted(f"{resource}:{action}" for resource, actions in CATALOGUE.items() for action in actions)
 
 
-def _description(request: Request) -> dict[str, Any]:
-    issuer = request.app.state.runtime.settings.public_url
+def described(issuer: str) -> AuthorizationServerMetadata:
+    """Return what RFC 8414 says of an issuer."""
     methods = {
         f"{endpoint}_endpoint_auth_{what}_supported": list(values)
-        for endpoint, known in (("token", _METHODS), ("revocation", _METHODS), ("introspection", _METHODS[:3]))
+        for endpoint, known in (("token", METHODS), ("revocation", METHODS), ("introspection", METHODS[:3]))
         for what, values in (("methods", known), ("signing_alg_values", ASSERTION_ALGORITHMS))
     }
-    return {
+    said = {
         "issuer": issuer,
         "authorization_endpoint": f"{issuer}/oauth2/authorize",
         "token_endpoint": f"{issuer}/oauth2/token",
@@ -128,3 +110,34 @@ def _description(request: Request) -> dict[str, Any]:
         "scopes_supported": sorted({*_permissions(), *IDENTITY_SCOPES}),
         "protected_resources": [issuer],
     }
+    return AuthorizationServerMetadata(said)
+
+
+def described_provider(issuer: str) -> OpenIDProviderMetadata:
+    """Return what OpenID Connect Discovery says beyond it."""
+    more = {
+        "userinfo_endpoint": f"{issuer}/oauth2/userinfo",
+        "end_session_endpoint": f"{issuer}/oauth2/end_session",
+        "subject_types_supported": ["public"],
+        "claim_types_supported": ["normal"],
+        "acr_values_supported": [ONE_FACTOR, TWO_FACTORS],
+        "id_token_signing_alg_values_supported": list(ID_TOKEN_ALGORITHMS),
+        "claims_supported": [*_CLAIMS, *CLAIMS],
+        "prompt_values_supported": list(PROMPTS),
+        "claims_parameter_supported": False,
+    }
+    return OpenIDProviderMetadata({**described(issuer), **more})
+
+
+def require_sound_metadata(issuer: str) -> None:
+    """Check that an issuer can be described by the standards before anything is opened.
+
+    Raises:
+        SettingsError: its URL is neither https nor loopback, or holds more than a URL of an issuer may.
+    """
+    extensions = [rfc9207.AuthorizationServerMetadata, rpinitiated.OpenIDProviderMetadata]
+    try:
+        described(issuer).validate([rfc9207.AuthorizationServerMetadata])
+        described_provider(issuer).validate(extensions)
+    except ValueError as error:
+        raise SettingsError(f"configuration: REGENT_PUBLIC_URL cannot be an issuer: {error}") from None

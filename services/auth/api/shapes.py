@@ -72,13 +72,4 @@ def office(request: Request) -> Office:
 
 def token_answer(tokens: Tokens, status: int = 200, **more: Any) -> Response:
     """Return tokens as RFC 6749, 5.1 says; never to be cached."""
-    content: dict[str, Any] = {
-        "access_token": tokens.access_token,
-        "token_type": "DPoP" if tokens.access.jkt else "Bearer",
-        "expires_in": tokens.access.seconds,
-        "scope": tokens.access.scope,
-        **({"refresh_token": tokens.refresh_token} if tokens.refresh_token else {}),
-        **({"id_token": tokens.id_token} if tokens.id_token else {}),
-        **more,
-    }
-    return answer(content, status, NO_STORE)
+    return answer({**tokens.content(), **more}, status, NO_STORE)

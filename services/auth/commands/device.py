@@ -1,54 +1,56 @@
 """Device authorization (RFC 8628): a device waits while a person allows it in a browser elsewhere."""
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Any, Literal
 
 from libs.common.database.transaction import Row, Transaction
 from services.auth.commands import browser
-from services.auth.commands import grants as grant_commands
 from services.auth.commands.browser import Session
-from services.auth.commands.grants import Entry
-from services.auth.opaque import Handle
-from services.auth.protocol import OAuthError
-from services.auth.resources import Target
+from services.auth.opaque import Handle, digest
 from services.auth.store import devices
+from services.auth.throttle import Throttle
 
 PREFIX = "dc_"
 LIFE = timedelta(minutes=10)
 WAIT = 5
 """Seconds between two polls."""
 
-_LETTERS = "BCDFGHJKLMNPQRSTVWXZ"
-_LENGTH = 8
-
-Mark = Callable[[str], bytes]
-"""Returns the keyed hash under which a user code is kept."""
-
 
 @dataclass(frozen=True, slots=True)
-class Begun:
-    """The code that the device polls with, and the one that a person types."""
+class Waiting:
+    """A device's request, as the core asks about it."""
 
-    device_code: str
-    user_code: str
+    row: Row
+    now: datetime
+
+    def get_client_id(self) -> str:
+        """Return whose device it is."""
+        return str(self.row["client_id"])
+
+    def get_scope(self) -> str:
+        """Return what it asks for."""
+        return " ".join(self.row["scope"])
+
+    def get_user_code(self) -> "Waiting":
+        """Return what the decision is looked up by: itself; nobody knows the code that was typed."""
+        return self
+
+    def is_expired(self) -> bool:
+        """Say whether nobody allowed it in time."""
+        expires: datetime = self.row["expires_at"]
+        return expires <= self.now
 
 
-def typed(text: str) -> str:
-    """Return a user code as it is compared: letters alone, capital."""
-    return "".join(letter for letter in text.upper() if letter.isalnum())
+def mark(throttle: Throttle, code: str) -> bytes:
+    """Return the keyed hash under which a user code is kept, however it is typed."""
+    return throttle.mark("user-code", "".join(letter for letter in code.upper() if letter.isalnum()))
 
 
-async def begin(tx: Transaction, client: Row, scope: frozenset[str], target: Target, mark: Mark) -> Begun:
-    """Let a device wait for a person."""
-    code = "".join(secrets.choice(_LETTERS) for _ in range(_LENGTH))
-    handle = Handle.make(PREFIX, tx.tenant_id)
-    expires = tx.context.now + LIFE
-    asked = {"client_id": client["id"], "scope": sorted(scope), "resource": target.resource}
-    await devices.add(tx, handle.digest, mark(code), expires, wait=WAIT, **asked)
-    return Begun(handle.text, f"{code[:4]}-{code[4:]}")
+async def begin(tx: Transaction, device_code: str, user_mark: bytes, asked: Mapping[str, Any]) -> None:
+    """Let a device wait for a person; `asked` are its client, and the scope and resources that it asks for."""
+    await devices.add(tx, digest(device_code), user_mark, tx.context.now + LIFE, wait=WAIT, **asked)
 
 
 async def decide(tx: Transaction, waiting: Row, session: Session, decision: Literal["allowed", "denied"]) -> None:
@@ -59,37 +61,20 @@ async def decide(tx: Transaction, waiting: Row, session: Session, decision: Lite
     await browser.say_authorized(tx, waiting["client_id"], session.user_id, frozenset(waiting["scope"]), decision)
 
 
-async def poll(
-    tx: Transaction, client: Row, text: str, lifetime: timedelta, jkt: str | None, target: Target
-) -> tuple[Entry, Row] | OAuthError:
-    """Return what a device gets now, once, or why it gets nothing yet or ever.
-
-    Raises:
-        OAuthError: the token is asked for a resource that the user did not allow; the code stays usable.
-    """
+async def find(tx: Transaction, client: Row, text: str) -> Waiting | None:
+    """Return the request that waits under a client's code, locked; None where it is no code, or was used."""
     handle = Handle.read(PREFIX, text)
-    row = None
-    if handle is not None and handle.tenant_id == tx.tenant_id:
-        row = await devices.lock_by_code(tx, handle.digest)
+    if handle is None or handle.tenant_id != tx.tenant_id:
+        return None
+    row = await devices.lock_by_code(tx, handle.digest)
     if row is None or row["client_id"] != client["id"] or row["status"] == "used":
-        return OAuthError("invalid_grant", "the device code is unknown, used or another client's")
-    if row["expires_at"] <= tx.context.now:
-        return OAuthError("expired_token", "nobody allowed it in time")
-    if row["status"] == "denied":
-        return OAuthError("access_denied", "the user did not allow it")
-    if row["status"] == "pending":
-        return await _not_yet(tx, row)
-    entry = await grant_commands.open_given(
-        tx, client, row, method="device_code", lifetime=lifetime, jkt=jkt, target=target
-    )
-    await devices.change(tx, row["sha256"], status="used")
-    return (entry, row) if entry else OAuthError("access_denied", "the user is shut out")
+        return None
+    return Waiting(row, tx.context.now)
 
 
-async def _not_yet(tx: Transaction, row: Row) -> OAuthError:
+async def is_hasty(tx: Transaction, row: Row) -> bool:
+    """Note a poll that nobody has decided on yet; says whether it came too early, and the next has to wait longer."""
     polled, wait = row["polled_at"], row["wait"]
     hasty = polled is not None and tx.context.now - polled < timedelta(seconds=wait)
     await devices.change(tx, row["sha256"], polled_at=tx.context.now, wait=wait + WAIT if hasty else wait)
-    if hasty:
-        return OAuthError("slow_down", "wait five seconds more between two polls")
-    return OAuthError("authorization_pending", "nobody has allowed it yet")
+    return hasty

@@ -9,7 +9,6 @@ from uuid import UUID, uuid4
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from libs.common.events.auth import GrantRevoked, LoginFailed, SessionOpened
-from libs.common.identity.verifier import ALGORITHM
 from services.auth import domain, protocol
 from services.auth.commands import assurance, persons, standing
 from services.auth.opaque import RefreshToken
@@ -34,7 +33,6 @@ class Entry:
     """How the person has shown who they are; `authentication.claims` says it in an ID token."""
     auth_time: datetime | None = None
     resource: tuple[str, ...] = ()
-    id_token_alg: str = ALGORITHM
     about: Mapping[str, Any] = field(default_factory=dict)
     """What an ID token says of the person, as far as the scope goes."""
     owner: UUID | None = None
@@ -50,10 +48,9 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """How a refresh token is presented: for which scope and resources, by which client with which key."""
+    """How a refresh token is presented: for which resources, by which client with which key."""
 
     target: Target
-    scope: str | None = None
     client: Row | None = None
     jkt: str | None = None
 
@@ -67,6 +64,25 @@ class Renewal:
             return grant["client_id"] is None
         key = grant["jkt"] in (None, self.jkt) or (self.client["kind"] != "public" and self.jkt is not None)
         return bool(grant["client_id"] == self.client["id"]) and key
+
+
+@dataclass(slots=True)
+class Renewable:
+    """A refresh token that is good, as the core asks about it; `permissions` are what the next access token may say."""
+
+    presented: RefreshToken
+    asked: Renewal
+    grant: Row
+    expires_at: datetime
+    permissions: frozenset[str]
+
+    def check_client(self, _: Any) -> bool:
+        """Say whether it is presented by its own client, with its own key."""
+        return self.asked.fits(self.grant)
+
+    def get_scope(self) -> str:
+        """Return what it is good for."""
+        return " ".join(sorted(self.permissions))
 
 
 async def open_login(
@@ -154,20 +170,19 @@ async def open_given(
     opened = SessionOpened(grant_id=grant_id, subject=subject, method=method, address=tx.context.address)
     await tx.emit("session.opened", opened, entity=grant_id)
     amr, auth_time = given["amr"], given["auth_time"]
-    alg = client["id_token_signed_response_alg"]
     about = await persons.claims(tx, user_id, held)
     known, nonce = (token, client["id"], jkt, amr, auth_time), client["dpop_nonce"]
-    return Entry(subject, grant_id, held, *known, resource, alg, about, nonce=nonce)
+    return Entry(subject, grant_id, held, *known, resource, about, nonce=nonce)
 
 
-async def refresh(tx: Transaction, presented: RefreshToken, asked: Renewal) -> Entry | OAuthError | None:
-    """Exchange a refresh token for the next one; None where it is refused, an error where there is more to say.
+async def renewable(tx: Transaction, presented: RefreshToken, asked: Renewal) -> Renewable | None:
+    """Return a refresh token that is good, its grant locked, or None where it is refused.
 
     A token that was used before is stolen or was: its grant is revoked with all that came of it. A token in the hands
     of another client than its own is refused and stays usable. The transaction must be committed either way.
 
     Raises:
-        Invalid, OAuthError: the scope or the resources ask for more than there is; the token stays usable.
+        OAuthError: it is refused, and there is more to say.
     """
     grant = await grants.lock_grant(tx, presented.grant_id)
     token = await grants.find_refresh_token(tx, presented.grant_id, presented.digest)
@@ -183,9 +198,8 @@ async def refresh(tx: Transaction, presented: RefreshToken, asked: Renewal) -> E
         return await _refused(tx, grant, "disabled")
     if await assurance.lacking(tx, grant["amr"]):
         await _refused(tx, grant, "too-weak")
-        return OAuthError("invalid_grant", assurance.TOO_WEAK)
-    held = protocol.permitted(allowed, grant["scope"])
-    return await _exchange(tx, grant, token, presented, asked, held)
+        raise OAuthError("invalid_grant", assurance.TOO_WEAK)
+    return Renewable(presented, asked, grant, token["expires_at"], protocol.permitted(allowed, grant["scope"]))
 
 
 def _dead(tx: Transaction, grant: Row, token: Row) -> Literal["reused", "disabled", "expired"] | None:
@@ -197,13 +211,15 @@ def _dead(tx: Transaction, grant: Row, token: Row) -> Literal["reused", "disable
     return "expired" if token["expires_at"] <= tx.context.now else None
 
 
-async def _exchange(
-    tx: Transaction, grant: Row, token: Row, presented: RefreshToken, asked: Renewal, held: frozenset[str]
-) -> Entry:
-    permissions, resource = domain.narrowed(held, asked.scope), asked.target.within(grant["resource"])
+async def renew(tx: Transaction, token: Renewable) -> Entry:
+    """Return what a refresh token gives, with the token that follows it.
+
+    Raises:
+        OAuthError: the resources ask for more than there is; nothing has happened then.
+    """
+    grant, asked, resource = token.grant, token.asked, token.asked.target.within(token.grant["resource"])
     following = RefreshToken.make(tx.tenant_id, grant["id"])
-    await grants.use_refresh_token(tx, grant["id"], presented.digest)
-    await grants.add_refresh_token(tx, grant["id"], following.digest, token["expires_at"])
+    await grants.add_refresh_token(tx, grant["id"], following.digest, token.expires_at)
     await grants.touch_grant(tx, grant["id"])
     opened = SessionOpened(
         grant_id=grant["id"], subject=grant["subject"], method="refresh_token", address=tx.context.address
@@ -212,22 +228,26 @@ async def _exchange(
     return Entry(
         subject=grant["subject"],
         grant_id=grant["id"],
-        permissions=permissions,
+        permissions=token.permissions,
         refresh=following,
         client_id=grant["client_id"],
         jkt=asked.jkt,
         amr=grant["amr"],
         auth_time=grant["auth_time"],
         resource=resource,
-        id_token_alg=asked.client["id_token_signed_response_alg"] if asked.client else ALGORITHM,
         nonce=bool(asked.client and asked.client["dpop_nonce"]),
-        about=await persons.claims(tx, UUID(grant["subject"].removeprefix("user:")), permissions),
+        about=await persons.claims(tx, UUID(grant["subject"].removeprefix("user:")), token.permissions),
     )
+
+
+async def use_up(tx: Transaction, token: Renewable) -> None:
+    """Mark a refresh token used."""
+    await grants.use_refresh_token(tx, token.grant["id"], token.presented.digest)
 
 
 async def _refused(
     tx: Transaction, grant: Row | None, reason: Literal["unknown", "reused", "expired", "disabled", "too-weak"]
-) -> Entry | None:
+) -> Renewable | None:
     """Announce a refused refresh in the tenant of its grant; an invented tenant has no trail."""
     if grant is not None:
         address = tx.context.address

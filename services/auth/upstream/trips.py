@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 import structlog
+from authlib.oauth2.rfc7636 import create_s256_code_challenge
 
 from libs.common.database.transaction import Row
 from libs.common.errors import Forbidden, NotFound, Unavailable
@@ -22,7 +23,7 @@ from services.auth.commands import providers as commands
 from services.auth.doorway import Doorway
 from services.auth.flows.limits import count_network
 from services.auth.opaque import Handle
-from services.auth.protocol import challenge_of, half_url, with_parameters
+from services.auth.protocol import half_url, with_parameters
 from services.auth.store import providers
 from services.auth.store import upstream as stored
 from services.auth.upstream import exchange
@@ -107,7 +108,7 @@ class Trips:
             "scope": " ".join(row["scopes"]),
             "state": state.text,
             "nonce": self._derived("nonce", state),
-            "code_challenge": challenge_of(self._derived("verifier", state)),
+            "code_challenge": create_s256_code_challenge(self._derived("verifier", state)),
             "code_challenge_method": "S256",
             **({"acr_values": " ".join(row["acr_values"])} if row["acr_values"] else {}),
             **more,
