@@ -6,13 +6,14 @@ import random
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
 
-from tests.architecture.source import ROOT, SERVICES, functions, modules, product
+from tests.architecture.source import ROOT, SERVICES, dotted, functions, modules, product
 
 LONGEST_FUNCTION, LONGEST_FILE = 50, 300
 LONG_FILES = {
@@ -133,6 +134,30 @@ def test_every_test_says_what_it_shows() -> None:
         if not ast.get_docstring(function)
     ]
     assert silent == []
+
+
+def test_every_worker_calls_tests_the_same() -> None:
+    """What is tried in a parametrised test is made without chance or clock: workers would not agree on its name."""
+    changing = {"uuid4", "uuid7", "token_hex", "token_urlsafe", "utc_now", "now", "time", "monotonic", "random"}
+    made = [
+        f"{module.path}:{call.lineno} {dotted(call.func)}"
+        for module in modules("tests")
+        for _, function in functions(module)
+        for decorator in function.decorator_list
+        if isinstance(decorator, ast.Call) and dotted(decorator.func).endswith("parametrize")
+        for call in _called_now(decorator)
+        if dotted(call.func).rsplit(".", 1)[-1] in changing
+    ]
+    assert made == []
+
+
+def _called_now(node: ast.AST) -> Iterator[ast.Call]:
+    """Yield the calls below a node that are made when it is read: what stands in a lambda is called later."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call):
+            yield child
+        if not isinstance(child, ast.Lambda):
+            yield from _called_now(child)
 
 
 def test_no_service_names_anothers_schema() -> None:
