@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from libs.common.vocabulary.rules import ExpressionCheck, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
-from services.validator.domain import column_type
+from services.validator.columns import column_type
 from services.validator.plan import Plan, ResolvedRule, Subject, build_plan
 
 TYPES = {
