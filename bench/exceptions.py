@@ -76,6 +76,16 @@ LISTS: dict[str, dict[str, Any]] = {
     "the input's": {"phase": "input"},
     "the output's, of which there is none": {"phase": "output"},
     "old ones": {"older_than": "P2D", "status": "open"},
+    "an assignee's of a rule, waived": {"assignee": str(UUID(int=7)), "rule_id": "r11", "status": "waived"},
+    "nobody's of a report's rule": {
+        "unassigned": True,
+        "report_id": str(UUID(int=9)),
+        "rule_id": "r5",
+        "status": "open",
+    },
+    "an assignee's of a day that has none": {"assignee": str(UUID(int=7)), "business_date": "2026-03-09"},
+    "a value with another rule": {"field": "venue", "value": "V4", "rule_id": "r5"},
+    "a value of an assignee": {"field": "venue", "value": "V4", "assignee": str(UUID(int=7)), "status": "open"},
 }
 
 
