@@ -42,6 +42,7 @@ class ClientAssertion(JWTBearerClientAssertion):
     """Stricter than the core's: algorithms and header are named, and the issuer is the sole audience."""
 
     CLIENT_AUTH_METHOD = ASSERTED
+    _identifier: tuple[bytes, datetime]
 
     def __init__(self, server: "Server") -> None:
         super().__init__(leeway=int(_LEEWAY.total_seconds()))
@@ -51,12 +52,14 @@ class ClientAssertion(JWTBearerClientAssertion):
         """Return the client that signed, or None where nobody says so.
 
         Raises:
-            InvalidClientError: what is signed proves nothing, however odd it is; its text is not repeated.
+            InvalidClientError: what is signed proves nothing, however odd it is, or was used before; no text is repeated.
         """
         try:
             found: Client | None = super().__call__(query_client, request)
         except _FAULTS as error:
             raise InvalidClientError from error
+        if found is not None and not wait(flows.first_time(self._server.tx, *self._identifier)):
+            raise InvalidClientError
         return found
 
     def resolve_client_public_key(self, client: Client) -> KeySet:
@@ -89,13 +92,9 @@ class ClientAssertion(JWTBearerClientAssertion):
         return [self._server.issuer]
 
     def validate_jti(self, claims: dict[str, Any], jti: Any) -> bool:
-        """Say whether claims that are sound are for us alone (rfc7523bis), end within minutes and were not used before."""
+        """Say whether claims that are sound are for us alone (rfc7523bis) and end within minutes, and keep their name."""
         now, ends = self._server.tx.context.now, datetime.fromtimestamp(claims["exp"], UTC)
-        sole, timely = (
-            claims["aud"] in (self._server.issuer, self.get_audiences()),
-            now < ends <= now + _LONGEST + _LEEWAY,
-        )
-        if not sole or not timely or not isinstance(jti, str) or not 0 < len(jti) <= _MAX_ID:
+        if claims["aud"] not in (self._server.issuer, self.get_audiences()) or not isinstance(jti, str):
             return False
-        seen = opaque.digest(f"assertion:{claims['sub']}:{jti}")
-        return wait(flows.first_time(self._server.tx, seen, ends))
+        self._identifier = opaque.digest(f"assertion:{claims['sub']}:{jti}"), ends
+        return now < ends <= now + _LONGEST + _LEEWAY and 0 < len(jti) <= _MAX_ID
