@@ -111,6 +111,9 @@ async def _spare(server: JobServer) -> int:
 
 
 def _waits(pid: str) -> bool:
-    state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    # standard ones, its channel, the rules that it will be held by: it has closed what came along
-    return state == "S" and len(os.listdir(f"/proc/{pid}/fd")) == 5  # noqa: PTH208
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        # standard ones, its channel, the rules that it will be held by: it has closed what came along
+        return state == "S" and len(os.listdir(f"/proc/{pid}/fd")) == 5  # noqa: PTH208
+    except (FileNotFoundError, ProcessLookupError):  # it was another job's child, and is gone by now
+        return False

@@ -25,9 +25,9 @@ _LOCKS: dict[str, str | bool | int | float | list[str]] = {
 
 _REHEARSAL = """
     COPY (
-      SELECT row_number() OVER () AS _ordinal, * FROM read_csv('/dev/null', auto_detect = false, header = true,
-        columns = {'a': 'VARCHAR'}, delim = ',', quote = '"', escape = '"', strict_mode = true)
-    ) TO '/dev/null' (FORMAT parquet, COMPRESSION zstd)"""
+      SELECT row_number() OVER () AS _ordinal, * FROM read_csv('{0}', auto_detect = false, header = true,
+        columns = {{'a': 'VARCHAR'}}, delim = ',', quote = '"', escape = '"', strict_mode = true)
+    ) TO '{1}' (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"""
 """A first statement of the common kind: what the engine sets up for it, children inherit."""
 
 _REHEARSAL_OF_STEPS = (
@@ -71,19 +71,28 @@ def prewarm() -> None:
     """Open an engine ahead of a fork; the child's `open_duckdb` takes it instead of spending 30 ms on its own."""
     if not _warm:
         connection = _connect()
-        connection.execute(_REHEARSAL)
+        with _in_memory("text", "table") as files:  # never a device: the engine locks what it writes to, for everybody
+            connection.execute(_REHEARSAL.format(*files))
         _warm.append(connection)
 
 
 def rehearse() -> None:
     """Do with the warm engine, in memory, what small pieces of work do; what it has and is set to stays as it is."""
-    text, table, out = (os.memfd_create(name, os.MFD_CLOEXEC) for name in ("text", "table", "out"))
-    os.write(text, b"a,b\n1,2\n")
-    with _warm[-1].cursor() as engine:
+    with _in_memory("text", "table", "out") as files, _warm[-1].cursor() as engine:
+        Path(files[0]).write_bytes(b"a,b\n1,2\n")
         for statement in _REHEARSAL_OF_STEPS:
-            engine.execute(statement.format(*(f"/proc/self/fd/{file}" for file in (text, table, out)))).fetchall()
-    for file in (text, table, out):
-        os.close(file)
+            engine.execute(statement.format(*files)).fetchall()
+
+
+@contextmanager
+def _in_memory(*names: str) -> Iterator[list[str]]:
+    """Make files that nobody else has, and yield their paths."""
+    files = [os.memfd_create(name, os.MFD_CLOEXEC) for name in names]
+    try:
+        yield [f"/proc/self/fd/{file}" for file in files]
+    finally:
+        for file in files:
+            os.close(file)
 
 
 @contextmanager
