@@ -1,5 +1,6 @@
 """CSV into a sealed extract: text as it stands, in the file's order."""
 
+import codecs
 import csv
 import io
 import os
@@ -16,6 +17,7 @@ from services.runner.engines.errors import SourceError
 from services.runner.engines.sealing import Extract, seal
 from services.runner.sources.requests import CsvRequest
 
+_UTF_8 = codecs.lookup("utf-8-sig")  # here, not in a child: it is a module to be imported
 _HEADER_LIMIT = 1024 * 1024
 _LINE_LIMIT = 16 * 1024 * 1024
 _ROW = re.compile(r"CSV Error on Line: (\d+)")
@@ -52,7 +54,7 @@ def read_header(descriptor: int, name: str, delimiter: str) -> list[str]:
         SourceError: `header-malformed` for an empty file, a nameless or a repeated column.
     """
     head = os.pread(descriptor, _HEADER_LIMIT, 0)
-    text = head.decode("utf-8-sig", errors="replace")
+    text = _UTF_8.decode(head, "replace")[0]
     try:
         names = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), [])
     except csv.Error as error:
