@@ -77,25 +77,6 @@ def _unhashed(value: Any) -> Any:
     return re.sub(r"^nats-[a-z0-9]{10}$", "nats", value) if isinstance(value, str) else value
 
 
-def test_the_gvisor_component_moves_the_validator_to_its_kernel(tmp_path: Path) -> None:
-    """The pod asks for the runtime class, and both sides of the wall ask for its attestation; nothing else changes."""
-    overlay = tmp_path / "overlay"
-    overlay.mkdir()
-    above = Path(*[".."] * len(overlay.parts[1:]), *ROOT.parts[1:])
-    chosen = {"resources": [str(above / "base")], "components": [str(above / "components" / "gvisor")]}
-    (overlay / "kustomization.yaml").write_text(yaml.safe_dump(chosen))
-    changed = {_identity(o): o for o in render(overlay)}
-    plain = {_identity(o): o for o in BASE}
-    key = ("Deployment", "validator")
-    assert {name: o for name, o in changed.items() if name != key} == {n: o for n, o in plain.items() if n != key}
-    spec = pod(changed[key]) or {}
-    service, jail = spec["containers"]
-    assert spec["runtimeClassName"] == "gvisor"
-    assert {"name": "REGENT_ISOLATION", "value": "runtimeclass"} in service["env"]
-    assert jail["command"][-1] == "runtimeclass"
-    assert len(service["env"]) == 1 + len((pod(plain[key]) or {})["containers"][0]["env"])
-
-
 def test_no_object_is_named_twice() -> None:
     """Each object has one place."""
     keys = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in EXAMPLE]
