@@ -101,6 +101,8 @@ async def mapping_on(tx: Transaction, specs: Specs, sealed: SealedReader, id_: U
     row = await in_force(tx, "mapping", id_, on)
     if row is None:
         await part_of(tx, specs, "mapping", id_, "/rules")
+        row = await in_force(tx, "mapping", id_, on)  # it may have become known between the two questions
+    if row is None:
         raise Invalid(f"The mapping {id_} has no version in force on {on}.", type="no-version-in-force")
     return MappingSpec.model_validate(await sealed.read(Pinned.from_row(row)))
 
