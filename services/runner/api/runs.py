@@ -45,6 +45,7 @@ _LISTED = select(
     _R.started_at,
     _R.ended_at,
 )
+_REPORTING = _LISTED.where(*(_R.kind != trial for trial in TRIALS))
 
 
 class Cancellation(BaseModel):
@@ -67,10 +68,8 @@ async def list_runs(
     ] = None,
 ) -> Response:
     """List runs, newest first; samples and backtests, which report nothing, only where they are asked for."""
-    statement: Select[Any] = _LISTED
-    if kind is None:
-        statement = statement.where(*(_R.kind != trial for trial in TRIALS))
-    elif kind != "all":
+    statement: Select[Any] = _REPORTING if kind is None else _LISTED
+    if kind not in (None, "all"):
         statement = statement.where(_R.kind == kind)
     if status is not None:
         statement = statement.where(_R.status == status)
