@@ -268,7 +268,7 @@ async def test_a_delay_that_tells_is_named(door: Door) -> None:
     """Leak: what exists is looked at before it is refused, which takes time (S37)."""
 
     async def slow() -> int | None:
-        await asyncio.sleep(0.1)  # more than a busy machine's noise
+        await asyncio.sleep(0.02)
         return None
 
     async with door.stranger(asked_before(door, slow)) as stranger:
