@@ -1,5 +1,6 @@
 """Two runs compared by the engine, held against a comparison written row by row."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.runner.engines.compare import compare_runs
+from services.runner.engines.errors import TransformError
 from services.runner.engines.requests import Compared, CompareRequest, Side
 
 _TEXTS = ("key", "rule_id", "severity", "outcome", "message")
 _FAILURES = pa.schema([pa.field("_ordinal", pa.int64()), *(pa.field(name, pa.string()) for name in _TEXTS)])
 _RECORDS = pa.schema([pa.field("_ordinal", pa.int64()), *(pa.field(n, pa.string()) for n in ("_key", "x", "y"))])
+_ORIGINS = pa.schema([("key", pa.string()), *((name, pa.int64()) for name in ("_ordinal", "_row", "_first"))])
+Row = tuple[set[int], str | None, str | None]
+"""The records behind a row, the key that code gives it, its value."""
 VALUES = st.sampled_from([None, "", "a", "b"])
 RECORDS = st.dictionaries(st.integers(1, 8), st.tuples(VALUES, VALUES), max_size=8)
 FAILED = st.sets(st.tuples(st.integers(1, 8), st.sampled_from(["r", "s"])), max_size=8)
@@ -74,15 +79,94 @@ def test_a_schema_that_gains_a_field_shows_its_values(tmp_path: Path) -> None:
     assert [(row["field"], row["before"], row["after"]) for row in rows] == [("y", "b", None), ("z", None, "new")]
 
 
-def test_records_of_one_source_record_are_compared_in_their_order(tmp_path: Path) -> None:
-    """Where a transform makes several records of one, the first is compared with the first."""
-    sides = []
-    for name, values in (("old", "abc"), ("new", "axc")):
-        table = pa.table({"_ordinal": [1, 1, 1], "_key": ["k"] * 3, "x": list(values)})
-        pq.write_table(table, tmp_path / f"{name}.parquet")
-        sides.append(Side(records=tmp_path / f"{name}.parquet"))
-    found = compare_runs(CompareRequest(before=sides[0], after=sides[1], target=tmp_path / "d.parquet"))
-    assert [(row["before"], row["after"]) for row in rows_of(found)] == [("b", "x")]
+def traced(home: Path, name: str, rows: list[Row], failed: set[int]) -> Side:
+    """Write what a run's code made: rows in their order, each of some records; `failed` are places of rows."""
+    numbered = list(enumerate(rows, start=1))
+    made = [{"_ordinal": n, "_key": key or f"k{min(of)}", "x": x, "y": None} for n, (of, key, x) in numbered]
+    pq.write_table(pa.Table.from_pylist(made, schema=_RECORDS), home / f"{name}-rows.parquet")
+    behind = [{"key": f"k{o}", "_ordinal": o, "_row": n, "_first": min(of)} for n, (of, _, _) in numbered for o in of]
+    pq.write_table(pa.Table.from_pylist(behind, schema=_ORIGINS), home / f"{name}-origins.parquet")
+    common = {"severity": "blocking", "outcome": "fail", "message": "m", "rule_id": "r"}
+    output = [{"_ordinal": row["_ordinal"], "key": row["_key"], **common} for row in made if row["_ordinal"] in failed]
+    pq.write_table(pa.Table.from_pylist(output, schema=_FAILURES), home / f"{name}-output.parquet")
+    names = ("rows", "origins", "output")
+    files = dict(zip(("records", *names[1:]), (home / f"{name}-{part}.parquet" for part in names), strict=True))
+    return Side(**files)
+
+
+def found_as(rows: list[Row], *, by_key: bool) -> dict[tuple[Any, ...], int]:
+    """Return what each row is found by in the other run → its place."""
+    seen: Counter[Any] = Counter()
+    found: dict[tuple[Any, ...], int] = {}
+    for place, (of, key, _) in enumerate(rows, start=1):
+        name = key if by_key else (min(of), key)
+        seen[name] += 1
+        found[name, seen[name]] = place
+    return found
+
+
+def rows_expected(before: list[Row], after: list[Row], failed: tuple[set[int], set[int]], *, by_key: bool) -> Any:
+    """Compare rows one by one: difference, first record and key → how often."""
+    old, new = (found_as(rows, by_key=by_key) for rows in (before, after))
+    wanted: Counter[Any] = Counter()
+
+    def note(difference: str, row: Row) -> None:
+        wanted[difference, min(row[0]), row[1] or f"k{min(row[0])}"] += 1
+
+    for name in old.keys() | new.keys():
+        was, now = old.get(name), new.get(name)
+        failed_then, fails_now = was in failed[0], now in failed[1]
+        if was and now and before[was - 1][2] != after[now - 1][2]:
+            note("changed", before[was - 1])
+        if was and not now:
+            note("no_longer_out", before[was - 1])
+        if now and not was:
+            note("newly_out", after[now - 1])
+        if now and fails_now and not failed_then:
+            note("newly_failing", after[now - 1])
+        if was and now and failed_then and not fails_now:
+            note("newly_passing", before[was - 1])
+    return wanted
+
+
+KEYS = st.sampled_from([None, "p", "q"])
+LEGS = st.lists(st.tuples(st.sets(st.integers(1, 4), min_size=1, max_size=1), KEYS, VALUES), max_size=8)
+PLACES = st.sets(st.integers(1, 8))
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=LEGS, after=LEGS, failed=st.tuples(PLACES, PLACES))
+def test_rows_of_one_record_are_compared_in_their_order(tmp_path: Path, before: Any, after: Any, failed: Any) -> None:
+    """Where code makes several rows of a record, the first of a key is compared with the first, wherever they stand."""
+    sides = {"before": traced(tmp_path, "old", before, failed[0]), "after": traced(tmp_path, "new", after, failed[1])}
+    rows = rows_of(compare_runs(CompareRequest(**sides, target=tmp_path / "d.parquet")))
+    told = Counter((row["difference"], row["_ordinal"], row["key"]) for row in rows)
+    assert told == rows_expected(before, after, failed, by_key=False)
+
+
+TOTALS = st.lists(
+    st.tuples(st.sets(st.integers(1, 9), min_size=1, max_size=3), st.sampled_from("pqr"), VALUES), max_size=6
+)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(before=TOTALS, after=TOTALS, failed=st.tuples(PLACES, PLACES))
+def test_rows_of_several_records_are_compared_by_their_key(
+    tmp_path: Path, before: Any, after: Any, failed: Any
+) -> None:
+    """Whichever records are behind a row, and wherever it stands: it is the row with its key."""
+    sides = {"before": traced(tmp_path, "old", before, failed[0]), "after": traced(tmp_path, "new", after, failed[1])}
+    rows = rows_of(compare_runs(CompareRequest(**sides, target=tmp_path / "d.parquet", by_key=True)))
+    told = Counter((row["difference"], row["_ordinal"], row["key"]) for row in rows)
+    assert told == rows_expected(before, after, failed, by_key=True)
+
+
+def test_rows_of_which_nothing_is_known_are_not_compared(tmp_path: Path) -> None:
+    """A past run that does not say what its rows came of is no basis."""
+    old, new = (traced(tmp_path, name, [({1}, None, "a")], set()) for name in ("old", "new"))
+    request = CompareRequest(before=old.model_copy(update={"origins": None}), after=new, target=tmp_path / "d.parquet")
+    with pytest.raises(TransformError, match="ask for the backtest again"):
+        compare_runs(request)
 
 
 @pytest.mark.parametrize("phase", ["output", "faults"])

@@ -9,6 +9,7 @@ COMPARED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "input": ("validate", "failures"),
         "records": ("transform", "records"),
+        "origins": ("transform", "origins"),
         "faults": ("transform", "faults"),
         "output": ("validate_output", "failures"),
     }

@@ -1,13 +1,17 @@
-"""Two runs over one extract, joined by record: what fails now, what passes now, which values are others."""
+"""Two runs over one extract, joined by record: what fails now, what passes now, which values are others.
 
-from collections import Counter
+Rows that code made of records, one of several or several of one, are joined by what `aligning` finds them by.
+"""
+
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
 from libs.expressions import quote_identifier, quote_literal
+from services.runner.engines.aligning import SAME_RECORD, SAME_ROW, align, is_traced
 from services.runner.engines.duck import Budget, open_duckdb
 from services.runner.engines.errors import TransformError
 from services.runner.engines.parquet import parquet_rows
@@ -21,28 +25,29 @@ _SLICE = 100_000
 _FOUND = {"difference": "VARCHAR", "key": "VARCHAR", "_ordinal": "BIGINT"} | dict.fromkeys(
     ("phase", "rule_id", "severity", "outcome", "message", "field", "before", "after"), "VARCHAR"
 )
-_OWN = ("_ordinal", "_key")
-_NO_FAILURES = (
-    "SELECT 0::BIGINT AS _ordinal, '' AS key, '' AS rule_id, '' AS severity, '' AS outcome, '' AS message LIMIT 0"
-)
+_OWN = ("_ordinal", "_key", "_slot", "_label", "_row", "_place")
+_FAILURE = "rule_id, severity, outcome, message"
+_NO_FAILURES = """SELECT 'input' AS phase, 0::BIGINT AS _ordinal, '' AS key, '' AS rule_id, '' AS severity, '' AS outcome,
+  '' AS message, 0::BIGINT AS _slot, '' AS _label, 1::BIGINT AS _place LIMIT 0"""
 _FAILED = """
 SELECT {difference} AS difference, f.key, f._ordinal, f.phase, f.rule_id, f.severity, f.outcome, f.message,
   CAST(NULL AS VARCHAR) AS field, CAST(NULL AS VARCHAR) AS before, CAST(NULL AS VARCHAR) AS after
-FROM {mine} AS f ANTI JOIN {other} AS o USING (phase, _ordinal, rule_id) {judged}"""
+FROM {mine} AS f ANTI JOIN {other} AS o USING (phase, {same}, rule_id) {judged}"""
 # Past the input rules only what got so far was judged: who is held by then has not passed.
-_JUDGED = "WHERE f.phase = 'input' OR f._ordinal IN (SELECT _ordinal FROM after_records)"
+_JUDGED = "WHERE f.phase = 'input' OR ({same}) IN (SELECT ({same}) FROM after_records)"
 _PLAIN = """
 SELECT {difference}, {key}, {ordinal}, NULL, NULL, NULL, NULL, NULL, {field}, {before}, {after} FROM {source}"""
 _NULL = "NULL"
+_NO_TEXT = "CAST(NULL AS VARCHAR)"
 
 
 def compare_runs(request: CompareRequest, _descriptors: Sequence[int] = ()) -> Compared:
     """Write what differs between the request's runs, sorted by difference, key and field.
 
     Raises:
-        TransformError: memory or spill space ran out.
+        TransformError: memory or spill space ran out, or see `is_traced`.
     """
-    files = [*request.before.files, *request.after.files]
+    files = [*request.before.reads, *request.after.reads]
     budget = Budget(request.memory, request.threads).for_files(*files)
     try:
         with open_duckdb(request.target.parent, [*(path.parent for path in files), *files], budget) as engine:
@@ -53,85 +58,117 @@ def compare_runs(request: CompareRequest, _descriptors: Sequence[int] = ()) -> C
 
 def _compare(engine: duckdb.DuckDBPyConnection, request: CompareRequest) -> Compared:
     sides = {"before": request.before, "after": request.after}
-    fields = _fields(engine, sides)
+    traced = is_traced(sides)
+    if traced:
+        sides = align(engine, sides, request.target.parent, by_key=request.by_key)
+    fields, same = _fields(engine, sides), SAME_ROW if traced else SAME_RECORD
     engine.execute(f"CREATE TEMP TABLE found ({', '.join(f'{name} {kind}' for name, kind in _FOUND.items())})")
-    counts, records = Counter[str](), Counter[str]()
     for low in range(0, _highest(engine, sides) + 1, _SLICE):
-        # what belongs together has one ordinal, so that memory holds a slice however many records there are
-        _cut(engine, sides, low)
-        records.update({name: _one(engine, f"SELECT count(*) FROM {name}_records") for name in sides})
-        engine.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {_differing(fields)}")
-        engine.execute(f"CREATE OR REPLACE TEMP TABLE slice AS {' UNION ALL '.join(_parts(fields))}")
-        counts.update(dict(_rows(engine, "SELECT difference, count(DISTINCT _ordinal) FROM slice GROUP BY 1")))
-        engine.execute("INSERT INTO found SELECT * FROM slice")
+        # what belongs together is in one slice, so that memory holds one however many records there are
+        _cut(engine, sides, low, traced=traced)
+        engine.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {_differing(fields, same)}")
+        engine.execute(f"INSERT INTO found {' UNION ALL '.join(_parts(fields, same))}")
     target = quote_literal(str(request.target))
     engine.execute(f"""
         COPY (SELECT row_number() OVER () AS position, * FROM (
             SELECT * FROM found ORDER BY difference, key, _ordinal, phase, rule_id, field
         )) TO {target} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)""")
-    return _conclude(engine, request.target, dict(counts), max(records.values(), default=0))
+    records = max(parquet_rows(side.records) for side in sides.values())
+    return _conclude(engine, request.target, records)
 
 
 def _highest(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side]) -> int:
-    files = ", ".join(quote_literal(str(path)) for side in sides.values() for path in side.files)
-    return _one(engine, f"SELECT coalesce(max(_ordinal), -1) FROM read_parquet([{files}], union_by_name = true)")
+    """Return the last place that is compared: of a record, or of a slot."""
+    found = [-1]
+    for path in (path for side in sides.values() for path in side.files):
+        file = f"read_parquet({quote_literal(str(path))})"
+        place = "_slot" if "_slot" in engine.sql(f"FROM {file}").columns else "_ordinal"
+        found.append(_one(engine, f"SELECT coalesce(max({place}), -1) FROM {file}"))
+    return max(found)
 
 
-def _cut(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side], low: int) -> None:
-    """Make the views of the records and failures whose ordinals are in the slice from `low` on."""
-    where = f"WHERE _ordinal BETWEEN {low} AND {low + _SLICE - 1}"
+def _cut(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side], low: int, *, traced: bool) -> None:
+    """Make the views of the records and failures that are in the slice from `low` on."""
+    where = f"BETWEEN {low} AND {low + _SLICE - 1}"
     for name, side in sides.items():
-        failures = " UNION ALL ".join(_failures(side, where))
+        records = _rows_made(side, where) if traced else _records(side, where)
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW {name}_records AS {records}")
+        failures = " UNION ALL ".join(_failures(name, side, where, traced=traced))
         engine.execute(f"CREATE OR REPLACE TEMP VIEW {name}_failures AS {failures}")
-        engine.execute(f"CREATE OR REPLACE TEMP VIEW {name}_records AS {_records(side, where)}")
 
 
-def _failures(side: Side, where: str) -> Iterator[str]:
-    yield f"SELECT 'input' AS phase, * FROM ({_NO_FAILURES})"
+def _failures(name: str, side: Side, where: str, *, traced: bool) -> Iterator[str]:
+    yield f"({_NO_FAILURES})"
     for phase, path in (("input", side.input), ("transform", side.faults), ("output", side.output)):
-        if path is not None:
-            columns = "_ordinal, key, rule_id, severity, outcome, message"
-            yield f"SELECT {quote_literal(phase)}, {columns} FROM read_parquet({quote_literal(str(path))}) {where}"
+        if path is None:
+            continue
+        file, shown = f"read_parquet({quote_literal(str(path))})", quote_literal(phase)
+        if traced and phase == "output":  # they number the rows
+            yield f"""SELECT {shown}, r._ordinal, r._key, {_FAILURE}, r._slot, r._label, r._place
+                FROM {file} AS f JOIN {name}_records AS r ON r._row = f._ordinal"""
+        else:
+            yield f"SELECT {shown}, _ordinal, key, {_FAILURE}, _ordinal, '', 1 FROM {file} WHERE _ordinal {where}"
 
 
 def _records(side: Side, where: str) -> str:
-    """Return the side's records, each with its place among those of the same source record."""
-    file = f"read_parquet({quote_literal(str(side.records))}, file_row_number = true)"
-    place = "row_number() OVER (PARTITION BY _ordinal ORDER BY file_row_number)"
-    return f"SELECT * EXCLUDE (file_row_number), {place} AS _place FROM {file} {where}"
+    return f"SELECT * FROM read_parquet({quote_literal(str(side.records))}) WHERE _ordinal {where}"
+
+
+def _rows_made(side: Side, where: str) -> str:
+    """Return the side's rows, each with its place among those that are found alike."""
+    place = "row_number() OVER (PARTITION BY _slot, _label ORDER BY _row)"
+    return f"SELECT *, {place} AS _place FROM read_parquet({quote_literal(str(side.records))}) WHERE _slot {where}"
 
 
 def _one(engine: duckdb.DuckDBPyConnection, query: str) -> int:
     return int(engine.execute(query).fetchall()[0][0])
 
 
-def _fields(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side]) -> dict[str, tuple[str, str]]:
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """An output field: its value before and after as text, and when these are others."""
+
+    before: str
+    after: str
+    unequal: str
+
+
+def _fields(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side]) -> dict[str, _Field]:
     """Return every output field with how its value before and its value after are compared."""
-    files = [quote_literal(str(side.records)) for side in sides.values()]
-    before, after = (engine.sql(f"FROM read_parquet({file})").columns for file in files)
+    bound = [engine.sql(f"FROM read_parquet({quote_literal(str(side.records))})") for side in sides.values()]
+    before, after = (dict(zip(one.columns, map(str, one.types), strict=True)) for one in bound)
     names = [name for name in dict.fromkeys((*before, *after)) if name not in _OWN]
-    return {name: (_value("b", name, before), _value("a", name, after)) for name in names}
+    return {name: _field(name, before.get(name), after.get(name)) for name in names}
 
 
-def _value(side: str, name: str, columns: Sequence[str]) -> str:
-    # as text: a schema's draft may give the field another type
-    return f"CAST({side}.{quote_identifier(name)} AS VARCHAR)" if name in columns else "CAST(NULL AS VARCHAR)"
+def _field(name: str, before: str | None, after: str | None) -> _Field:
+    quoted = quote_identifier(name)
+    old, new = (
+        f"CAST({side}.{quoted} AS VARCHAR)" if kind else _NO_TEXT for side, kind in (("b", before), ("a", after))
+    )
+    if before == after:  # texts take longer to make than values to compare
+        return _Field(old, new, f"b.{quoted} IS DISTINCT FROM a.{quoted}")
+    return _Field(old, new, f"{old} IS DISTINCT FROM {new}")  # a schema's draft may give the field another type
 
 
-def _differing(fields: dict[str, tuple[str, str]]) -> str:
+def _differing(fields: dict[str, _Field], same: Sequence[str]) -> str:
     """Return the query of records that came out of both runs with another value in some field."""
-    shown = [f"{pair[side]} AS {word}{number}" for number, pair in enumerate(fields.values())
-             for side, word in ((0, "b"), (1, "a"))]  # fmt: skip
-    unequal = " OR ".join(f"{before} IS DISTINCT FROM {after}" for before, after in fields.values()) or "false"
+    shown = [f"{text} AS {word}{number}" for number, one in enumerate(fields.values())
+             for text, word in ((one.before, "b"), (one.after, "a"))]  # fmt: skip
+    unequal = " OR ".join(one.unequal for one in fields.values()) or "false"
     columns = ", ".join(["b._ordinal AS _ordinal", "b._key AS key", *shown])
-    return f"SELECT {columns} FROM before_records AS b JOIN after_records AS a USING (_ordinal, _place) WHERE {unequal}"
+    joined = f"before_records AS b JOIN after_records AS a USING ({', '.join(same)})"
+    return f"SELECT {columns} FROM {joined} WHERE {unequal}"
 
 
-def _parts(fields: dict[str, tuple[str, str]]) -> Iterator[str]:
-    yield _FAILED.format(difference="'newly_failing'", mine="after_failures", other="before_failures", judged="")
-    yield _FAILED.format(difference="'newly_passing'", mine="before_failures", other="after_failures", judged=_JUDGED)
+def _parts(fields: dict[str, _Field], same: Sequence[str]) -> Iterator[str]:
+    found_by = ", ".join(same)
+    judged = _JUDGED.format(same=found_by)
+    for word, mine, other, also in (("failing", "after", "before", ""), ("passing", "before", "after", judged)):
+        names = {"mine": f"{mine}_failures", "other": f"{other}_failures", "same": found_by, "judged": also}
+        yield _FAILED.format(difference=quote_literal(f"newly_{word}"), **names)
     for word, mine, other in (("no_longer_out", "before", "after"), ("newly_out", "after", "before")):
-        source = f"{mine}_records AS f ANTI JOIN {other}_records AS o USING (_ordinal, _place)"
+        source = f"{mine}_records AS f ANTI JOIN {other}_records AS o USING ({found_by})"
         empty = {"field": _NULL, "before": _NULL, "after": _NULL}
         yield _PLAIN.format(difference=quote_literal(word), key="f._key", ordinal="f._ordinal", source=source, **empty)
     for number, name in enumerate(fields):
@@ -142,7 +179,8 @@ def _parts(fields: dict[str, tuple[str, str]]) -> Iterator[str]:
         )
 
 
-def _conclude(engine: duckdb.DuckDBPyConnection, target: Path, counts: dict[str, int], records: int) -> Compared:
+def _conclude(engine: duckdb.DuckDBPyConnection, target: Path, records: int) -> Compared:
+    counts = dict(_rows(engine, "SELECT difference, count(DISTINCT _ordinal) FROM found GROUP BY 1"))
     file = f"read_parquet({quote_literal(str(target))})"
     by_field = dict(_rows(engine, f"SELECT field, count(*) FROM {file} WHERE field IS NOT NULL GROUP BY 1"))
     by_rule: dict[str, dict[str, int]] = {}

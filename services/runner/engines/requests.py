@@ -112,25 +112,38 @@ class Transformed(Strict):
 
 
 class Side(Strict):
-    """What one of two runs made: its transformed records, and the failures of its rules and of its target schema."""
+    """What one of two runs made: its transformed records, and the failures of its rules and of its target schema.
+
+    `origins` names the records behind each row where rows are not records.
+    """
 
     records: Path
+    origins: Path | None = None
     input: Path | None = None
     faults: Path | None = None
     output: Path | None = None
 
     @property
     def files(self) -> list[Path]:
-        """The files that exist."""
+        """The files of records and failures that exist."""
         return [self.records, *(path for path in (self.input, self.faults, self.output) if path is not None)]
+
+    @property
+    def reads(self) -> list[Path]:
+        """All files that are read."""
+        return [*self.files, self.origins] if self.origins else self.files
 
 
 class CompareRequest(Strict):
-    """Two runs over the same extract, and where what differs is to be written."""
+    """Two runs over the same extract, and where what differs is to be written.
+
+    `by_key`: a row stands for several records, and is the same one in both runs if it has the same key.
+    """
 
     before: Side
     after: Side
     target: Path
+    by_key: bool = False
     memory: str = "128MiB"
     threads: int = 2
 

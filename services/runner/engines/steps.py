@@ -78,7 +78,7 @@ async def compare_runs(jobs: JobServer, request: CompareRequest, *, timeout_seco
         "compare",
         request,
         Compared,
-        reads=[*request.before.files, *request.after.files],
+        reads=[*request.before.reads, *request.after.reads],
         writes=[request.target.parent],
         timeout_seconds=timeout_seconds,
     )

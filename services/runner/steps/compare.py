@@ -2,6 +2,7 @@ from datetime import datetime
 from pathlib import Path
 
 from libs.common.objects import Sealed
+from libs.common.vocabulary.transforms import Transform
 from services.runner.commands.results import StepResult
 from services.runner.domain.comparing import COMPARED
 from services.runner.domain.ledger import Balance
@@ -24,6 +25,7 @@ async def compare(job: Job) -> StepResult:
         before=await _past(job),
         after=_side({part: await job.output(step, name) for part, (step, name) in COMPARED.items()}),
         target=place / "differences.parquet",
+        by_key=_is_aggregate(job),
         memory=settings.engine_memory,
         threads=settings.engine_threads,
     )
@@ -42,7 +44,12 @@ def _side(files: dict[str, Path | None]) -> Side:
     records = files.get("records")
     if records is None:
         raise TransformError("records-missing", "The sealed records are gone.")
-    return Side(records=records, **{part: files.get(part) for part in ("input", "faults", "output")})
+    return Side(records=records, **{part: files.get(part) for part in ("origins", "input", "faults", "output")})
+
+
+def _is_aggregate(job: Job) -> bool:
+    transform = job.plan.report.transform
+    return not isinstance(transform, Transform) and transform.yields == "aggregate"
 
 
 def _carried(job: Job) -> int:
