@@ -68,10 +68,12 @@ async def coded(
     *,
     checked: str = "amount > 0",
     mappings: Mapping[str, UUID] | None = None,
+    content: str = CONTENT,
+    seconds: float = 120,
 ) -> Coded:
-    """Publish a report with this code, and run it once; `checked` is its rule's expression."""
+    """Publish a report with this transform, and run it once; `checked` is its rule's expression."""
     api = tenant.api
-    (tenant.inbox / f"payments-{DAY}.csv").write_text(CONTENT, encoding="utf-8")
+    (tenant.inbox / f"payments-{DAY}.csv").write_text(content, encoding="utf-8")
     files = await connector(api, "files", FileConnector(root="inbox", path=tenant.inbox.name), {})
     source = await publish(api, "/v1/schemas", "payments", SCHEMA)
     wanted = await publish(api, "/v1/schemas", "reported", target)
@@ -88,7 +90,7 @@ async def coded(
         destinations=(await publish(api, "/v1/destinations", "outbox", tenant.destination),),
     )
     made = Coded(tenant, source, wanted, rule, await publish(api, "/v1/reports", "payments", spec))
-    shown = await run(tenant, made.report)
+    shown = await run(tenant, made.report, seconds)
     assert shown["status"] in ("succeeded", "partial"), shown["reason"]
     return made
 

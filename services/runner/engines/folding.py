@@ -141,9 +141,14 @@ def _numbered(path: Path) -> str:
 def _origins(engine: duckdb.DuckDBPyConnection, request: FoldRequest) -> SealedFile | None:
     if request.trace is None:
         return None
-    query = """SELECT k._key AS key, b._ordinal, b._row, m._first FROM behind AS b JOIN known AS k USING (_ordinal)
-        JOIN made AS m ON m._ordinal = b._row ORDER BY key, _ordinal, _row"""
-    return _copy(engine, request.origins, query)
+    # one after the other: memory holds one join or the sort, not all of them
+    engine.execute("""CREATE TEMP TABLE placed AS SELECT b._ordinal, b._row, m._first
+        FROM behind AS b JOIN made AS m ON m._ordinal = b._row""")
+    engine.execute(
+        "CREATE TEMP TABLE named AS SELECT k._key AS key, p.* FROM placed AS p JOIN known AS k USING (_ordinal)"
+    )
+    engine.execute("DROP TABLE placed")
+    return _copy(engine, request.origins, "SELECT * FROM named ORDER BY key, _ordinal, _row")
 
 
 def _copy(engine: duckdb.DuckDBPyConnection, target: Path, query: str) -> SealedFile:
