@@ -118,6 +118,12 @@ async def test_what_still_does_not_fit_comes_back(tenant: Tenant) -> None:
     assert (ended["reported"], ended["reopened"]) == (0, 1)
     (again,) = await listed(tenant, run, key="C")
     assert (again["id"], again["status"]) == (long["id"], "open")
+    changes = [{"field": "memo", "value": "longer still", "replaces": "too long"}]
+    sent = await do(api, await do(api, again, "amend", reason="typed too much", changes=changes), "resubmit")
+    assert (await corrected(api, sent))["records_held"] == 1
+    await until(api, f"/v1/resubmissions/{sent['id']}", "ended")
+    (newest,) = await listed(tenant, run, key="C")
+    assert (newest["id"], newest["status"], newest["fields"]) == (long["id"], "open", {"memo": "longer still"})
 
 
 async def test_a_row_of_many_is_resubmitted_as_its_record(tenant: Tenant) -> None:

@@ -86,7 +86,8 @@ async def test_only_the_chosen_records_are_sent_again_and_close(rounds: Rounds) 
     assert (groups["venue known"]["open"], groups["venue known"]["closed"]) == (1, 1)
 
 
-async def test_what_fails_again_opens_with_the_new_verdict(rounds: Rounds) -> None:
+@pytest.mark.parametrize("step", ["validate", "transform"])
+async def test_what_fails_again_opens_with_the_new_verdict(rounds: Rounds, step: str) -> None:
     """A record that is held again: its exception opens with the new values, another rule's new one beside, a passed one closes."""
     run = await rounds.run(GOOD, WORSE)
     first = {row["rule_name"]: row for row in await rounds.listed(run_id=run.run_id)}
@@ -96,7 +97,7 @@ async def test_what_fails_again_opens_with_the_new_verdict(rounds: Rounds) -> No
     again = await judged_again(rounds, sent, ("T3", "YYYY", "5"))
     assert again.verdict["held"] == 1
     await ended(rounds, sent, "partial", [
-        {"_ordinal": 1, "disposition": "held", "step": "validate", "message": "venue"}
+        {"_ordinal": 1, "disposition": "held", "step": step, "message": "venue"}
     ])  # fmt: skip
     rows = {row["rule_name"]: row for row in await rounds.listed(run_id=run.run_id)}
     venue, price = rows["venue known"], rows["price positive"]

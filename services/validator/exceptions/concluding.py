@@ -100,21 +100,21 @@ async def on_run_ended(tx: Transaction, event: Event) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a correction run ended; `left` are its records that did not go out: place → disposition, step and message."""
+    """How a correction run ended; `left` are its records that did not go out: place → disposition."""
 
     run: RunEnded
-    left: Mapping[int, tuple[str, str, str]]
+    left: Mapping[int, str]
 
 
-def read_left(file: Path | None) -> dict[int, tuple[str, str, str]]:
+def read_left(file: Path | None) -> dict[int, str]:
     """Return what the runner's file says of the records that did not go out; who is held is held, whatever else."""
-    found: dict[int, tuple[str, str, str]] = {}
+    found: dict[int, str] = {}
     if file is None:
         return found
-    for batch in pq.ParquetFile(file).iter_batches(columns=["_ordinal", "disposition", "step", "message"]):
+    for batch in pq.ParquetFile(file).iter_batches(columns=["_ordinal", "disposition"]):
         for row in batch.to_pylist():
-            if found.get(row["_ordinal"], ("", "", ""))[0] != "held":
-                found[row["_ordinal"]] = (row["disposition"], row["step"], row["message"] or "")
+            if found.get(row["_ordinal"]) != "held":
+                found[row["_ordinal"]] = row["disposition"]
     return found
 
 
@@ -158,10 +158,8 @@ def _fate(ending: Ending, place: int) -> tuple[str, str | None, str]:
     """Return status, resolution and reason of an exception that the correction's validation did not open again."""
     if not ending.run.delivered:
         return "open", None, f"The correction run {ending.run.after}: {ending.run.reason}"[:2000]
-    disposition, step, message = ending.left.get(place, ("", "", ""))
-    if disposition == "held" and step == "transform":
-        return "open", None, f"Held by the transform: {message}"[:2000]
-    if disposition == "held":
+    disposition = ending.left.get(place, "")
+    if disposition == "held":  # by a rule, or by a value that does not fit the target: that has an exception of its own
         return "closed", "passed", "The record does not fail this rule any more; another holds it."
     return "closed", "filtered" if disposition else "reported", ""
 
