@@ -21,6 +21,7 @@ from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from services.validator import store
 from services.validator.domain import rule_problems, rule_references
+from services.validator.exceptions import unsealed
 from services.validator.exceptions.verdicts import Opener
 
 
@@ -173,4 +174,6 @@ async def fail(tx: Transaction, request: ValidationRequested, attempt: int, code
         run_id=request.run_id, request_id=request.request_id, phase=request.phase, code=code, message=message
     )
     await tx.emit("validation.failed", failed, entity=request.run_id)
+    named = request.model_dump(include={"run_id", "report_id", "phase"})
+    await unsealed.leave(tx, request.request_id, named, f"The records could not be judged: {message}")
     return True

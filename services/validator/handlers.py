@@ -8,7 +8,7 @@ from libs.common.definitions.policies import on_policy_changed
 from libs.common.events.envelope import Event
 from libs.common.tenancy import on_tenant_changed
 from services.validator import commands
-from services.validator.exceptions import concluding
+from services.validator.exceptions import concluding, unsealed
 from services.validator.indicators import commands as indicators
 from services.validator.transforms import commands as transforms
 from services.validator.tries import commands as tries
@@ -19,6 +19,7 @@ async def on_run_ended(tx: Transaction, event: Event) -> None:
     await indicators.on_run_ended(tx, event)
     await transforms.on_run_ended(tx, event)
     await concluding.on_run_ended(tx, event)
+    await unsealed.on_run_ended(tx, event)
 
 
 SUBSCRIPTIONS: Subscriptions = {

@@ -31,7 +31,7 @@ from libs.expressions import Moment
 from services.validator import commands, store
 from services.validator.case import Case, RuleUnfitError
 from services.validator.columns import column_type
-from services.validator.exceptions import applying
+from services.validator.exceptions import applying, unsealed
 from services.validator.exceptions.applying import Overlaid
 from services.validator.exceptions.concluding import conclude_job
 from services.validator.exceptions.judging import Judge
@@ -82,6 +82,9 @@ class Worker:
             return
         if row["task"] == "conclude":
             await conclude_job(self._runtime, context, row)
+            return
+        if row["task"] == unsealed.TASK:
+            await unsealed.void_job(self._runtime.database, context, row, self._lease)
             return
         request = ValidationRequested.model_validate(row["request"])
         correlation = row["correlation_id"] or str(request.run_id)

@@ -6,6 +6,7 @@ import os
 import random
 import secrets
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -78,6 +79,33 @@ async def test_exceptions_open_whole_when_the_validator_dies(world: World, held:
     tenant, _, run = held
     assert (run["status"], run["records_held"], run["records_out"]) == ("partial", HELD, 1), run["reason"]
     assert await counted(tenant.api, run) == {"records": HELD, "open": HELD}
+    assert_one_entry_for_every_change(await settled(world))
+
+
+async def test_a_run_that_is_cancelled_while_exceptions_open_leaves_no_work(
+    world: World, held: tuple[Tenant, Filing, Any]
+) -> None:
+    """What was open by then closes with the reason, though the validator dies in it, and nothing more opens."""
+    tenant, filing, _ = held
+    api, day = tenant.api, DAY - timedelta(days=1)
+    lines = (f"C{n:06},-1.00,2026-03-02\n" for n in range(5 * HELD))
+    (tenant.inbox / f"payments-{day}.csv").write_text("id,amount,booked\n" + "".join(lines), encoding="utf-8")
+    run_id = await start(api, filing.report, day, AS_OF)
+    await opening(api, run_id)
+    assert (await api.get("/v1/exceptions", run_id=str(run_id), limit=1))["items"][0]["provisional"] is True
+    await api.post(f"/v1/runs/{run_id}/cancel", {"reason": "the wrong file"})
+    await kill(world, "validator")
+    run = await patiently(lambda: wait(api, run_id))
+    assert run["status"] == "cancelled"
+    async with asyncio.timeout(120):
+        while (await patiently(lambda: api.get("/v1/exceptions/groups", run_id=str(run_id))))["items"][0]["open"]:  # noqa: ASYNC110 - another's work
+            await asyncio.sleep(0.2)
+    counts = await counted(api, run)
+    assert counts["records"] == counts["closed"] < 5 * HELD
+    (one,) = (await api.get("/v1/exceptions", run_id=str(run_id), limit=1))["items"]
+    assert (one["resolution"], one["provisional"]) == ("void", False)
+    (closed,) = (await api.get(f"/v1/exceptions/{one['id']}/history"))["items"]
+    assert (closed["action"], closed["comment"]) == ("closed", "The run was cancelled: the wrong file")
     assert_one_entry_for_every_change(await settled(world))
 
 

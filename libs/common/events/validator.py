@@ -72,6 +72,16 @@ class ExceptionsOpened(Data):
     by_rule: dict[str, int]
 
 
+class ExceptionsVoided(Data):
+    """Exceptions of a run closed by themselves: what opened them came to no verdict. `records` is how many they were."""
+
+    run_id: UUID
+    report_id: UUID
+    phase: Literal["input", "output"]
+    records: int
+    reason: str
+
+
 class IndicatorChanged(Data):
     """An indicator of a report got worse, or better; its value is `numerator / denominator`, exactly.
 
@@ -268,6 +278,7 @@ EVENTS: dict[str, type[Data]] = {
     "transform.failed": TransformFailed,
     "transform.progressed": TransformProgressed,
     "exception.opened": ExceptionsOpened,
+    "exception.voided": ExceptionsVoided,
     "jail.refused": JailRefused,
     "jail.killed": JailKilled,
     "indicator.alerted": IndicatorChanged,

@@ -7,13 +7,28 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from sqlalchemy import Column, ColumnElement, Select, Text, Uuid, any_, bindparam, select, true, tuple_, union_all
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Select,
+    Text,
+    Uuid,
+    any_,
+    bindparam,
+    false,
+    or_,
+    select,
+    true,
+    tuple_,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
 from services.validator.exceptions.evidence import term_of
 from services.validator.exceptions.states import STATUSES
 from services.validator.exceptions.tables import decision, exception, term
+from services.validator.exceptions.unsealed import Judged
 
 _E, _D = exception.c, decision.c
 Plain = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
@@ -65,7 +80,7 @@ class GivenFilter(Filter):
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """Who asks, when; `resubmission` is the one that the filter's run is of.
+    """Who asks, when; `resubmission` is the one that the filter's run is of, `judging` what is being judged meanwhile.
 
     The tenant is named though row-level security says the same: only so does the engine see how much the tenant has.
     """
@@ -73,6 +88,7 @@ class Asker:
     tenant_id: UUID
     now: datetime
     resubmission: UUID | None = None
+    judging: Sequence[Judged] = ()
 
 
 def conditions(wanted: Filter, asker: Asker) -> list[ColumnElement[bool]]:
@@ -135,7 +151,7 @@ def listed(wanted: Filter, asker: Asker, part: Part) -> Any:
     """
     if wanted.value is not None:
         return _of_value(wanted, asker, part)
-    base = select(_E.id, _E.opened_at, *shown_columns(asker.now)).where(*conditions(wanted, asker))
+    base = select(_E.id, _E.opened_at, *shown_columns(asker)).where(*conditions(wanted, asker))
     if wanted.is_narrow:
         base = base.where(_E.status == wanted.status) if wanted.status else base
         return part.of(base, _E.opened_at, _E.id)
@@ -175,11 +191,18 @@ def _values(values: Sequence[Any], kind: type[TypeEngine[Any]]) -> Any:
     return bindparam(None, list(values), type_=ARRAY(kind))
 
 
-def shown_columns(now: datetime) -> list[Any]:
+def shown_columns(asker: Asker) -> list[Any]:
     """Return what an exception looks like from outside, but for its id and when it was opened."""
     columns = [column for column in _E if column.name not in _HIDDEN]
-    overdue = (_E.due_at < now) & (_E.status != "closed")
-    return [*columns, _E.evidence.label("cause"), overdue.label("overdue")]
+    overdue = (_E.due_at < asker.now) & (_E.status != "closed")
+    return [*columns, _E.evidence.label("cause"), overdue.label("overdue"), _provisional(asker).label("provisional")]
+
+
+def _provisional(asker: Asker) -> ColumnElement[bool]:
+    """Return whether an exception's verdict is not told yet."""
+    runs = {phase: [one.run_id for one in asker.judging if one.phase == phase] for phase in ("input", "output")}
+    parts = [(_E.phase == phase) & (_E.run_id == _any(ids, Uuid)) for phase, ids in runs.items() if ids]
+    return or_(false(), *parts)
 
 
 def _of_value(wanted: Filter, asker: Asker, part: Part) -> Select[Any]:
@@ -192,7 +215,7 @@ def _of_value(wanted: Filter, asker: Asker, part: Part) -> Select[Any]:
     asked = [_E.id == term.c.exception_id, *conditions(rest, asker)]
     if wanted.status:
         asked.append(_E.status == wanted.status)
-    found = select(*shown_columns(asker.now)).where(*asked).limit(1).correlate(term).lateral("found")
+    found = select(*shown_columns(asker)).where(*asked).limit(1).correlate(term).lateral("found")
     columns = (term.c.exception_id.label("id"), term.c.opened_at, *found.c)
     statement = select(*columns).join_from(term, found, true()).where(*_of_term(wanted, asker))
     return part.of(statement, term.c.opened_at, term.c.exception_id)

@@ -7,14 +7,15 @@ from libs.common.errors import Conflict
 
 TRANSITIONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
-        "open": frozenset({"amended", "waived", "resubmitted"}),
+        "open": frozenset({"amended", "waived", "resubmitted", "closed"}),
         "amended": frozenset({"open", "resubmitted"}),
         "waived": frozenset({"open", "resubmitted"}),
         "resubmitted": frozenset({"open", "closed"}),
         "closed": frozenset({"open"}),
     }
 )
-"""Status → what may follow. A closed exception opens again only by a later verdict on the same record."""
+"""Status → what may follow. An open one closes only where its verdict is never told, a closed one opens again
+only by a later verdict on the same record."""
 
 STATUSES = tuple(TRANSITIONS)
 WAITING = tuple(status for status in STATUSES if status not in ("resubmitted", "closed"))

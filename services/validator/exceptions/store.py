@@ -10,6 +10,7 @@ from libs.common.errors import NotFound
 from services.validator.exceptions.evidence import NOTHING
 from services.validator.exceptions.filters import Asker, Filter, shown_columns
 from services.validator.exceptions.tables import exception, resubmission
+from services.validator.exceptions.unsealed import judging
 
 _E = exception.c
 _GROUPS = """
@@ -58,7 +59,7 @@ async def find(tx: Transaction, exception_id: UUID) -> dict[str, Any]:
     Raises:
         NotFound: there is none.
     """
-    columns = (_E.id, _E.opened_at, *shown_columns(tx.context.now))
+    columns = (_E.id, _E.opened_at, *shown_columns(Asker(tx.tenant_id, tx.context.now, judging=await judging(tx))))
     row = await tx.row(select(*columns).where(_E.id == exception_id))
     if row is None:
         raise NotFound("There is no such exception.")
@@ -70,13 +71,15 @@ async def groups(
 ) -> list[dict[str, Any]]:
     """Return the exceptions of a run, a report, or all of the tenant's, by rule: the most open ones first.
 
-    Each with its counts by status, the oldest that is open, some records as samples, and its largest causes.
+    Each with its counts by status, the oldest that is open, some records as samples, its largest causes, and whether
+    a verdict is awaited that may add to it.
     """
     scope = run_id or report_id or NOTHING
     rules = [dict(row) for row in await tx.connection.fetch(_GROUPS, tx.tenant_id, scope, _MOST_GROUPS)]
     places = {(rule["rule_id"], rule["phase"]): rule for rule in rules}
+    awaited = {one.phase for one in await judging(tx) if scope in (NOTHING, one.run_id, UUID(one.report_id))}
     for rule in rules:
-        rule |= {"oldest": None, "samples": [], "causes": []}
+        rule |= {"provisional": rule["phase"] in awaited, "oldest": None, "samples": [], "causes": []}
     statuses = [_sampled(rule) for rule in rules]
     names, phases = [rule["rule_id"] for rule in rules], [rule["phase"] for rule in rules]
     await read_in_order(tx)
@@ -114,7 +117,7 @@ async def read_in_order(tx: Transaction) -> None:
 
 async def asker(tx: Transaction, wanted: Filter) -> Asker:
     """Return who asks for a filter's exceptions."""
-    return Asker(tx.tenant_id, tx.context.now, await resubmission_of_run(tx, wanted.run_id))
+    return Asker(tx.tenant_id, tx.context.now, await resubmission_of_run(tx, wanted.run_id), await judging(tx))
 
 
 async def resubmission_of_run(tx: Transaction, run_id: UUID | None) -> UUID | None:

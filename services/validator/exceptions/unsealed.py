@@ -1,0 +1,120 @@
+"""Exceptions of a verdict that is not told yet: shown as provisional until it is, closed where it never is.
+
+Those of a verdict that was told stay as they are, however their run ends: who repeats it takes the verdict over, and
+the exceptions with it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from libs.common.context import Context, utc_now
+from libs.common.database.pool import Database
+from libs.common.database.transaction import Row, Transaction
+from libs.common.events.envelope import Event
+from libs.common.events.runner import RunEnded
+from libs.common.events.validator import ExceptionsVoided
+from libs.common.ids import derived_id
+from services.validator import store
+from services.validator.exceptions import changing
+from services.validator.exceptions.changing import Change
+from services.validator.exceptions.tables import exception
+
+TASK = "void"
+_CHUNK = 5000
+_E = exception.c
+_JUDGING = """
+SELECT run_id, request->>'report_id' AS report_id, request->>'phase' AS phase FROM job
+WHERE tenant_id = $1 AND status = 'queued' AND task IN ('validate', 'void')
+  AND coalesce(request->>'kind', 'report') IN ('report', 'correction')
+"""
+_STOP = """
+UPDATE job SET status = 'failed', ended_at = $3
+WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate' AND status = 'queued' RETURNING request_id, request
+"""
+_ANY = """
+SELECT EXISTS (SELECT FROM exception WHERE tenant_id = $1 AND run_id = $2 AND phase = $3 AND status = 'open')
+"""
+_CLOSED = """
+SELECT count(*) FROM exception WHERE tenant_id = $1 AND run_id = $2 AND phase = $3 AND resolution = 'void'
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A phase of a run that is being judged."""
+
+    run_id: UUID
+    report_id: str
+    phase: str
+
+
+async def judging(tx: Transaction) -> Sequence[Judged]:
+    """Return what of the tenant's is being judged: the exceptions of that are provisional."""
+    return [Judged(**row) for row in await tx.connection.fetch(_JUDGING, tx.tenant_id)]
+
+
+async def leave(tx: Transaction, request_id: UUID, request: Any, why: str) -> None:
+    """Have the exceptions closed that a validation opened which comes to no verdict."""
+    place = (UUID(str(request["run_id"])), request["phase"])
+    if not await tx.connection.fetchval(_ANY, tx.tenant_id, *place):
+        return
+    told = {"run_id": str(place[0]), "report_id": str(request["report_id"]), "phase": place[1], "reason": why[:2000]}
+    job = derived_id(TASK, str(request_id))
+    if await store.add_job(tx, job, place[0], told, task=TASK):
+        await tx.poke("validate", request_id=str(job))
+
+
+async def on_run_ended(tx: Transaction, event: Event) -> None:
+    """Stop judging a run that failed or was cancelled meanwhile; whoever judges it opens nothing more."""
+    data = RunEnded.model_validate(event.data)
+    if data.after not in ("failed", "cancelled"):
+        return
+    for row in await tx.connection.fetch(_STOP, tx.tenant_id, data.run_id, tx.context.now):
+        await leave(tx, row["request_id"], row["request"], f"The run {_ended(data)}")
+
+
+def _ended(data: RunEnded) -> str:
+    said = "was cancelled" if data.after == "cancelled" else "failed"
+    return f"{said}: {data.reason}" if data.reason else f"{said}."
+
+
+async def void_job(database: Database, context: Context, row: Row, lease: timedelta) -> None:
+    """Close them some thousand at a time; a worker that dies is replaced by one that closes the rest."""
+    more = True
+    while more:
+        async with database.transaction(replace(context, now=utc_now())) as tx:
+            more = await _close_some(tx, row, lease)
+
+
+async def _close_some(tx: Transaction, job: Row, lease: timedelta) -> bool:
+    """Close some; false where none is left, or another worker has the job."""
+    if not await store.extend_lease(tx, job["request_id"], job["attempts"], tx.context.now + lease):
+        return False
+    told = job["request"]
+    mine = (_E.run_id == UUID(told["run_id"]), _E.phase == told["phase"], _E.status == "open")
+    found = select(exception).where(*mine).order_by(_E.opened_at, _E.id).limit(_CHUNK)
+    rows = await tx.rows(found.with_for_update())
+    if rows:
+        change = Change("closed", {"status": "closed", "resolution": "void"}, told["reason"])
+        await changing.apply(tx, rows, change)
+        return True
+    await _end(tx, job, told)
+    return False
+
+
+async def _end(tx: Transaction, job: Row, told: dict[str, str]) -> None:
+    await store.end_job(tx, job["request_id"], job["attempts"], "done")
+    run_id = UUID(told["run_id"])
+    data = ExceptionsVoided(
+        run_id=run_id,
+        report_id=UUID(told["report_id"]),
+        phase="input" if told["phase"] == "input" else "output",
+        records=await tx.connection.fetchval(_CLOSED, tx.tenant_id, run_id, told["phase"]),
+        reason=told["reason"],
+    )
+    await tx.emit("exception.voided", data, entity=run_id)
