@@ -57,7 +57,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
             yield
         finally:
             await executor.close()
-            workspaces.close()
+            await workspaces.close()
 
 
 def declare(settings: RunnerSettings) -> Service:

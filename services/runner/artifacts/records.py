@@ -43,9 +43,9 @@ def _create_view(engine: duckdb.DuckDBPyConnection, request: RenderRequest) -> N
     anti = ""
     if request.failures:
         files = ", ".join(quote_literal(str(path)) for path in request.failures)
-        engine.execute(f"""CREATE TEMP TABLE held AS
+        engine.execute(f"""CREATE OR REPLACE TEMP TABLE held AS
             SELECT DISTINCT _ordinal FROM read_parquet([{files}]) WHERE severity = 'blocking'""")
         held = engine.execute("SELECT count(*) FROM held").fetchall()[0][0]
         anti = "ANTI JOIN held ON held._ordinal = t._ordinal" if held else ""
     source = f"read_parquet({quote_literal(str(request.transformed))})"
-    engine.execute(f"CREATE TEMP VIEW {RECORDS} AS SELECT t.* FROM {source} AS t {anti}")
+    engine.execute(f"CREATE OR REPLACE TEMP VIEW {RECORDS} AS SELECT t.* FROM {source} AS t {anti}")

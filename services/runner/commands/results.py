@@ -7,6 +7,7 @@ from uuid import UUID
 
 from libs.common.objects import Sealed
 from services.runner.domain.ledger import Balance
+from services.runner.engines.drafts import Draft
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class ValidationOrder:
 class StepResult:
     """A finished step: sealed outputs by name, facts that later steps need, its balance.
 
-    `main` names the output that the step's event refers to.
+    `main` names the output that the step's event refers to. `draft` is what an extract's child made of it at once.
     """
 
     step: str
@@ -56,3 +57,4 @@ class StepResult:
     artifacts: tuple[RenderedFile, ...] = ()
     destinations: tuple[UUID, ...] = ()
     deliveries: tuple[DeliveryResult, ...] = ()
+    draft: Draft | None = None

@@ -11,7 +11,8 @@ import duckdb
 
 from libs.expressions import quote_literal
 
-_SMALL = 4 * 1024 * 1024
+SMALL = 4 * 1024 * 1024
+"""Below so many bytes a file is small: its work takes less than preparing for it."""
 
 _LOCKS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
@@ -47,6 +48,7 @@ _REHEARSAL_OF_STEPS = (
 
 _warm: list[duckdb.DuckDBPyConnection] = []
 _retired: list[duckdb.DuckDBPyConnection] = []
+_shared: list[duckdb.DuckDBPyConnection] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Budget:
 
 def is_large(*files: Path) -> bool:
     """Say whether reading these files is worth some preparation."""
-    return sum(path.stat().st_size for path in files) >= _SMALL
+    return sum(path.stat().st_size for path in files) >= SMALL
 
 
 def prewarm() -> None:
@@ -104,6 +106,9 @@ def open_duckdb(
     `total=False` is for expressions that can fail on a row: it keeps `TRY` effective by disabling the optimizer pass
     that would hoist work out of it.
     """
+    if _shared:
+        yield _shared[-1]
+        return
     forked = bool(_warm)
     connection = _warm.pop() if forked else _connect()
     try:
@@ -116,6 +121,17 @@ def open_duckdb(
         else:
             connection.close()
         rmtree(scratch / "spill", ignore_errors=True)
+
+
+@contextmanager
+def sharing_duckdb(scratch: Path, allowed: Sequence[Path], budget: Budget) -> Iterator[None]:
+    """Have all who open an engine within get the same one: opening takes longer than small work."""
+    with open_duckdb(scratch, allowed, budget, total=False) as engine:
+        _shared.append(engine)
+        try:
+            yield
+        finally:
+            _shared.clear()
 
 
 def _connect() -> duckdb.DuckDBPyConnection:

@@ -8,6 +8,7 @@ from libs.common.vocabulary.base import Strict
 from services.runner.artifacts.render import render
 from services.runner.artifacts.requests import RenderRequest
 from services.runner.engines.compare import compare_runs
+from services.runner.engines.drafting import drafting
 from services.runner.engines.errors import DataPathError
 from services.runner.engines.folding import run_fold
 from services.runner.engines.readying import run_ready
@@ -21,8 +22,8 @@ from services.runner.sources.query import run_query
 from services.runner.sources.requests import CsvRequest, QueryRequest
 
 _WORK: dict[str, tuple[type[Strict], Callable[[Any, Sequence[int]], Strict]]] = {
-    "parse_csv": (CsvRequest, parse_csv),
-    "run_query": (QueryRequest, run_query),
+    "parse_csv": (CsvRequest, drafting(parse_csv)),
+    "run_query": (QueryRequest, drafting(run_query)),
     "select": (SelectRequest, select_records),
     "transform": (TransformRequest, run_transform),
     "ready": (SourceRequest, run_ready),

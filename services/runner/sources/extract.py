@@ -11,8 +11,8 @@ from libs.common.jail import JobServer
 from libs.common.outbound import Destination, OutboundPolicy, OutboundRefused, Resolver, resolve
 from libs.common.vocabulary.connections import PostgresConnector
 from libs.common.vocabulary.schemas import SchemaSpec
+from services.runner.engines.drafts import LARGEST, DraftRequest, Extracted
 from services.runner.engines.errors import DataPathError, SourceError
-from services.runner.engines.sealing import Extract
 from services.runner.engines.workshop import run_in_child
 from services.runner.sources.files import open_below
 from services.runner.sources.requests import CsvRequest, QueryRequest
@@ -32,22 +32,32 @@ async def extract_file(
     target: Path,
     timeout_seconds: float,
     limit: int | None = None,
-) -> Extract:
+    draft: DraftRequest | None = None,
+) -> Extracted:
     """Seal the CSV `file`, or its first `limit` records, in the directory `path` below the operator's `root` at `target`.
+
+    A small file gets a `draft` of what follows too.
 
     Raises:
         SourceError: `path-refused`, `root-missing`, `file-missing` (retryable), `file-unreadable`, `header-malformed`,
             `missing-column`, `file-malformed`, `not-utf8`. DataPathError: `timeout`, `crashed`.
     """
-    request = CsvRequest(name=file, delimiter=delimiter, source_schema=schema, target=target, limit=limit)
     descriptor = open_below(root, str(PurePosixPath(path) / file))
     try:
+        request = CsvRequest(
+            name=file,
+            delimiter=delimiter,
+            source_schema=schema,
+            target=target,
+            limit=limit,
+            draft=draft if os.fstat(descriptor).st_size <= LARGEST else None,
+        )
         return await run_in_child(
             jobs,
             "parse_csv",
             request,
-            Extract,
-            writes=[target.parent],
+            Extracted,
+            writes=_written(request),
             descriptors=[descriptor],
             timeout_seconds=timeout_seconds,
         )
@@ -68,11 +78,13 @@ async def extract_query(
     policy: OutboundPolicy,
     resolver: Resolver | None = None,
     limit: int | None = None,
-) -> Extract:
+    draft: DraftRequest | None = None,
+) -> Extracted:
     """Seal the rows of the tenant's SELECT, or at most `limit` of them, at `target`.
 
     The connection is made here, to the address that the outbound policy judged; the child gets the connected socket and
     the password, no more. `:business_date` and `:as_of` in the query are bound.
+    A small extract gets a `draft` of what follows too.
 
     Raises:
         SourceError: `outbound-refused`, `unreachable` (retryable), `login-refused`, `database-missing`, `tls-failed`,
@@ -88,6 +100,7 @@ async def extract_query(
         as_of=as_of,
         target=target,
         limit=limit,
+        draft=draft,
     )
     with await _connect(await _judge(policy, connector, resolver)) as connection:
         try:
@@ -95,9 +108,9 @@ async def extract_query(
                 jobs,
                 "run_query",
                 request,
-                Extract,
+                Extracted,
                 reads=_trust(),
-                writes=[target.parent],
+                writes=_written(request),
                 descriptors=[connection.fileno()],
                 timeout_seconds=connector.statement_timeout_seconds + _GRACE_SECONDS,
             )
@@ -105,6 +118,10 @@ async def extract_query(
             raise
         except DataPathError as error:
             raise SourceError(error.code, error.message, retryable=error.retryable) from error
+
+
+def _written(request: CsvRequest | QueryRequest) -> list[Path]:
+    return [request.target.parent, *(request.draft.folders if request.draft else ())]
 
 
 async def _judge(policy: OutboundPolicy, connector: PostgresConnector, resolver: Resolver | None) -> Destination:

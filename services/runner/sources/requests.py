@@ -9,6 +9,7 @@ from pydantic import Field
 from libs.common.vocabulary.base import Strict
 from libs.common.vocabulary.connections import PostgresConnector
 from libs.common.vocabulary.schemas import SchemaSpec
+from services.runner.engines.drafts import DraftRequest
 
 
 class CsvRequest(Strict):
@@ -22,6 +23,7 @@ class CsvRequest(Strict):
     source_schema: SchemaSpec
     target: Path
     limit: int | None = None
+    draft: DraftRequest | None = None
     memory: str = "128MiB"
     threads: int = 2
 
@@ -40,3 +42,4 @@ class QueryRequest(Strict):
     as_of: datetime
     target: Path
     limit: int | None = None
+    draft: DraftRequest | None = None

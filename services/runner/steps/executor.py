@@ -4,7 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any
@@ -26,7 +26,7 @@ from services.runner.domain.ledger import UnbalancedError
 from services.runner.domain.steps import PHASES, TRIALS, last_step, next_step
 from services.runner.engines.errors import DataPathError
 from services.runner.metrics import STEP_SECONDS
-from services.runner.steps import coding
+from services.runner.steps import ahead, coding
 from services.runner.steps.compare import compare
 from services.runner.steps.deliver import deliver
 from services.runner.steps.extract import extract
@@ -188,21 +188,21 @@ class Executor:
             if step == last_step(job.run["kind"]):
                 await sealing.finish(tx, job.claim, result)
                 return None
-            return await self._follow(tx, replace(job, claim=await sealing.seal(tx, job.claim, result)))
+            following = await self._follow(tx, replace(job, claim=await sealing.seal(tx, job.claim, result)))
+        ahead.begin_draft(job, result)
+        return following
 
     async def _begin_ahead(self, job: Job, result: StepResult) -> None:
         """Begin to render while the transform is being sealed, where nothing else comes between the two."""
         if result.step != "transform" or last_step(job.run["kind"]) != "deliver" or await self._judges_output(job):
             return
-        outputs = {name: asdict(sealed) for name, sealed in result.outputs.items()}
-        done = {**job.claim.done, "transform": {"outputs": outputs, "facts": result.facts}}
-        later = replace(job, claim=replace(job.claim, done=done))
-        job.workspace.begin("render", job.claim.fence, _STEPS["render"](later))
+        ahead.begin_render(job, result)
 
     async def _result(self, job: Job, step: str) -> StepResult | None:
         """Do a step; return None where the validator was asked to run the report's code first."""
         if step != "transform" or not coding.runs_code(job):
-            return await (job.workspace.begun(step, job.claim.fence) or _STEPS[step](job))
+            started, begun = self._tools.now(), job.workspace.begun(step, job.basis)
+            return replace(await begun, started_at=started) if begun else await _STEPS[step](job)
         async with self._transaction(job.run) as tx:
             answer = await parts.transformation_of(tx, job.claim.run_id)
         if answer is not None:

@@ -5,12 +5,14 @@ from libs.common.vocabulary.connections import FileConnector, PostgresConnector
 from libs.common.vocabulary.reports import FileSource, QuerySource
 from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import Balance
+from services.runner.engines.drafts import Extracted
 from services.runner.engines.errors import SourceError
-from services.runner.engines.sealing import Extract, SealedFile
+from services.runner.engines.sealing import SealedFile
 from services.runner.engines.selecting import SelectRequest
 from services.runner.engines.workshop import run_in_child
 from services.runner.library import CONNECTOR
 from services.runner.sources.extract import extract_file, extract_query
+from services.runner.steps import ahead
 from services.runner.steps.job import Job
 from services.runner.steps.plan import dated
 
@@ -37,7 +39,7 @@ async def extract(job: Job) -> StepResult:
     return await _result(job, started, extracted)
 
 
-async def _result(job: Job, started: datetime, extracted: Extract) -> StepResult:
+async def _result(job: Job, started: datetime, extracted: Extracted) -> StepResult:
     sealed = await job.workspace.keep(job.key("extract", _NAME), extracted.path)
     return StepResult(
         step="extract",
@@ -46,10 +48,11 @@ async def _result(job: Job, started: datetime, extracted: Extract) -> StepResult
         outputs={"extract": sealed},
         facts={"column_types": extracted.column_types, "rows": extracted.rows},
         main="extract",
+        draft=extracted.draft,
     )
 
 
-async def _from_parent(job: Job) -> Extract:
+async def _from_parent(job: Job) -> Extracted:
     """Take the records that are to be corrected out of the sealed extract of the run that they were in."""
     selection = job.run["selection"]
     extract, ordinals = [await job.workspace.file(Sealed(**selection[name])) for name in ("extract", "ordinals")]
@@ -63,13 +66,14 @@ async def _from_parent(job: Job) -> Extract:
         writes=[request.target.parent],
         timeout_seconds=job.tools.settings.step_timeout_seconds,
     )
-    return Extract(**sealed.model_dump(), column_types=selection["column_types"])
+    return Extracted(**sealed.model_dump(), column_types=selection["column_types"])
 
 
-async def _from_file(job: Job, source: FileSource, connector: FileConnector) -> Extract:
+async def _from_file(job: Job, source: FileSource, connector: FileConnector) -> Extracted:
     root = job.tools.sources.directory(job.run["tenant_id"], connector.root)
     if root is None:
         raise SourceError("root-undeclared", f"The operator has declared no source directory {connector.root!r}.")
+    target = job.place("extract") / _NAME
     return await extract_file(
         job.tools.jobs,
         root=root,
@@ -77,18 +81,20 @@ async def _from_file(job: Job, source: FileSource, connector: FileConnector) -> 
         file=dated(source.file, job.run["business_date"]),
         delimiter=source.delimiter,
         schema=await job.plan.source_schema(),
-        target=job.place("extract") / _NAME,
+        target=target,
         timeout_seconds=job.tools.settings.step_timeout_seconds,
         limit=job.run["row_limit"],
+        draft=await ahead.draft_request(job, target),
     )
 
 
-async def _from_database(job: Job, source: QuerySource, connector: PostgresConnector) -> Extract:
+async def _from_database(job: Job, source: QuerySource, connector: PostgresConnector) -> Extracted:
     # one lease for all tries: catalog lends once an attempt
     loan = await job.tools.leases.loan(job.claim, "extract", source.connector_id)
     schema = await job.plan.source_schema()
 
-    async def read() -> Extract:
+    async def read() -> Extracted:
+        target = job.place("extract") / _NAME
         return await extract_query(
             job.tools.jobs,
             connector=connector,
@@ -97,9 +103,10 @@ async def _from_database(job: Job, source: QuerySource, connector: PostgresConne
             schema=schema,
             business_date=job.run["business_date"],
             as_of=job.run["as_of"],
-            target=job.place("extract") / _NAME,
+            target=target,
             policy=job.tools.policy,
             limit=job.run["row_limit"],
+            draft=await ahead.draft_request(job, target),
         )
 
     return await job.patiently(read)

@@ -20,7 +20,7 @@ from services.runner.library import Library
 from services.runner.settings import Roots, RunnerSettings
 from services.runner.steps.leases import Leases
 from services.runner.steps.plan import Plan
-from services.runner.steps.workspace import Workspace
+from services.runner.steps.workspace import Basis, Workspace
 
 _LOG = structlog.get_logger(__name__)
 _TRIES = 4
@@ -75,6 +75,14 @@ class Job:
         done = self.claim.done
         found = done[step]["outputs"].get(name) if step in done else None
         return Sealed(**found) if found else None
+
+    @property
+    def basis(self) -> Basis:
+        """What a further step rests on beside the run and its pins: what was sealed so far, and how many are held."""
+        done, verdicts = self.claim.done.items(), self.claim.verdicts.items()
+        sealed = {(step, name, one["sha256"]) for step, row in done for name, one in row["outputs"].items()}
+        judged = {(phase, str(row["verdict"]["held"])) for phase, row in verdicts if row["verdict"]}
+        return frozenset({*sealed, *judged})
 
     def facts(self, step: str) -> Any:
         """Return what an earlier step noted."""

@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from libs.common.ids import derived_id
@@ -6,7 +8,7 @@ from libs.common.objects import Sealed
 from libs.common.vocabulary.reports import Output, XmlOutput
 from libs.common.vocabulary.xsd import XsdSetSpec
 from services.runner.artifacts.placeholders import Hole, parse_parts
-from services.runner.artifacts.requests import RenderRequest
+from services.runner.artifacts.requests import Artifact, RenderRequest
 from services.runner.commands.results import RenderedFile, StepResult
 from services.runner.domain.ledger import Balance
 from services.runner.engines.errors import RenderError
@@ -24,10 +26,26 @@ async def render(job: Job) -> StepResult:
         DataPathError: see `services.runner.artifacts.render.render`; `unbalanced` when an artifact lacks records.
     """
     started = job.tools.now()
+    transformed = await job.output("transform", "records")
+    if transformed is None:
+        raise RenderError("records-missing", "The sealed records are gone.")
+    requests = await requests_for(job, transformed)
+    made = await asyncio.gather(*(_artifact(job, request, number) for number, request in enumerate(requests)))
+    return await _result(job, started, made)
+
+
+async def keep_rendered(job: Job, started: datetime, artifacts: Sequence[Artifact]) -> StepResult:
+    """Seal artifacts that are made already, and the file of all records that are not in them.
+
+    Raises:
+        DataPathError: `unbalanced` when an artifact lacks records.
+    """
+    made = [await _keep(job, artifact, number) for number, artifact in enumerate(artifacts)]
+    return await _result(job, started, made)
+
+
+async def _result(job: Job, started: datetime, made: Sequence[RenderedFile]) -> StepResult:
     records = _expected(job)
-    place = job.place("render")
-    outputs = job.plan.report.outputs
-    made = await asyncio.gather(*(_artifact(job, output, place, number) for number, output in enumerate(outputs)))
     short = [file.name for file in made if file.records != records]
     if short:
         raise RenderError("unbalanced", f"{', '.join(short)} does not hold the {records} records that are to go out.")
@@ -35,7 +53,7 @@ async def render(job: Job) -> StepResult:
         step="render",
         started_at=started,
         balance=Balance(records_in=records, records_out=records),
-        outputs=await _not_out(job, place),
+        outputs=await _not_out(job),
         facts={"rows": records},
         main="records",
         artifacts=tuple(made),
@@ -49,15 +67,17 @@ def _expected(job: Job) -> int:
     return rows - int(verdict["verdict"]["held"]) if verdict else rows
 
 
-async def _artifact(job: Job, output: Output, place: Path, number: int) -> RenderedFile:
+async def _artifact(job: Job, request: RenderRequest, number: int) -> RenderedFile:
+    timeout = job.tools.settings.step_timeout_seconds
+    made = await job.patiently(lambda: render_artifact(job.tools.jobs, request, timeout_seconds=timeout))
+    return await _keep(job, made, number)
+
+
+async def _keep(job: Job, made: Artifact, number: int) -> RenderedFile:
+    output = job.plan.report.outputs[number]
     name = file_name(output.name, job.run["report_name"], job.run["business_date"].isoformat())
     if job.run["kind"] == "correction":
         name = corrected_name(name, job.run["id"].hex)
-    folder = place / str(number)  # a folder each: a child may write in its own only
-    folder.mkdir()
-    request = await _request(job, output, folder / "artifact")
-    timeout = job.tools.settings.step_timeout_seconds
-    made = await job.patiently(lambda: render_artifact(job.tools.jobs, request, timeout_seconds=timeout))
     sealed = await job.workspace.keep(job.key("render", f"{number}.{output.format}"), made.path)
     id_ = derived_id("artifact", str(job.run["id"]), name)
     return RenderedFile(id=id_, name=name, format=output.format, sealed=sealed, records=made.rows)
@@ -81,10 +101,17 @@ def corrected_name(name: str, run: str) -> str:
     return f"{stem or suffix}.correction-{run[:8]}{dot if stem else ''}{suffix if stem else ''}"
 
 
-async def _request(job: Job, output: Output, target: Path) -> RenderRequest:
-    transformed = await job.output("transform", "records")
-    if transformed is None:
-        raise RenderError("records-missing", "The sealed records are gone.")
+async def requests_for(job: Job, transformed: Path) -> list[RenderRequest]:
+    """Return the requests for the report's artifacts of transformed records, in a place of their own."""
+    place, requests = job.place("render"), []
+    for number, output in enumerate(job.plan.report.outputs):
+        folder = place / str(number)  # a folder each: a child may write in its own only
+        folder.mkdir()
+        requests.append(await _request(job, output, transformed, folder / "artifact"))
+    return requests
+
+
+async def _request(job: Job, output: Output, transformed: Path, target: Path) -> RenderRequest:
     failures = await job.output("validate_output", "failures")
     return RenderRequest(
         transformed=transformed,
@@ -108,8 +135,8 @@ async def _xsd_set(job: Job, output: Output) -> XsdSetSpec | None:
     return await job.plan.spec("xsd_set", output.xsd_set_id, XSD_SET)
 
 
-async def _not_out(job: Job, place: Path) -> dict[str, Sealed]:
-    target = place / "not-out.parquet"
+async def _not_out(job: Job) -> dict[str, Sealed]:
+    target = job.place("not-out") / "not-out.parquet"
     request = NotOutRequest(
         failures=await job.output("validate", "failures"),
         dispositions=await job.output("transform", "dispositions"),

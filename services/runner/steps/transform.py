@@ -1,5 +1,7 @@
+from datetime import datetime
 from pathlib import Path
 
+from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.transforms import Transform
 from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import Balance
@@ -20,12 +22,23 @@ async def transform(job: Job) -> StepResult:
     """
     started = job.tools.now()
     expected = judged(job)
-    place = job.place("transform")
-    request = await _request(job, place)
-    settings = job.tools.settings
-    made = await job.patiently(
-        lambda: transform_records(job.tools.jobs, request, timeout_seconds=settings.step_timeout_seconds)
-    )
+    extract = await job.output("extract", "extract")
+    if extract is None:
+        raise TransformError("extract-missing", "The sealed extract is gone.")
+    request = await request_for(job, extract, job.facts("extract")["column_types"])
+    for mapping in await mapping_requests(job, request.output.parent):
+        await lay_out_mapping(job.tools.jobs, mapping)
+    seconds = job.tools.settings.step_timeout_seconds
+    made = await job.patiently(lambda: transform_records(job.tools.jobs, request, timeout_seconds=seconds))
+    return await keep_transformed(job, started, expected, made)
+
+
+async def keep_transformed(job: Job, started: datetime, expected: int, made: Transformed) -> StepResult:
+    """Seal what a transform made; `expected` is the number of records that the input rules hold.
+
+    Raises:
+        TransformError: `unbalanced` where it was another number.
+    """
     balance = _balance(expected, made)
     files = {"records": made.output, "dispositions": made.dispositions, "faults": made.faults}
     kept = {name: file for name, file in files.items() if name == "records" or file.rows}
@@ -54,15 +67,13 @@ def _balance(held: int, made: Transformed) -> Balance:
     )
 
 
-async def _request(job: Job, place: Path) -> TransformRequest:
-    report, run = job.plan.report, job.run
-    extract = await job.output("extract", "extract")
-    if extract is None:
-        raise TransformError("extract-missing", "The sealed extract is gone.")
+async def request_for(job: Job, extract: Path, column_types: dict[str, str]) -> TransformRequest:
+    """Return the request to transform an extract, with a place of its own; its mappings are still to be laid out."""
+    report, run, place = job.plan.report, job.run, job.place("transform")
     failures = await job.output("validate", "failures")
     return TransformRequest(
         extract=extract,
-        column_types=job.facts("extract")["column_types"],
+        column_types=column_types,
         source_schema=await job.plan.source_schema(),
         target_schema=await job.plan.target_schema(),
         business_key=report.business_key,
@@ -87,12 +98,20 @@ def _expressions(job: Job) -> Transform:
     return transform
 
 
+async def mapping_requests(job: Job, place: Path) -> list[MappingRequest]:
+    """Return the requests to lay out the report's mappings where `request_for` expects them."""
+    date, specs = job.run["business_date"], await _specs(job)
+    return [MappingRequest(mapping=spec, business_date=date, target=_file(place, alias)) for alias, spec in specs]
+
+
 async def _mappings(job: Job, place: Path) -> dict[str, MappingFile]:
-    files = {}
-    for alias, id_ in job.plan.report.mappings.items():
-        spec = await job.plan.spec("mapping", id_, MAPPING)
-        path = place / f"mapping-{alias}.parquet"
-        request = MappingRequest(mapping=spec, business_date=job.run["business_date"], target=path)
-        await lay_out_mapping(job.tools.jobs, request)
-        files[alias] = MappingFile(path=path, columns=spec.columns)
-    return files
+    return {alias: MappingFile(path=_file(place, alias), columns=spec.columns) for alias, spec in await _specs(job)}
+
+
+async def _specs(job: Job) -> list[tuple[str, MappingSpec]]:
+    mappings = job.plan.report.mappings.items()
+    return [(alias, await job.plan.spec("mapping", id_, MAPPING)) for alias, id_ in mappings]
+
+
+def _file(place: Path, alias: str) -> Path:
+    return place / f"mapping-{alias}.parquet"

@@ -4,14 +4,28 @@ import asyncio
 import os
 import shutil
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from libs.common.objects import Objects, Sealed, hash_file
+from services.runner.steps.uploads import Uploads
 
 _IDLE_SECONDS = 900.0
+
+Basis = frozenset[tuple[str, ...]]
+"""What a piece of work rests on: where two are equal, so are the results."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
+    """Work before its turn, and what it wants uploaded."""
+
+    task: asyncio.Task[Any]
+    uploads: Uploads
 
 
 class Workspace:
@@ -21,8 +35,9 @@ class Workspace:
         self._objects = objects
         self._directory = directory
         self._known: dict[str, Path] = {}
-        self._uploads: set[asyncio.Task[None]] = set()
-        self._begun: dict[tuple[str, int], asyncio.Task[Any]] = {}
+        self._uploads = Uploads(objects)
+        self._adopted: list[Uploads] = []
+        self._begun: dict[tuple[str, Basis], _Begun] = {}
         self.used_at = time.monotonic()
 
     def place(self, step: str, attempt: int) -> Path:
@@ -37,7 +52,7 @@ class Workspace:
         """Seal a local file; it goes to the object store from now on, and is there once all is `settled`."""
         sealed = Sealed(key, *await asyncio.to_thread(hash_file, path))
         self._known[sealed.sha256] = path
-        self._uploads.add(asyncio.create_task(self._objects.put_hashed(sealed, path)))
+        self._uploads.add(sealed, path)
         return sealed
 
     async def settled(self) -> None:
@@ -46,10 +61,9 @@ class Workspace:
         Raises:
             Exception: what kept a file from getting there.
         """
-        uploads, self._uploads = self._uploads, set()
-        for ended in await asyncio.gather(*uploads, return_exceptions=True):
-            if isinstance(ended, BaseException):
-                raise ended
+        adopted, self._adopted = self._adopted, []
+        for uploads in (self._uploads, *adopted):
+            await uploads.settled()
 
     async def file(self, sealed: Sealed) -> Path:
         """Return a sealed file as a local one.
@@ -65,20 +79,37 @@ class Workspace:
             self._known[sealed.sha256] = known
         return known
 
-    def begin(self, step: str, attempt: int, work: Coroutine[Any, Any, Any]) -> None:
-        """Begin an attempt at a step before its turn; it counts for nothing until it is taken up."""
-        self._begun[step, attempt] = asyncio.create_task(work)
+    def begin(self, step: str, basis: Basis, work: Callable[["Workspace"], Coroutine[Any, Any, Any]]) -> None:
+        """Begin a step before its turn, unless it has begun; nothing of it is uploaded before it is released."""
+        if (step, basis) not in self._begun:
+            branch = copy(self)
+            branch._uploads = uploads = Uploads(self._objects, held=True)  # noqa: SLF001 - of this very class
+            self._begun[step, basis] = _Begun(asyncio.create_task(work(branch)), uploads)
 
-    def begun(self, step: str, attempt: int) -> "asyncio.Task[Any] | None":
-        """Take up what was begun of an attempt at a step, or None."""
-        return self._begun.pop((step, attempt), None)
+    def release(self, step: str, basis: Basis) -> None:
+        """Upload what was begun makes: it will be taken up."""
+        self._begun[step, basis].uploads.release()
+
+    def begun(self, step: str, basis: Basis) -> "asyncio.Task[Any] | None":
+        """Take up what was begun of a step on that very basis, or None; what rests on another one is stopped."""
+        found = self._begun.pop((step, basis), None)
+        for other in [key for key in self._begun if key[0] == step]:
+            self._begun.pop(other).task.cancel()
+        if found is None:
+            return None
+        found.uploads.release()
+        self._adopted.append(found.uploads)
+        return found.task
 
     async def abandon(self) -> None:
         """Stop what was begun, and what is still on its way to the object store."""
-        tasks = [*self._begun.values(), *self._uploads]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        begun = list(self._begun.values())
+        self._begun.clear()
+        for each in begun:
+            each.task.cancel()
+        await asyncio.gather(*(each.task for each in begun), return_exceptions=True)
+        for uploads in (self._uploads, *self._adopted, *(each.uploads for each in begun)):
+            await uploads.abandon()
 
     def remove(self) -> None:
         """Delete the directory."""
@@ -119,6 +150,8 @@ class Workspaces:
         for run_id in [run_id for run_id, workspace in self._open.items() if workspace.used_at < limit]:
             await self.drop(run_id)
 
-    def close(self) -> None:
-        """Delete this process's directory."""
+    async def close(self) -> None:
+        """Stop what was begun, and delete this process's directory."""
+        for workspace in self._open.values():
+            await workspace.abandon()
         shutil.rmtree(self.home, ignore_errors=True)
