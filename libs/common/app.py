@@ -130,7 +130,7 @@ async def running(service: Service) -> AsyncIterator[Runtime]:
         _start_common_workers(service, runtime)
         await stack.enter_async_context(service.workers(runtime))
         queue = WorkQueue(bus, service.name, runtime.queues, slots=runtime.slots)
-        database.after_pokes.append(queue.begin)
+        database.hands = queue
         runtime.spawn("work", queue.run())
         stack.push_async_callback(_cancel, stop)  # before the workers' resources are closed under them
         yield runtime

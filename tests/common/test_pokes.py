@@ -1,4 +1,4 @@
-"""Work that was committed here is begun here at once; its poke, when it comes, begins nothing twice."""
+"""Work that was committed here is begun here at once; what has no room here goes over the bus."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
+import asyncpg
 import pytest
 import structlog
 
@@ -61,37 +62,71 @@ async def running(*works: Any) -> AsyncIterator[None]:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def poke(database: Database, *numbers: str) -> None:
+async def poke(database: Database, *numbers: str, then: str = "") -> None:
     async with database.transaction(Context(uuid4(), "user:1", NOW)) as tx:
         for number in numbers:
             await tx.poke("things", number=number)
+        await tx.connection.execute(then or "SELECT 1")
 
 
-async def test_committed_work_begins_before_its_poke_and_once(
+async def poke_and_hang_up(database: Database) -> None:
+    async with database.transaction(Context(uuid4(), "user:1", NOW)) as tx:
+        await tx.poke("things", number="never")
+        tx.connection.terminate()
+
+
+async def sent(databases: dict[str, str]) -> int:
+    """Return how many pokes of these tests were left to the bus."""
+    connection = await asyncpg.connect(databases["catalog_relay"])
+    try:
+        count: int = await connection.fetchval(
+            "SELECT count(*) FROM catalog.outbox WHERE subject = 'work.catalog.things' AND sent_at IS NULL"
+        )
+    finally:
+        await connection.close()
+    return count
+
+
+async def test_committed_work_begins_here_and_nobody_else_is_told(
     database: Database, bus: Bus, databases: dict[str, str]
 ) -> None:
-    """Begun without the bus, outside of what committed it; the poke that the bus brings later finds it begun."""
+    """Begun without the bus, outside of what committed it, once; what is not committed is not begun, nor keeps a place."""
     works = Works()
     works.may_end.set()
-    queue = WorkQueue(bus, SERVICE, {"things": works}, slots=3)
-    database.after_pokes.append(queue.begin)
+    queue = database.hands = WorkQueue(bus, SERVICE, {"things": works}, slots=2)
+    before = await sent(databases)
     async with running(queue):
         with structlog.contextvars.bound_contextvars(request_id="somebody's"):
             await poke(database, "1")
         await until(lambda: works.begun == ["1"])
         assert works.contexts == [{}]
+        for _ in range(3):
+            with pytest.raises(asyncpg.DivisionByZeroError):
+                await poke(database, "never", then="SELECT 1 / 0")
+        await poke(database, "2")
+        await until(lambda: "2" in works.begun)
+        assert await sent(databases) == before
         async with running(Relay(databases["catalog_relay"], bus, SERVICE)):
-            database.after_pokes.clear()
-            await poke(database, "2")
-            await until(lambda: "2" in works.begun)  # the poke of the first came before it
+            await asyncio.sleep(0.2)
     assert works.begun == ["1", "2"]
+
+
+async def test_work_whose_commit_fails_keeps_no_place(database: Database, bus: Bus) -> None:
+    """A commit that does not reach the database begins nothing."""
+    works = Works()
+    works.may_end.set()
+    queue = database.hands = WorkQueue(bus, SERVICE, {"things": works}, slots=2)
+    async with running(queue):
+        with pytest.raises(asyncpg.InterfaceError):
+            await poke_and_hang_up(database)
+        await poke(database, "1")
+        await until(lambda: works.begun == ["1"])
 
 
 async def test_what_has_no_room_here_comes_by_its_poke(database: Database, bus: Bus, databases: dict[str, str]) -> None:
     """One place always waits for the bus: whoever has room takes what is too much here, each once."""
     works = Works()
-    queue = WorkQueue(bus, SERVICE, {"things": works}, slots=2)
-    database.after_pokes.append(queue.begin)
+    queue = database.hands = WorkQueue(bus, SERVICE, {"things": works}, slots=2)
     async with running(queue, Relay(databases["catalog_relay"], bus, SERVICE)):
         await poke(database, "1", "2", "3")
         await until(lambda: len(works.begun) == 2)
@@ -103,18 +138,23 @@ async def test_what_has_no_room_here_comes_by_its_poke(database: Database, bus: 
     assert sorted(works.begun) == ["1", "2", "3"]
 
 
-async def test_nothing_is_begun_where_nobody_works(database: Database, bus: Bus) -> None:
+async def test_nothing_is_begun_where_nobody_works(database: Database, bus: Bus, databases: dict[str, str]) -> None:
     """A queue that does not run, or has stopped, leaves all to the bus."""
     works = Works()
     works.may_end.set()
-    queue = WorkQueue(bus, SERVICE, {"things": works}, slots=3)
-    database.after_pokes.append(queue.begin)
+    queue = database.hands = WorkQueue(bus, SERVICE, {"things": works}, slots=3)
+    before = await sent(databases)
     await poke(database, "1")
     async with running(queue):
         pass
     await poke(database, "2")
     await asyncio.sleep(0.1)
     assert works.begun == []
+    assert await sent(databases) == before + 2
+    async with running(
+        WorkQueue(bus, SERVICE, {"things": works}, slots=3), Relay(databases["catalog_relay"], bus, SERVICE)
+    ):
+        await until(lambda: works.begun == ["1", "2"])
 
 
 async def test_a_position_past_foreign_events_is_kept_with_the_next_of_ours(

@@ -80,6 +80,7 @@ async def test_a_running_run_is_cancelled_within_its_step(
     if step != "extract":
         await world.attempt(run_id)
         await world.verdict(run_id)
+        world.executor = world.make_executor()  # another worker: nothing is drafted there
     monkeypatch.setattr(executor_module, "_STEPS", {**steps, step: endless})
     monkeypatch.setattr(executor_module, "_BEAT_SECONDS", 0.05)
     working = asyncio.create_task(world.attempt(run_id))

@@ -2,7 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
 from typing import Any
 
@@ -19,7 +19,6 @@ from libs.common.database.transaction import Poke
 _LOG = structlog.get_logger(__name__)
 _STREAM = "WORK"
 _FETCH_SECONDS = 5.0
-_MOST_REMEMBERED = 1000
 
 Handle = Callable[[dict[str, Any]], Awaitable[None]]
 """Takes the reference that a poke carries."""
@@ -29,8 +28,9 @@ class WorkQueue:
     """Hands pokes to the handler of their queue, at most `slots` at once.
 
     A poke is acknowledged before it is worked on: it may be lost or come twice, so a service also looks into its
-    database from time to time. What was committed in this very process is begun at once where there is room; its poke
-    still goes over the bus, for other processes where there is none, and is then left alone. Every service has the queue `replay`: an operator's word to handle a dead letter again.
+    database from time to time. What was committed in this very process is begun at once where there is room, and only
+    told over the bus where there is none. Every service has the queue `replay`: an operator's word to handle a dead
+    letter again.
     """
 
     def __init__(self, bus: Bus, service: str, queues: Mapping[str, Handle], *, slots: int) -> None:
@@ -40,7 +40,7 @@ class WorkQueue:
         self._slots = slots
         self._free = asyncio.Semaphore(slots)
         self._running: set[asyncio.Task[None]] = set()
-        self._begun: dict[str, None] = {}
+        self._kept = 0
         self._open = False
 
     async def run(self) -> None:
@@ -56,14 +56,21 @@ class WorkQueue:
         finally:
             self._open = False
 
-    def begin(self, pokes: Sequence[Poke]) -> None:
-        """Begin what has just been committed here, as far as there is room beside the one who waits for pokes."""
-        for poke in pokes:
-            if self._open and poke.queue in self._queues and len(self._running) < self._slots - 1:
-                self._begun[str(poke.id)] = None
-                self._start(self._directly(poke))
-        while len(self._begun) > _MOST_REMEMBERED:
-            del self._begun[next(iter(self._begun))]
+    def take(self, queue: str) -> bool:
+        """Keep a place for work of this process, if there is one beside the one who waits for pokes."""
+        if not self._open or queue not in self._queues or len(self._running) + self._kept >= self._slots - 1:
+            return False
+        self._kept += 1
+        return True
+
+    def leave(self) -> None:
+        """Give up a place that was kept."""
+        self._kept -= 1
+
+    def begin(self, poke: Poke) -> None:
+        """Begin what has just been committed here, at the place that was kept for it."""
+        self._kept -= 1
+        self._start(self._directly(poke))
 
     async def _take(self) -> None:
         subscription = await self._bus.jetstream.pull_subscribe_bind(durable=self._service, stream=_STREAM)
@@ -78,16 +85,9 @@ class WorkQueue:
                         self._free.release()
                 for message in messages:
                     await message.ack()
-                    if self._is_begun(message):
-                        self._free.release()
-                    else:
-                        self._start(self._work(message.subject.split(".", 2)[2], message.data))
+                    self._start(self._work(message.subject.split(".", 2)[2], message.data))
         finally:
             await subscription.unsubscribe()
-
-    def _is_begun(self, message: Msg) -> bool:
-        known = (message.headers or {}).get("Nats-Msg-Id", "")
-        return self._begun.pop(known, self) is None
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, context=Context())  # not that of a request, where one has just committed

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -10,7 +10,7 @@ import asyncpg
 import orjson
 
 from libs.common.context import Context
-from libs.common.database.transaction import Poke, Transaction
+from libs.common.database.transaction import Hands, Transaction
 from libs.common.errors import Unavailable
 from libs.common.telemetry.metrics import POOL_ACQUIRE_SECONDS, POOL_IN_USE, POOL_SIZE, POOL_WAITERS
 
@@ -40,7 +40,8 @@ class Database:
         self._acquire_seconds = acquire_seconds
         self.service = service
         self.after_commit: list[Callable[[], None]] = []
-        self.after_pokes: list[Callable[[Sequence[Poke]], None]] = []
+        self.hands: Hands | None = None
+        """Who begins work of this process at once, if anybody."""
 
     @classmethod
     @asynccontextmanager
@@ -103,7 +104,7 @@ class Database:
     async def transaction(self, context: Context) -> AsyncIterator[Transaction]:
         """Run a transaction for the context's tenant: committed at the end, rolled back on an exception."""
         async with self.connection() as connection:
-            transaction = Transaction(connection, context, self.service)
+            transaction = Transaction(connection, context, self.service, self.hands)
             await transaction.begin()
             try:
                 yield transaction
@@ -112,8 +113,6 @@ class Database:
                 await transaction.rollback()
                 raise
             await transaction.commit()
-        for begin in self.after_pokes if transaction.pokes else ():
-            begin(transaction.pokes)
         if transaction.wrote_outbox:
             for wake in self.after_commit:
                 wake()

@@ -1,7 +1,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
@@ -52,11 +52,23 @@ class _Letter:
 
 @dataclass(frozen=True, slots=True)
 class Poke:
-    """A word to this service's own workers: its id on the bus, the queue, what it refers to as JSON."""
+    """A word to this service's own workers: the queue, what it refers to as JSON."""
 
-    id: UUID
     queue: str
     body: bytes
+
+
+class Hands(Protocol):
+    """Workers in this very process."""
+
+    def take(self, queue: str) -> bool:
+        """Keep a place for work that may be committed soon; false where there is none."""
+
+    def leave(self) -> None:
+        """Give up a place: the work was not committed."""
+
+    def begin(self, poke: Poke) -> None:
+        """Begin work that was committed, at the place that was kept for it."""
 
 
 class Transaction:
@@ -65,12 +77,13 @@ class Transaction:
     The door that made it commits; commands only work inside it.
     """
 
-    def __init__(self, connection: Any, context: Context, service: str) -> None:
+    def __init__(self, connection: Any, context: Context, service: str, hands: Hands | None = None) -> None:
         self.connection = connection
         self.context = context
         self.service = service
         self.wrote_outbox = False
-        self.pokes: list[Poke] = []
+        self._hands = hands
+        self._taken: list[Poke] = []
         self.at_end: dict[Hashable, AtEnd] = {}
         self._outgoing: list[_Emission | _Letter] = []
 
@@ -92,10 +105,17 @@ class Transaction:
     async def commit(self) -> None:
         """Commit."""
         await self.flush()
-        await self.connection.execute("COMMIT")
+        try:
+            await self.connection.execute("COMMIT")
+        except BaseException:
+            self._leave()
+            raise
+        while self._taken and self._hands is not None:
+            self._hands.begin(self._taken.pop(0))
 
     async def rollback(self) -> None:
         """Roll back, if the connection still lives."""
+        self._leave()
         if not self.connection.is_closed():
             await self.connection.execute("ROLLBACK")
 
@@ -133,15 +153,24 @@ class Transaction:
         return event_id
 
     async def poke(self, queue: str, **reference: str) -> None:
-        """Tell this service's own workers that `queue` has work; the truth stays in the database."""
+        """Tell this service's own workers that `queue` has work; the truth stays in the database.
+
+        Where this process has a free hand, it begins once this is committed, and nobody else is told.
+        """
         body = orjson.dumps({"tenant_id": str(self.tenant_id), **reference})
-        poke = Poke(uuid7(self.context.now), queue, body)
-        self.pokes.append(poke)
-        self._append(_Letter(poke.id, f"work.{self.service}.{queue}", body))
+        if self._hands is not None and self._hands.take(queue):
+            self._taken.append(Poke(queue, body))
+        else:
+            self._append(_Letter(uuid7(self.context.now), f"work.{self.service}.{queue}", body))
 
     async def dead_letter(self, subject: str, body: bytes, *, event_id: UUID) -> None:
         """Put a message that cannot be handled, with its reason, on the dead-letter stream."""
         self._append(_Letter(event_id, subject, body))
+
+    def _leave(self) -> None:
+        while self._taken and self._hands is not None:
+            self._taken.pop()
+            self._hands.leave()
 
     def _append(self, outgoing: _Emission | _Letter) -> None:
         self._outgoing.append(outgoing)
