@@ -1,6 +1,9 @@
 """Work before its turn. It is taken up only where it rests on what then holds: see `Job.basis`."""
 
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +12,10 @@ from services.runner.commands.results import StepResult
 from services.runner.engines.drafts import Draft, DraftRequest
 from services.runner.steps.coding import runs_code
 from services.runner.steps.job import Job
-from services.runner.steps.render import keep_rendered, render, requests_for
+from services.runner.steps.render import keep_rendered, requests_for
 from services.runner.steps.transform import keep_transformed, mapping_requests, request_for
+
+Step = Callable[[Job], Coroutine[Any, Any, StepResult]]
 
 _NOTHING: dict[str, Any] = {"outputs": {}, "facts": {}}
 _CLEAN = {"verdict": {"held": 0}}
@@ -48,11 +53,24 @@ async def _keep(job: Job, draft: Draft) -> StepResult:
     return made
 
 
-def begin_render(job: Job, transformed: StepResult) -> None:
-    """Begin to render what a transform made, before that is sealed."""
+async def made_or_begun_render(job: Job, transformed: StepResult, render: Step) -> Sequence[StepResult]:
+    """Return the rendering of what a transform made, where it is there; otherwise begin it, before that is sealed."""
     later = _after(job, transformed)
     job.workspace.begin("render", later.basis, lambda branch: render(replace(later, workspace=branch)))
+    if job.workspace.is_made("render", later.basis) and (made := begun(later, "render")) is not None:
+        return [await made]
     job.workspace.release("render", later.basis)
+    return ()
+
+
+def begun(job: Job, step: str) -> Coroutine[Any, Any, StepResult] | None:
+    """Take up a step that has begun on what now holds, or None; its time is counted from now."""
+    task = job.workspace.begun(step, job.basis)
+    return _finished(task, job.tools.now()) if task else None
+
+
+async def _finished(task: "asyncio.Task[StepResult]", started: datetime) -> StepResult:
+    return replace(await task, started_at=started)
 
 
 def _after(job: Job, result: StepResult) -> Job:

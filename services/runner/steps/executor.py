@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -41,7 +41,7 @@ from services.runner.store import parts, runs
 _LOG = structlog.get_logger(__name__)
 _BEAT_SECONDS = 1.0
 
-_STEPS: Mapping[str, Callable[[Job], Coroutine[Any, Any, StepResult]]] = MappingProxyType(
+_STEPS: Mapping[str, ahead.Step] = MappingProxyType(
     {"extract": extract, "transform": transform, "render": render, "deliver": deliver, "compare": compare}
 )
 _DATASETS = {"validate": ("extract", "extract"), "validate_output": ("transform", "records")}
@@ -181,28 +181,38 @@ class Executor:
             result = await self._result(job, step)
         if result is None:
             return None
-        await self._begin_ahead(job, result)
+        results = [result, *await self._made_ahead(job, result)]
         await job.workspace.settled()
-        _note_step(result, (self._tools.now() - result.started_at).total_seconds())
+        for each in results:
+            _note_step(each, (self._tools.now() - each.started_at).total_seconds())
         async with self._transaction(job.run) as tx:
             if step == last_step(job.run["kind"]):
                 await sealing.finish(tx, job.claim, result)
                 return None
-            following = await self._follow(tx, replace(job, claim=await sealing.seal(tx, job.claim, result)))
+            following = await self._seal(tx, job, results)
         ahead.begin_draft(job, result)
         return following
 
-    async def _begin_ahead(self, job: Job, result: StepResult) -> None:
-        """Begin to render while the transform is being sealed, where nothing else comes between the two."""
+    async def _seal(self, tx: Transaction, job: Job, results: Sequence[StepResult]) -> Claim | None:
+        current: Claim | None = job.claim
+        for result in results:
+            if current is not None:
+                current = await self._follow(tx, replace(job, claim=await sealing.seal(tx, current, result)))
+        return current
+
+    async def _made_ahead(self, job: Job, result: StepResult) -> Sequence[StepResult]:
+        """Return the rendering too where a draft of it is there; otherwise begin it while the transform is being sealed.
+
+        Neither where something comes between the two.
+        """
         if result.step != "transform" or last_step(job.run["kind"]) != "deliver" or await self._judges_output(job):
-            return
-        ahead.begin_render(job, result)
+            return ()
+        return await ahead.made_or_begun_render(job, result, _STEPS["render"])
 
     async def _result(self, job: Job, step: str) -> StepResult | None:
         """Do a step; return None where the validator was asked to run the report's code first."""
         if step != "transform" or not coding.runs_code(job):
-            started, begun = self._tools.now(), job.workspace.begun(step, job.basis)
-            return replace(await begun, started_at=started) if begun else await _STEPS[step](job)
+            return await (ahead.begun(job, step) or _STEPS[step](job))
         async with self._transaction(job.run) as tx:
             answer = await parts.transformation_of(tx, job.claim.run_id)
         if answer is not None:

@@ -86,6 +86,10 @@ class Workspace:
             branch._uploads = uploads = Uploads(self._objects, held=True)  # noqa: SLF001 - of this very class
             self._begun[step, basis] = _Begun(asyncio.create_task(work(branch)), uploads)
 
+    def is_made(self, step: str, basis: Basis) -> bool:
+        """Say whether what was begun of a step is done, in whichever way."""
+        return self._begun[step, basis].task.done()
+
     def release(self, step: str, basis: Basis) -> None:
         """Upload what was begun makes: it will be taken up."""
         self._begun[step, basis].uploads.release()
