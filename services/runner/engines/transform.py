@@ -64,7 +64,7 @@ def _transform(
     held = load_held(engine, request.failures)
     _load_mappings(engine, request)
     corrected = load_corrections(engine, request.corrections)
-    values = sql.target_values(projection, sql.source_records(request, corrected, _HELD))
+    values = sql.target_values(projection, sql.source_records(request, corrected, _HELD if held else ""))
     fitting = fit(request.target_schema, _types(engine, values))
     found = write(engine, _selection(projection, fitting, values), request.output)
     if not held and found is not None and found.is_whole(rows_in):
