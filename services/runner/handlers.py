@@ -45,7 +45,7 @@ SUBSCRIPTIONS: Subscriptions = {
     "evt.*.validator.transform.failed": transformations.on_failed,
     "evt.*.validator.transform.progressed": transformations.on_progressed,
     "evt.*.validator.resubmission.requested": correcting.on_resubmission_requested,
-    **{f"evt.*.catalog.{kind}.published": on_published for kind in _KINDS},
+    **{f"evt.*.catalog.{kind}.published": on_published for kind in _KINDS if f"catalog.{kind}" not in _REPLAYED},
     **{f"evt.*.catalog.{kind}.announced": on_published for kind in _KINDS},
     **{f"evt.*.catalog.{kind}.archived": copies.on_archived for kind in _KINDS},
 }

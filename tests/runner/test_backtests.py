@@ -164,6 +164,17 @@ async def test_a_draft_that_is_not_known_is_waited_for(world: World) -> None:
         await ask(world, "rule", rule)
 
 
+@pytest.mark.parametrize("kind", ["schema", "mapping"])
+async def test_a_draft_that_was_published_is_none_any_more(world: World, kind: Any) -> None:
+    """Whoever changes a definition after publishing it never has the draft tried that became its version."""
+    await with_rule(world)
+    id_ = await schema_of(world) if kind == "schema" else uuid4()
+    await drafted(world, kind, id_, {})
+    await world.publish(kind, {}, id_=id_, number=2)
+    with pytest.raises(NotYetVisible):
+        await ask(world, kind, id_)
+
+
 async def test_another_tenant_has_neither_the_draft_nor_the_backtest(world: World) -> None:
     """Drafts and backtests are the tenant's own."""
     rule, schema = await with_rule(world)
