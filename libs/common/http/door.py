@@ -15,6 +15,7 @@ import structlog
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from libs.common.context import Context, utc_now
 from libs.common.database.pool import Database
@@ -27,6 +28,7 @@ from libs.common.errors import (
     Unauthenticated,
     Unavailable,
 )
+from libs.common.http.arguments import Arguments, readable
 from libs.common.http.idempotency import IdempotentRequest
 from libs.common.identity.audience import reaches
 from libs.common.identity.dpop import BadProofError, Proof, SeenProofs, read_proof
@@ -38,6 +40,8 @@ _LOG = structlog.get_logger(__name__)
 _MOST_TRIES, _PAUSE_SECONDS = 3, (0.01, 0.1)
 _READING = ("GET", "HEAD", "OPTIONS")
 
+Answer = Callable[[Request], Coroutine[Any, Any, Response]]
+
 
 def authenticate(request: Request) -> Principal:
     """Return who asks, from the one token of the request; a token that is bound to a key comes with its proof.
@@ -45,7 +49,8 @@ def authenticate(request: Request) -> Principal:
     Raises:
         Unauthenticated: there is none, there are two, it is not valid, or it is used in another way than it was given.
     """
-    known: Principal | None = getattr(request.state, "principal", None)
+    state = request.scope.setdefault("state", {})  # what `request.state` wraps, without the wrapping
+    known: Principal | None = state.get("principal")
     if known is not None:
         return known
     presented = request.headers.getlist("authorization")
@@ -62,7 +67,7 @@ def authenticate(request: Request) -> Principal:
         raise Unauthenticated("The access token is for another resource.", type="invalid-token")
     if principal.jkt is not None or scheme.lower() != "bearer":
         _require_possession(request, principal, scheme.lower(), token)
-    request.state.principal = principal
+    state["principal"] = principal
     return principal
 
 
@@ -113,34 +118,59 @@ def request_context(request: Request, principal: Principal) -> Context:
 class DoorRoute(APIRoute):
     """A route whose endpoint runs inside the caller's tenant transaction."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if readable(self.dependant) and not self.response_field:
+            self.app = self._plain_app()
+
+    def _plain_app(self) -> ASGIApp:
+        """Return what answers without FastAPI's handler, which is worth its cost where there is a body."""
+        arguments, endpoint = Arguments(self.dependant), self.endpoint
+
+        async def answer(request: Request) -> Response:
+            response: Response = await endpoint(**await arguments.read(request))
+            return response
+
+        handle = _inside(answer)
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            response = await handle(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+        return app
+
+    def get_route_handler(self) -> Answer:
         """Wrap FastAPI's handler."""
-        answer = super().get_route_handler()
+        return _inside(super().get_route_handler())
 
-        async def handle(request: Request) -> Response:
-            """Do it, and again where it lost against others in the database: nothing of the lost try is left."""
-            principal = authenticate(request)
-            for _ in range(_MOST_TRIES - 1):
-                try:
-                    return await once_over(request, principal)
-                except asyncpg.TransactionRollbackError as error:
-                    _LOG.warning("http.tried_again", error=repr(error))
-                    await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - a pause, no secret
-            return await once_over(request, principal)
 
-        async def once_over(request: Request, principal: Principal) -> Response:
-            database: Database = request.app.state.database
-            async with database.transaction(request_context(request, principal)) as tx:
-                request.state.tx = tx
-                once = IdempotentRequest.of(tx, request)
-                if once and (kept := await once.replay()):
-                    return kept
-                response = await answer(request)
-                if once:
-                    await once.keep(response)
-                return response
+def _inside(answer: Answer) -> Answer:
+    """Return what answers inside the caller's tenant transaction."""
 
-        return handle
+    async def handle(request: Request) -> Response:
+        """Do it, and again where it lost against others in the database: nothing of the lost try is left."""
+        principal = authenticate(request)
+        for _ in range(_MOST_TRIES - 1):
+            try:
+                return await once_over(request, principal)
+            except asyncpg.TransactionRollbackError as error:
+                _LOG.warning("http.tried_again", error=repr(error))
+                await asyncio.sleep(random.uniform(*_PAUSE_SECONDS))  # noqa: S311 - a pause, no secret
+        return await once_over(request, principal)
+
+    async def once_over(request: Request, principal: Principal) -> Response:
+        database: Database = request.app.state.database
+        async with database.transaction(request_context(request, principal)) as tx:
+            request.state.tx = tx
+            once = IdempotentRequest.of(tx, request)
+            if once and (kept := await once.replay()):
+                return kept
+            response = await answer(request)
+            if once:
+                await once.keep(response)
+            return response
+
+    return handle
 
 
 class Door(APIRouter):

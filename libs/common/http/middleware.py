@@ -148,7 +148,7 @@ def _request_id(request: Request) -> str:
 
 def _nonce(request: Request) -> Sequence[tuple[bytes, bytes]]:
     """Return the header by which whoever uses nonces is told the next one, where a door has put one aside."""
-    nonce: str | None = getattr(request.state, "dpop_nonce", None)
+    nonce: str | None = request.scope["state"].get("dpop_nonce")
     return () if nonce is None else ((b"dpop-nonce", nonce.encode()),)
 
 

@@ -61,7 +61,8 @@ def _unrecorded(begun: Span) -> Span:
 
 
 def current_traceparent() -> str | None:
-    """Return the running span as a W3C traceparent, or None."""
-    carrier: dict[str, str] = {}
-    _PROPAGATOR.inject(carrier)
-    return carrier.get("traceparent")
+    """Return the running span as a W3C traceparent (version 00), or None."""
+    running = trace.get_current_span().get_span_context()
+    if not running.is_valid:
+        return None
+    return f"00-{running.trace_id:032x}-{running.span_id:016x}-{running.trace_flags:02x}"
