@@ -49,13 +49,14 @@ def plan_of(queries: list[str]) -> Plan:
     return build_plan(subject, rules, _TABLES, Moment(legitimate.DAY, legitimate.AS_OF))
 
 
-async def ask(jail: JobServer, directory: Path, plan: Plan) -> Judged:
+async def ask(jail: JobServer, directory: Path, plan: Plan, *, wall_seconds: float = 900.0) -> Judged:
     """Run a plan over the records of the legitimate corpus."""
     texts = legitimate.texts()
     columns: dict[str, Any] = {"_ordinal": pa.array(range(1, len(texts) + 1), pa.int64())}
     columns |= {name: pa.array([one[name] for one in texts], pa.string()) for name in legitimate.NAMES}
     pq.write_table(pa.table(columns), directory / "data.parquet")
-    request = Request(plan=plan, data=directory / "data.parquet", scratch=directory, mappings=_CONTENTS)
+    data = directory / "data.parquet"
+    request = Request(plan=plan, data=data, scratch=directory, mappings=_CONTENTS, wall_seconds=wall_seconds)
     outcome = await validate(jail, request)
     failures = pq.read_table(directory / "failures.parquet").to_pylist()
     return Judged(outcome, failures, [])

@@ -4,10 +4,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.expressions.errors import nearest_name
+from libs.expressions.patterns import check_pattern
 from libs.expressions.sql import names
+from libs.expressions.sql.aliases import constant_names, expanded_size, reads_column
 from libs.expressions.sql.engine import Tables
 from libs.expressions.sql.tree import Node, refused
 
+MAX_EXPANDED = 1600
+"""Twice as many parts as a query may have."""
 MAX_JOINS = 4
 MAX_TABLES = 12
 MAX_CTES = 8
@@ -15,7 +19,11 @@ MAX_WINDOWS = 20
 MAX_PATTERN = 256
 MAX_PAD = 1000
 _PATTERNS = frozenset({"regexp_extract", "regexp_full_match", "regexp_matches", "regexp_replace"})
+_OPTIONS = {"regexp_extract": 3, "regexp_replace": 3}
+"""Where a pattern's options stand, if not in third place."""
 _PADS = frozenset({"lpad", "rpad"})
+GROWING = frozenset({"concat_ws", "regexp_replace", "replace"})
+"""Functions whose text can be many times what they are given: of literals alone, the binder would work it out at once."""
 _LITERALS = frozenset({"INTEGER", "NUMERIC", "STRING", "BOOLEAN", "NULL_LITERAL"})
 _JOINS = frozenset({"INNER", "LEFT", "RIGHT", "FULL", "SEMI", "ANTI"})
 
@@ -28,6 +36,7 @@ class Known:
     columns: set[str]
     ctes: set[str] = field(default_factory=set)
     relations: set[str] = field(default_factory=set)
+    constants: frozenset[str] = frozenset()
     collectors: frozenset[str] = frozenset()
 
     @classmethod
@@ -36,6 +45,7 @@ class Known:
         known = cls({name.lower() for name in tables}, {column.lower() for one in tables.values() for column in one})
         for node in nodes:
             known._learn(node)
+        known.constants = constant_names(nodes)
         return known
 
     def _learn(self, node: Node) -> None:
@@ -79,6 +89,8 @@ def _check_sizes(nodes: Sequence[Node], known: Known, text: str) -> None:
         raise refused(
             "size", f"it reads tables in more than {MAX_TABLES} places", tables[MAX_TABLES], text, expected="fewer"
         )
+    if sum(expanded_size(node) for node in nodes if node["type"] == "SELECT_NODE") > MAX_EXPANDED:
+        raise refused("size", "its names stand for too much", nodes[0], text, expected="names that are used less often")
     if len(known.ctes) > MAX_CTES:
         raise refused("size", f"it has more than {MAX_CTES} named queries", nodes[0], text, expected="fewer")
     hidden = known.ctes & known.tables
@@ -123,15 +135,28 @@ def _function(node: Node, known: Known, text: str) -> None:
     if name in known.collectors and [one.get("column_names", [""])[-1] for one in arguments] != ["_ordinal"]:
         raise refused("value", f"{name} collects records only", node, text, expected=f"{name}(_ordinal)")
     if name in _PATTERNS:
-        pattern = _literal(arguments[1], "STRING") if len(arguments) > 1 else None
-        if pattern is None or len(pattern) > MAX_PATTERN:
-            raise refused(
-                "value", f"{name} takes a literal pattern", node, text, expected=f"at most {MAX_PATTERN} characters"
-            )
+        _pattern(name, arguments, node, text)
+    if name in GROWING and not reads_column(arguments, known.constants):
+        raise refused("value", f"{name} of literals alone cannot be used", node, text, expected="a column in it")
     if name in _PADS:
         width = _literal(arguments[1], "INTEGER") if len(arguments) > 1 else None
         if width is None or len(width) > 4 or int(width.replace("_", "")) > MAX_PAD:  # noqa: PLR2004 - digits of MAX_PAD
             raise refused("value", f"{name} takes a literal width", node, text, expected=f"at most {MAX_PAD}")
+
+
+def _pattern(name: str, arguments: Sequence[Node], node: Node, text: str) -> None:
+    """Refuse a pattern that is no literal, too long, or none: the binder looks at those of some functions only."""
+    pattern = _literal(arguments[1], "STRING") if len(arguments) > 1 else None
+    if pattern is None or len(pattern) > MAX_PATTERN:
+        raise refused(
+            "value", f"{name} takes a literal pattern", node, text, expected=f"at most {MAX_PATTERN} characters"
+        )
+    if any("l" in (_literal(one, "STRING") or "") for one in arguments[_OPTIONS.get(name, 2) :]):
+        return  # to be found as it is written
+    try:
+        check_pattern(pattern)
+    except ValueError as error:
+        raise refused("value", str(error), node, text, expected="a regular expression of RE2") from None
 
 
 def _literal(node: Node, kind: str) -> str | None:
@@ -200,18 +225,12 @@ def _compares(condition: object) -> bool:
     if condition.get("type") == "CONJUNCTION_OR":
         return all(_compares(part) for part in condition["children"])
     if condition.get("class") == "COMPARISON":
-        return _reads(condition["left"]) and _reads(condition["right"])
+        return reads_column(condition["left"]) and reads_column(condition["right"])
     if condition.get("class") == "BETWEEN":
-        return _reads(condition["input"]) and (_reads(condition["lower"]) or _reads(condition["upper"]))
+        return reads_column(condition["input"]) and (
+            reads_column(condition["lower"]) or reads_column(condition["upper"])
+        )
     return False
-
-
-def _reads(node: object) -> bool:
-    if isinstance(node, list):
-        return any(_reads(part) for part in node)
-    if not isinstance(node, dict):
-        return False
-    return node.get("class") == "COLUMN_REF" or any(_reads(part) for part in node.values())
 
 
 def _limit(node: Node, _known: Known, text: str) -> None:
