@@ -21,14 +21,16 @@ _HOST = """
 from pathlib import Path
 from libs.common.jail import WarmParent, host
 import sys
+host._FIRST_DELAY = float(sys.argv[2])
 host.run(Path(sys.argv[1]), {name: WarmParent("tests.jail.prisoners:run") for name in ("one", "two")})
 """
 ROOT = Path(__file__).parents[2]
 
 
 @asynccontextmanager
-async def jail(directory: Path) -> AsyncIterator[Process]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", _HOST, str(directory), cwd=ROOT, env={})
+async def jail(directory: Path, delay: float = 0.1) -> AsyncIterator[Process]:
+    command = (sys.executable, "-c", _HOST, str(directory), str(delay))
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env={})
     try:
         yield process
     finally:
@@ -116,6 +118,23 @@ async def test_a_parent_that_dies_is_started_again(host: tuple[Path, int]) -> No
                 await server.run({"act": "echo", "value": 1})
             assert await server.run({"act": "echo", "value": 2}) == 2
             assert server.lives == 2
+
+
+async def test_no_parent_waits_for_another_one(tmp_path: Path) -> None:
+    """Parents that die together are started again together, each after a pause of its own."""
+    pause = 4.0
+    async with jail(tmp_path / "jail", pause) as process, JobServer.at(tmp_path / "jail", "two") as two:
+        assert await two.run({"act": "echo", "value": 1}) == 1
+        host = psutil.Process(process.pid)
+        first = host.children()
+        for child in first:
+            child.kill()
+        async with asyncio.timeout(60):
+            while len(again := [child for child in host.children() if child not in first]) < 2:
+                await asyncio.sleep(0.1)
+        one, other = (child.create_time() for child in again)
+        assert abs(one - other) < pause / 2
+        assert min(one, other) - max(child.create_time() for child in first) > pause / 2
 
 
 async def test_strangers_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
@@ -20,7 +21,7 @@ from libs.common.jail.isolation import Isolation, layers_of
 from libs.common.jail.settings import ENVIRONMENT, WarmParent
 
 _LOG = structlog.get_logger(__name__)
-_FIRST_DELAY, _LONGEST_DELAY, _STEADY_AFTER = 0.1, 5.0, 30.0
+_FIRST_DELAY, _LONGEST_DELAY, _STEADY_AFTER, _LOOK_SECONDS = 0.1, 5.0, 30.0, 0.02
 
 
 class Host:
@@ -33,16 +34,29 @@ class Host:
         self._parents = parents
         self._listeners: dict[str, socket.socket] = {name: sockets.listen(directory, name) for name in parents}
         self._running: dict[int, tuple[str, float]] = {}
+        self._due: dict[str, float] = {}
         self._delays = dict.fromkeys(parents, _FIRST_DELAY)
 
     def serve(self) -> NoReturn:
-        """Keep every parent running until this process is told to stop."""
+        """Keep every parent running until this process is told to stop; none waits for another's new start."""
         for name in self._parents:
             self._start(name)
         while True:
-            pid, status = os.wait()
-            if pid in self._running:
-                self._replace(pid, os.waitstatus_to_exitcode(status))
+            self._bury()
+            now = time.monotonic()
+            for name in [name for name, when in self._due.items() if when <= now]:
+                del self._due[name]
+                self._start(name)
+
+    def _bury(self) -> None:
+        """Wait for a child's end; while a parent is due to start, look for one and return soon."""
+        pid = status = 0
+        with suppress(ChildProcessError):  # every parent is due
+            pid, status = os.waitpid(-1, os.WNOHANG if self._due else 0)
+        if pid in self._running:
+            self._plan(pid, os.waitstatus_to_exitcode(status))
+        elif not pid:
+            time.sleep(_LOOK_SECONDS)
 
     def stop(self, *_: object) -> NoReturn:
         """Kill the parents and leave; what they run dies with them."""
@@ -57,14 +71,14 @@ class Host:
         process.returncode = 0  # waited for below, not by the object
         self._running[process.pid] = (name, time.monotonic())
 
-    def _replace(self, pid: int, code: int) -> None:
+    def _plan(self, pid: int, code: int) -> None:
+        """Have a parent that died started again, later each time that it dies young."""
         name, began = self._running.pop(pid)
         steady = time.monotonic() - began > _STEADY_AFTER
         delay = _FIRST_DELAY if steady else self._delays[name]
         self._delays[name] = min(_LONGEST_DELAY, delay * 2)
         _LOG.warning("jail.parent_died", parent=name, code=code, delay=delay)
-        time.sleep(delay)
-        self._start(name)
+        self._due[name] = time.monotonic() + delay
 
 
 def run(directory: Path, parents: Mapping[str, WarmParent], isolation: Isolation = "auto") -> NoReturn:
