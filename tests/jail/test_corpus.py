@@ -3,21 +3,19 @@
 import asyncio
 import json
 import os
-import secrets
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from libs.common.jail import MIB, JobCrashed, JobError, JobServer, JobServerLost, Limits
 from libs.common.jail.tables import Expected, TableError, reseal_tables
 from tests.jail.escaping import SCHEMA
+from tests.jail.outside import OPEN, Outside, surroundings
 from tests.jail.test_host import ROOT
 from tests.jail.test_isolation import WHERE_ALLOWED
 
@@ -26,7 +24,6 @@ pytestmark = pytest.mark.chaos
 CORPUS = Path(__file__).with_name("corpus")
 CATEGORIES = sorted(path.stem for path in CORPUS.glob("*.txt"))
 HEAVY = "resources"
-OPEN = ("/tmp", "/dev/shm", "/var/tmp")  # noqa: S108 - where an escape could leave something
 QUICK = [name for name in CATEGORIES if name != HEAVY]
 LIMITS = Limits(address_space=1536 * MIB, cpu_seconds=2, wall_seconds=2.0, file_size=8 * MIB, open_files=64)
 PRELOAD = ("pyarrow", "pyarrow.parquet", "libs.common.jail.tables", "tests.jail.escaping")
@@ -57,43 +54,10 @@ def escapes(category: str) -> Iterator[Escape]:
         yield Escape(name, frozenset(flags), code)
 
 
-@dataclass(slots=True)
-class Outside:
-    """What escapes aim at: a listener, a process, an abstract socket, an input that must stay as it is."""
-
-    place: Path
-    facts: dict[str, Any]
-    visited: list[int]
-
-    def damage(self) -> list[str]:
-        found = [f"visited on {self.facts['PORT']}"] if self.visited else []
-        found += [] if Path(f"/proc/{self.facts['VICTIM']}").exists() else ["the victim is dead"]
-        found += [] if (self.place / "input").read_bytes() == b"input" else ["the input was changed"]
-        marks = [place for place in OPEN if os.path.lexists(f"{place}/{self.facts['MARK']}")]
-        return found + [f"something was left in {mark}" for mark in marks]
-
-
 @pytest.fixture
 async def outside(tmp_path: Path) -> AsyncIterator[Outside]:
-    visited: list[int] = []
-
-    def visit(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        visited.append(1)
-        writer.close()
-
-    name = f"escape-{secrets.token_hex(6)}"
-    listener = await asyncio.start_server(visit, "127.0.0.1", 0)
-    victim = await asyncio.create_subprocess_exec("sleep", "600")
-    (tmp_path / "input").write_bytes(b"input")
-    with socket.socket(socket.AF_UNIX) as abstract:
-        abstract.bind(f"\0{name}")
-        abstract.listen()
-        port = listener.sockets[0].getsockname()[1]
-        facts = {"PORT": port, "VICTIM": victim.pid, "ABSTRACT": name, "MARK": name}
-        yield Outside(tmp_path, facts, visited)
-    listener.close()
-    victim.kill()
-    await victim.wait()
+    async with surroundings(tmp_path) as around:
+        yield around
 
 
 @pytest.fixture(scope="module")

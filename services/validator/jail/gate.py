@@ -178,14 +178,16 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
 
 
 def _batches(path: str) -> Iterator[pa.Table]:
-    """Yield what the file's streams hold, each batch validated in full."""
+    """Yield what the file's streams hold, each batch validated in full; together they are no larger than the file."""
     with pa.OSFile(path, "rb") as file:
-        size = file.size()
+        size, told = file.size(), 0
         while file.tell() < size:
             with pa.ipc.open_stream(file) as stream:
                 _require_plain(stream.schema)
                 for batch in stream:
                     batch.validate(full=True)
+                    told += batch.nbytes
+                    _require(told <= size, "they are compressed, or share their bytes")
                     if batch.num_rows:
                         yield pa.Table.from_batches([batch])
 

@@ -36,12 +36,13 @@ Heard = Callable[[int, int], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one transform may use: bytes of memory and of rows, seconds of processor and wall time."""
+    """What one transform may use: bytes of memory and of rows, seconds of processor and wall time; then of the gate's."""
 
     memory: int = 2048 * MIB
     result_bytes: int = 1024 * MIB
     cpu_seconds: int = 60
     wall_seconds: float = 120.0
+    gate_seconds: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +220,11 @@ async def _gate(server: JobServer, work: Work, budget: Budget) -> Counted:
         "unused": work.transform.unused,
     }
     limits = Limits(
-        address_space=2048 * MIB, cpu_seconds=600, wall_seconds=600, file_size=2 * budget.result_bytes, open_files=128
+        address_space=2048 * MIB,
+        cpu_seconds=int(budget.gate_seconds) + 1,
+        wall_seconds=budget.gate_seconds,
+        file_size=2 * budget.result_bytes,
+        open_files=128,
     )
     result = work.scratch / "result.arrow"
     if result.stat().st_size > budget.result_bytes:

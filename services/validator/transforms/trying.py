@@ -31,7 +31,7 @@ from services.validator.transforms.room import Room
 from services.validator.trying import given_table, mapping_on, over_budget
 
 TRYING_SLOTS = 2
-_BUDGET = Budget(memory=2048 * MIB, result_bytes=16 * MIB, cpu_seconds=10, wall_seconds=10.0)
+_BUDGET = Budget(memory=2048 * MIB, result_bytes=16 * MIB, cpu_seconds=10, wall_seconds=10.0, gate_seconds=10.0)
 _MOST_ROWS = 1000
 _PATIENCE = 40
 
