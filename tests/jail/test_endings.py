@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.jail import JobCrashed, JobServer, Report
+from libs.common.jail import JobCrashed, JobServer, JobTimedOut, Limits, Report
 from libs.common.jail.families import stopped
 
 
@@ -65,3 +65,16 @@ async def test_crashes_at_once_leave_the_forkserver_alive(jobs: JobServer) -> No
         crashes = await asyncio.gather(*(jobs.run({"act": "crash"}) for _ in range(4)), return_exceptions=True)
         assert {type(crash) for crash in crashes} == {JobCrashed}
     assert jobs.pid == pid
+
+
+async def test_nobody_waits_for_the_dying() -> None:
+    """A job that was killed and takes long to die is told of, with what it used, and buried later."""
+    reports: list[Report] = []
+    async with JobServer("tests.jail.prisoners:run", preload=("tests.jail.impatient",)) as jobs:
+        for _ in range(5):
+            with pytest.raises(JobTimedOut):
+                await jobs.run({"act": "spin"}, limits=Limits(wall_seconds=0.5), witness=reports.append)
+        assert await jobs.run({"act": "echo", "value": 1}) == 1
+        await test_nothing_is_left_of_jobs_that_ended(jobs)
+    assert [(report.timed_out, report.code) for report in reports] == [(True, -9)] * 5
+    assert all(0.0 < report.cpu_seconds < 5.0 for report in reports)

@@ -3,7 +3,39 @@
 import os
 import signal
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
+
+
+class Usage(Protocol):
+    """What a process used: seconds of processor time, and KiB of memory at its peak; as `os.wait4` says it."""
+
+    @property
+    def ru_utime(self) -> float: ...  # noqa: D102
+    @property
+    def ru_stime(self) -> float: ...  # noqa: D102
+    @property
+    def ru_maxrss(self) -> int: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class _SoFar:
+    ru_utime: float = 0.0
+    ru_stime: float = 0.0
+    ru_maxrss: int = 0
+
+
+def usage_so_far(pid: int) -> Usage:
+    """Return what a child that has not ended used until now; its memory may be gone already, and counts as none then."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return _SoFar()
+    ticks = os.sysconf("SC_CLK_TCK")
+    peak = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+    return _SoFar(int(fields[11]) / ticks, int(fields[12]) / ticks, peak)
 
 
 def kill_group(pid: int) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.common.jail import child, privileges, sockets, wire
-from libs.common.jail.families import children, kill_group, stopped
+from libs.common.jail.families import Usage, children, kill_group, stopped, usage_so_far
 from libs.common.jail.isolation import House
 from libs.common.jail.settings import WarmParent
 from libs.common.jail.settling import load, settle
@@ -25,6 +25,7 @@ from libs.common.jail.spares import Rehearsal, Spare
 _TIDY_SECONDS = 1.0
 _REFILL_SECONDS = 0.02
 _DEMOTED_AFTER, _DEMOTED = 1.0, 10
+_DYING_SECONDS = 0.5
 
 
 @dataclass(slots=True)
@@ -131,7 +132,8 @@ class Forkserver:
     def _patience(self) -> float | None:
         if not self._running:
             return _REFILL_SECONDS if len(self._spares) < self._spares_wanted else None
-        nearest = min(running.deadline for running in self._running.values())
+        # one that is killed is waited for, not looked at without a pause: it would get no processor to die with
+        nearest = min(running.deadline + _DYING_SECONDS * running.timed_out for running in self._running.values())
         return min(_TIDY_SECONDS, max(0.0, nearest - time.monotonic()))
 
     def _obey(self, client: socket.socket) -> None:
@@ -213,7 +215,7 @@ class Forkserver:
         os.close(pidfd)
         return self._running.pop(pidfd)
 
-    def _report(self, running: _Running, code: int, usage: Any) -> None:
+    def _report(self, running: _Running, code: int, usage: Usage) -> None:
         report = {
             "done": running.job,
             "code": code,
@@ -225,14 +227,23 @@ class Forkserver:
 
     def _kill_overdue(self) -> None:
         now = time.monotonic()
-        for running in self._running.values():
-            if running.deadline <= now and not running.timed_out:
+        for pidfd, running in list(self._running.items()):
+            if running.timed_out:
+                if running.deadline + _DYING_SECONDS <= now:
+                    self._leave(pidfd)
+            elif running.deadline <= now:
                 running.timed_out = True
                 kill_group(running.pid)
             elif running.demoted_at <= now and not running.demoted:
                 running.demoted = True
                 with suppress(ProcessLookupError):
                     os.setpriority(os.PRIO_PGRP, running.pid, _DEMOTED)  # all its threads
+
+    def _leave(self, pidfd: int) -> None:
+        """Tell of a job that is killed and takes long to die on a busy machine: it runs no more, nobody need wait."""
+        running = self._forget(pidfd)
+        self._leaving.add(running.pid)
+        self._report(running, -signal.SIGKILL, usage_so_far(running.pid))
 
     def _kill_job(self, client: socket.socket, job: int) -> None:
         for running in self._running.values():
