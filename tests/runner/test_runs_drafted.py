@@ -1,5 +1,6 @@
 """Of a small extract a draft of what follows is made at once; it counts only where the verdict finds nothing (S13)."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -105,6 +106,24 @@ async def test_output_rules_are_asked_of_a_drafted_transform(world: World) -> No
     assert found["steps"]["transform"]["outputs"]["records"]["key"].split("/")[-2] == "1"
     assert {row["object_key"].split("/")[-2] for row in found["artifacts"]} == {"3"}
     assert {row["records"] for row in found["artifacts"]} == {found["ledger"]["transform"].records_out - 1}
+
+
+async def test_only_the_first_try_of_an_extract_drafts(world: World) -> None:
+    """A draft whose child dies does not take the extract with it each time: the next try has none."""
+    await world.setup()
+    world.executor = world.make_executor(retry_seconds=1)
+    source = next((world.home / "in").iterdir())
+    hidden = source.rename(source.with_suffix(".hidden"))
+    run_id = await world.start()
+    working = asyncio.create_task(world.attempt(run_id))
+    async with asyncio.timeout(30):
+        while await world.status(run_id) != "running":  # noqa: ASYNC110 - the database tells nobody
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.3)
+    hidden.rename(source)
+    assert await working == "validating"
+    await world.verdict(run_id)
+    assert _attempts(await _ended(world, run_id)) == {"2"}
 
 
 async def test_of_a_large_file_no_draft_is_made(world: World) -> None:

@@ -14,6 +14,8 @@ from libs.expressions import quote_literal
 SMALL = 4 * 1024 * 1024
 """Below so many bytes a file is small: its work takes less than preparing for it."""
 
+_SMALL_SECONDS = 20
+
 _LOCKS: dict[str, str | bool | int | float | list[str]] = {
     "autoinstall_known_extensions": False,
     "autoload_known_extensions": False,
@@ -53,11 +55,12 @@ _shared: list[duckdb.DuckDBPyConnection] = []
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What one DuckDB may use: memory and spill space as DuckDB writes them, worker threads, parser depth."""
+    """What one DuckDB may use: memory and spill space as DuckDB writes them, worker threads, seconds for a statement."""
 
     memory: str = "128MiB"
     threads: int = 2
     spill: str = "50GiB"
+    seconds: int = 0
 
     def for_files(self, *files: Path) -> "Budget":
         """Return the budget for reading these files: starting threads costs more than small ones are worth."""
@@ -125,8 +128,11 @@ def open_duckdb(
 
 @contextmanager
 def sharing_duckdb(scratch: Path, allowed: Sequence[Path], budget: Budget) -> Iterator[None]:
-    """Have all who open an engine within get the same one: opening takes longer than small work."""
-    with open_duckdb(scratch, allowed, budget, total=False) as engine:
+    """Have all who open an engine within get the same one: opening takes longer than small work.
+
+    A statement of small work that takes long is stopped.
+    """
+    with open_duckdb(scratch, allowed, replace(budget, seconds=_SMALL_SECONDS), total=False) as engine:
         _shared.append(engine)
         try:
             yield
@@ -147,6 +153,8 @@ def _lockdown(scratch: Path, allowed: Sequence[Path], budget: Budget, *, total: 
     files = ", ".join(quote_literal(str(path)) for path in allowed)
     if budget.threads > 1:
         yield f"SET threads = {int(budget.threads)}"
+    if budget.seconds:
+        yield f"SET max_execution_time = {budget.seconds * 1000}"
     yield f"SET memory_limit = {quote_literal(budget.memory)}"
     yield f"SET temp_directory = {quote_literal(str(spill))}"
     yield f"SET max_temp_directory_size = {quote_literal(budget.spill)}"

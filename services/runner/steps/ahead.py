@@ -17,6 +17,7 @@ from services.runner.steps.transform import keep_transformed, mapping_requests, 
 
 Step = Callable[[Job], Coroutine[Any, Any, StepResult]]
 
+_MOST_ENTRIES = 1000
 _NOTHING: dict[str, Any] = {"outputs": {}, "facts": {}}
 _CLEAN = {"verdict": {"held": 0}}
 
@@ -28,6 +29,8 @@ async def draft_request(job: Job, extract: Path) -> DraftRequest | None:
         return None
     transform = await request_for(job, extract, {})
     mappings = await mapping_requests(job, transform.output.parent)
+    if sum(len(each.mapping.entries) for each in mappings) > _MOST_ENTRIES:
+        return None
     artifacts = await requests_for(job, transform.output)
     return DraftRequest(mappings=tuple(mappings), transform=transform, artifacts=tuple(artifacts))
 

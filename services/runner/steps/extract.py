@@ -1,4 +1,5 @@
 from datetime import datetime
+from itertools import count
 
 from libs.common.objects import Sealed
 from libs.common.vocabulary.connections import FileConnector, PostgresConnector
@@ -20,7 +21,7 @@ _NAME = "extract.parquet"
 
 
 async def extract(job: Job) -> StepResult:
-    """Seal what the source holds now.
+    """Seal what the source holds now; a draft of what follows comes with the first try only, lest it be what fails.
 
     Raises:
         DataPathError: the source could not be read.
@@ -31,7 +32,8 @@ async def extract(job: Job) -> StepResult:
     source = job.plan.report.source
     connector = await job.plan.spec("connector", source.connector_id, CONNECTOR)
     if isinstance(source, FileSource) and isinstance(connector, FileConnector):
-        extracted = await job.patiently(lambda: _from_file(job, source, connector))
+        tries = count()
+        extracted = await job.patiently(lambda: _from_file(job, source, connector, drafts=next(tries) == 0))
     elif isinstance(source, QuerySource) and isinstance(connector, PostgresConnector):
         extracted = await _from_database(job, source, connector)
     else:
@@ -69,11 +71,12 @@ async def _from_parent(job: Job) -> Extracted:
     return Extracted(**sealed.model_dump(), column_types=selection["column_types"])
 
 
-async def _from_file(job: Job, source: FileSource, connector: FileConnector) -> Extracted:
+async def _from_file(job: Job, source: FileSource, connector: FileConnector, *, drafts: bool) -> Extracted:
     root = job.tools.sources.directory(job.run["tenant_id"], connector.root)
     if root is None:
         raise SourceError("root-undeclared", f"The operator has declared no source directory {connector.root!r}.")
     target = job.place("extract") / _NAME
+    draft = await ahead.draft_request(job, target) if drafts else None
     return await extract_file(
         job.tools.jobs,
         root=root,
@@ -84,17 +87,18 @@ async def _from_file(job: Job, source: FileSource, connector: FileConnector) -> 
         target=target,
         timeout_seconds=job.tools.settings.step_timeout_seconds,
         limit=job.run["row_limit"],
-        draft=await ahead.draft_request(job, target),
+        draft=draft,
     )
 
 
 async def _from_database(job: Job, source: QuerySource, connector: PostgresConnector) -> Extracted:
     # one lease for all tries: catalog lends once an attempt
     loan = await job.tools.leases.loan(job.claim, "extract", source.connector_id)
-    schema = await job.plan.source_schema()
+    schema, tries = await job.plan.source_schema(), count()
 
     async def read() -> Extracted:
         target = job.place("extract") / _NAME
+        draft = await ahead.draft_request(job, target) if next(tries) == 0 else None
         return await extract_query(
             job.tools.jobs,
             connector=connector,
@@ -106,7 +110,7 @@ async def _from_database(job: Job, source: QuerySource, connector: PostgresConne
             target=target,
             policy=job.tools.policy,
             limit=job.run["row_limit"],
-            draft=await ahead.draft_request(job, target),
+            draft=draft,
         )
 
     return await job.patiently(read)
