@@ -18,9 +18,6 @@ from services.validator.exceptions.working import Choice, announce, choose
 
 _D = decision.c
 _KINDS: tuple[Kind, ...] = ("amendment", "waiver")
-_SETTLE = """
-UPDATE exception SET decision_id = proposal_id, proposal_id = NULL WHERE tenant_id = $1 AND id = ANY($2::uuid[])
-"""
 
 
 async def approve_many(tx: Transaction, objects: Objects, choice: Choice, comment: str) -> Sequence[Row]:
@@ -39,9 +36,8 @@ async def approve_many(tx: Transaction, objects: Objects, choice: Choice, commen
     for kind in _KINDS:
         some = [row for row in rows if proposed[row["id"]]["kind"] == kind]
         change = Change(ACTION_OF[kind], {"status": STATUS_OF[kind]}, comment)
-        await changing.apply(tx, some, change)
+        await changing.apply(tx, some, change, decisions.settling([row["proposal_id"] for row in some]))
         counts |= {STATUS_OF[kind]: len(some)} if some else {}
-    await tx.connection.execute(_SETTLE, tx.tenant_id, [row["id"] for row in rows])
     for row in proposed.values():
         if row["kind"] == "amendment":
             await decisions.replace(tx, [other["id"] for other in await decisions.same_fields(tx, row)])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import any_, bindparam, select, update
+from sqlalchemy import Update, any_, bindparam, column, func, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
@@ -52,8 +52,12 @@ async def lock(tx: Transaction, exception_id: UUID, revision: int | None = None)
     return row
 
 
-async def apply(tx: Transaction, rows: Sequence[Row], change: Change) -> None:
-    """Change exceptions whose rows the caller holds.
+async def apply(
+    tx: Transaction, rows: Sequence[Row], change: Change, own: Mapping[str, Sequence[UUID | None]] | None = None
+) -> None:
+    """Change exceptions whose rows the caller holds; `own` are columns of which each row has a value of its own.
+
+    All of it is one statement: each one writes an exception into all of its indexes.
 
     Raises:
         WrongStatus: one of them cannot go to the new status.
@@ -65,12 +69,24 @@ async def apply(tx: Transaction, rows: Sequence[Row], change: Change) -> None:
     values = {**change.values, "changed_at": tx.context.now}
     if change.revised:
         values["revision"] = _E.revision + 1
-    await tx.execute(update(exception).where(_E.id == any_(bindparam(None, ids, type_=ARRAY(Uuid)))).values(**values))
+    await tx.execute(_updated(ids, values, own or {}))
     old = [before(row, change) for row in rows]
     new = [dict(plain(change.values))] * len(rows)
     actor = change.actor or tx.context.actor
     arguments = (tx.context.now, actor, change.action, change.comment, ids, old, new)
     await tx.connection.execute(_HISTORY, tx.tenant_id, *arguments)
+
+
+def _updated(ids: Sequence[UUID], values: Mapping[str, Any], own: Mapping[str, Sequence[UUID | None]]) -> Update:
+    if not own:
+        return update(exception).where(_E.id == any_(_uuids(ids))).values(**values)
+    columns = [column(name, Uuid) for name in ("id", *own)]
+    given = func.unnest(_uuids(ids), *map(_uuids, own.values())).table_valued(*columns, name="given").render_derived()
+    return update(exception).where(_E.id == given.c.id).values(**values, **{name: given.c[name] for name in own})
+
+
+def _uuids(values: Sequence[UUID | None]) -> Any:
+    return bindparam(None, list(values), type_=ARRAY(Uuid))
 
 
 def _move(tx: Transaction, rows: Sequence[Row], after: str | None) -> None:

@@ -36,14 +36,6 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, u.*
 FROM unnest($11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16::bigint[], $17::text[], $18::text[],
             $19::uuid[], $20::jsonb[]) AS u
 """
-_SETTLE_MANY = """
-UPDATE exception e SET decision_id = u.decision, proposal_id = NULL
-FROM unnest($2::uuid[], $3::uuid[]) AS u (decision, id) WHERE e.tenant_id = $1 AND e.id = u.id
-"""
-_PROPOSE_MANY = """
-UPDATE exception e SET proposal_id = u.decision
-FROM unnest($2::uuid[], $3::uuid[]) AS u (decision, id) WHERE e.tenant_id = $1 AND e.id = u.id
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +88,15 @@ async def decide_many(tx: Transaction, rows: Sequence[Row], verdicts: Sequence[V
     await tx.connection.execute(_ADD_MANY, tx.tenant_id, *shared, *columns)
     after = {} if proposal else {"status": STATUS_OF[first.kind]}
     change = Change("proposed" if proposal else ACTION_OF[first.kind], after, first.reason)
-    await changing.apply(tx, rows, change)
-    await tx.connection.execute(_PROPOSE_MANY if proposal else _SETTLE_MANY, tx.tenant_id, columns[0], columns[1])
+    await changing.apply(tx, rows, change, {"proposal_id": columns[0]} if proposal else settling(columns[0]))
     for verdict in verdicts if not proposal else ():
         await replace(tx, verdict.replaces)
     return change
+
+
+def settling(ids: Sequence[UUID]) -> dict[str, Sequence[UUID | None]]:
+    """Return what is set of exceptions, each of which is settled by the decision at its place."""
+    return {"decision_id": ids, "proposal_id": [None] * len(ids)}
 
 
 def settled(kind: Kind, id_: UUID, reason: str) -> Change:
