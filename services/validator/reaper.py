@@ -1,4 +1,4 @@
-"""Finds queued validations that nobody works on (a worker died, or a poke was lost), and proposals whose day is past."""
+"""Finds queued validations that nobody works on (a worker died, or a poke was lost), and waivers whose day is past."""
 
 import asyncio
 
@@ -16,17 +16,17 @@ from services.validator.worker import Worker
 _LOG = structlog.get_logger(__name__)
 _INTERVAL = 2.0
 _MOST = 4
-_MOST_PROPOSALS = 100
+_MOST_WAIVERS = 100
 
 
 async def reap(claimer: Database, worker: Worker, database: Database) -> None:
-    """Hand abandoned jobs to the worker, and end proposals, until cancelled; a lost database is waited for."""
+    """Hand abandoned jobs to the worker, and end waivers, until cancelled; a lost database is waited for."""
     while True:
         await asyncio.sleep(_INTERVAL)
         try:
             async with claimer.connection() as connection:
                 found = await store.abandoned(connection, utc_now(), _MOST)
-                over = await lapsing.lapsed(connection, utc_now().date(), _MOST_PROPOSALS)
+                over = await lapsing.lapsed(connection, utc_now().date(), _MOST_WAIVERS)
             for row in found:
                 reference = {"tenant_id": str(row["tenant_id"]), "request_id": str(row["request_id"])}
                 await worker.work(reference)

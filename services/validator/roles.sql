@@ -4,7 +4,7 @@
 -- global: reader_position  reason: stream positions of this service's readers, no tenant's data
 -- worker: validator_claimer  table: job  reason: finds jobs of all tenants that nobody works on; sees only that they are queued
 -- worker: validator_claimer  table: transform_job  reason: the same for transforms; sees when they were asked for as well, to be fair
--- worker: validator_claimer  table: decision  reason: finds proposals of all tenants whose last day is past; sees no more of them
+-- worker: validator_claimer  table: decision  reason: finds waivers of all tenants, proposed or in force, whose last day is past; sees no more of them
 -- worker: validator_relay  table: outbox  reason: publishes every tenant's events in commit order
 
 DO $$

@@ -23,7 +23,7 @@ OTHER_INDEXES = {
     "auth.mail_settled": "the mailer forgets settled mail of all tenants",
     "scheduler.schedule_due": "the claimer finds due schedules of all tenants",
     "validator.job_open": "the claimer finds abandoned jobs of all tenants",
-    "validator.decision_lapsing": "the claimer finds proposals of all tenants whose last day is past",
+    "validator.decision_lapsing": "the claimer finds waivers of all tenants whose last day is past",
 }
 # Foreign keys that do not carry tenant_id, and why.
 OTHER_REFERENCES = {

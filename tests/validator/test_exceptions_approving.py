@@ -137,9 +137,17 @@ async def test_approved_while_its_record_is_sent_again_it_holds_for_later_runs(r
     assert (await rounds.run(RECORDS[2])).verdict["waived"] == 1
 
 
-async def test_a_proposal_whose_day_is_past_is_over(rounds: Rounds, run: UUID, databases: dict[str, str]) -> None:
-    """The worker that looks over all tenants ends it; what was approved, or lasts, it does not see."""
+@pytest.mark.parametrize("approved", [False, True])
+async def test_a_waiver_whose_day_is_past_is_over(
+    rounds: Rounds,
+    run: UUID,
+    databases: dict[str, str],
+    approved: bool,  # noqa: FBT001
+) -> None:
+    """The worker that looks over all tenants ends it, once: proposed it is withdrawn, in force it has expired."""
     await propose(rounds, run)
+    if approved:
+        await approve(rounds, run, 4)
     url = databases["validator_claimer"]
     async with (
         Database.open(url, service="validator", role="claimer", size=1) as claimer,
@@ -153,6 +161,11 @@ async def test_a_proposal_whose_day_is_past_is_over(rounds: Rounds, run: UUID, d
         async with rounds.transaction("service:validator") as tx:
             await lapsing.lapse(tx, row["id"])
     rows = await rounds.listed(run_id=run, rule_id=str(rounds.rules["price positive"]))
-    assert [(row["status"], row["proposal_id"]) for row in rows] == [("open", None)] * 2
-    ended = [data for name, data in await rounds.events() if name == "waiver.withdrawn"]
-    assert [(one["before"], one["after"]) for one in ended] == [("proposed", "withdrawn")] * 2
+    before, after, event = (
+        ("active", "expired", "waiver.expired") if approved else ("proposed", "withdrawn", "waiver.withdrawn")
+    )
+    assert [(row["status"], row["proposal_id"]) for row in rows] == [("waived" if approved else "open", None)] * 2
+    ended = [data for name, data in await rounds.events() if name == event]
+    assert [(one["before"], one["after"]) for one in ended] == [(before, after)] * 2
+    made = await rounds.fetch("SELECT DISTINCT status, ended_by FROM decision WHERE kind = 'waiver'")
+    assert [tuple(row.values()) for row in made] == [(after, "service:validator")]

@@ -300,6 +300,7 @@ EVENTS: dict[str, type[Data]] = {
     "waiver.proposed": DecisionChanged,
     "waiver.activated": DecisionChanged,
     "waiver.withdrawn": DecisionChanged,
+    "waiver.expired": DecisionChanged,
     "resubmission.requested": ResubmissionRequested,
     "resubmission.ended": ResubmissionEnded,
     "exception_policy.changed": ExceptionPolicyChanged,

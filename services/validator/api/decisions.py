@@ -28,7 +28,7 @@ _COLUMNS = tuple(column for column in _D if column.name not in ("tenant_id", "ev
 APPROVE = [permission("exception:approve")]
 Reason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
 Value = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
-Status = Literal["proposed", "active", "retired", "conflict", "withdrawn"]
+Status = Literal["proposed", "active", "retired", "conflict", "withdrawn", "expired"]
 
 
 class FieldChange(Body):

@@ -1,4 +1,4 @@
-"""Proposals that nobody approved until their last day: they are over, and their exceptions can be decided about again."""
+"""Waivers whose last day is past: what nobody approved is withdrawn, what held until then has expired."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -13,23 +13,29 @@ from services.validator.exceptions.tables import decision
 
 _D = decision.c
 _LAPSED = """
-SELECT tenant_id, id FROM decision WHERE status = 'proposed' AND expires_on < $1 ORDER BY expires_on LIMIT $2
+SELECT tenant_id, id FROM decision WHERE status IN ('proposed', 'active') AND expires_on < $1 ORDER BY expires_on LIMIT $2
 """
 _WHY = "Its last day passed before anybody approved it."
+_OVER = "Its last day is past."
 
 
 async def lapsed(connection: Any, today: date, count: int) -> Sequence[Row]:
-    """Return proposals of all tenants whose last day is past, as the claimer's role."""
+    """Return waivers of all tenants, proposed or in force, whose last day is past, as the claimer's role."""
     rows: Sequence[Row] = await connection.fetch(_LAPSED, today, count)
     return rows
 
 
 async def lapse(tx: Transaction, id_: UUID) -> None:
-    """End such a proposal, if it is still one.
+    """End such a waiver, if it still is one; the exceptions that it settled stay so, a later failure opens its own.
 
     Raises:
         PreconditionFailed, Conflict: somebody decides about it now.
     """
-    row = await tx.row(select(_D.kind, _D.revision).where(_D.id == id_, _D.status == "proposed"))
-    if row is not None:
+    row = await tx.row(select(_D.kind, _D.revision, _D.status).where(_D.id == id_))
+    if row is None or row["status"] not in ("proposed", "active"):
+        return
+    if row["status"] == "proposed":
         await decisions.withdraw(tx, row["kind"], id_, row["revision"], _WHY)
+        return
+    held = await decisions.lock(tx, row["kind"], id_, row["revision"])
+    await decisions.end_decision(tx, held, "waiver.expired", "expired", _OVER)
