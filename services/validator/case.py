@@ -41,6 +41,7 @@ class Case:
         memory_mib: int,
         threads: int,
         wall_seconds: float,
+        spill_mib: int = 10_240,
         previous: Path | None = None,
         columns: Mapping[str, str] | None = None,
     ) -> Request:
@@ -76,6 +77,7 @@ class Case:
             threads=threads,
             wall_seconds=wall_seconds,
             previous=previous,
+            spill_bytes=spill_mib * MIB,
         )
 
 

@@ -1,5 +1,6 @@
 """Validator: judges records behind a wall; the only place where a tenant's rules run."""
 
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -63,7 +64,9 @@ def service(settings: Settings) -> Service:
 def main() -> None:
     """Run the service."""
     refuse_key_ring()
-    serve(service(Settings.load()))
+    settings = Settings.load()
+    tempfile.tempdir = str(settings.scratch) if settings.scratch else None  # tries fill no other disk than jobs may
+    serve(service(settings))
 
 
 if __name__ == "__main__":

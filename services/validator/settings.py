@@ -29,6 +29,9 @@ class Settings(CommonSettings):
     )
     memory_mib: int = Field(default=256, ge=256, le=65_536, description="memory of one validation's engine, in MiB")
     threads: int = Field(default=2, ge=1, le=64, description="threads of one validation's engine")
+    spill_mib: int = Field(
+        default=10_240, ge=256, le=1_048_576, description="what one validation's engine may put on disk, in MiB"
+    )
     wall_seconds: float = Field(default=900, gt=0, le=86_400, description="longest time of one validation")
     lease_seconds: float = Field(
         default=30, gt=0, le=600, description="a validation whose worker is silent this long goes to another"

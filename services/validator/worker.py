@@ -215,7 +215,7 @@ class Worker:
         return case.request(
             data,
             data.parent,
-            **{name: getattr(self._settings, name) for name in ("memory_mib", "threads", "wall_seconds")},
+            **{name: getattr(self._settings, name) for name in ("memory_mib", "threads", "wall_seconds", "spill_mib")},
             previous=await self._previous(request, case, data.parent),
             columns=columns,
         )

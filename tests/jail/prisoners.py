@@ -122,6 +122,14 @@ def _fill(job: dict[str, Any], files: Sequence[int]) -> str:
     return _attempt(lambda: os.write(os.open(f"/proc/self/fd/{files[0]}", os.O_WRONLY), b"x" * job["bytes"]) or None)
 
 
+def _scatter(job: dict[str, Any], files: Sequence[int]) -> None:
+    """Write file after file below a directory, and below directories in it."""
+    for count in itertools.count():
+        below = f"/proc/self/fd/{files[0]}/{count % 7}"
+        os.makedirs(below, exist_ok=True)  # noqa: PTH103
+        Path(f"{below}/{count}").write_bytes(b"x" * job["bytes"])
+
+
 def _remember(job: dict[str, Any], files: Sequence[int]) -> bool:
     seen = hasattr(sys, "left_by_an_earlier_job")
     sys.left_by_an_earlier_job = True  # type: ignore[attr-defined]

@@ -19,7 +19,10 @@ from deploy.local.processes import binary
 from deploy.local.routes import ROUTES
 from docs.services import settings
 from libs.common.bus.topology import TOPOLOGY
+from libs.common.jail import MIB
 from libs.common.settings import Settings
+from services.validator.jail.broker import room_of
+from services.validator.settings import Settings as ValidatorSettings
 from tests.k8s.rendering import ROOT, Manifest, containers, pod, render, walk
 
 BASE, EXAMPLE = render(ROOT / "base"), render(ROOT / "overlays" / "example")
@@ -127,6 +130,17 @@ def test_containers_are_bounded(workload: Manifest) -> None:
         for word in ("requests", "limits"):
             assert {"cpu", "memory", "ephemeral-storage"} <= container["resources"][word].keys()
     assert all("sizeLimit" in volume["emptyDir"] for volume in (pod(workload) or {})["volumes"] if "emptyDir" in volume)
+
+
+def test_what_jobs_may_write_fits_into_the_pod(tmp_path: Path) -> None:
+    """Every job at its own bound at once leaves room: none of them has the pod evicted."""
+    given = {name: field.default for name, field in ValidatorSettings.model_fields.items()}
+    judged = given["slots"] * room_of(tmp_path, given["spill_mib"] * MIB).most_bytes
+    made = given["transform_slots"] * given["transform_result_mib"] * MIB * 6
+    (scratch,) = [one for one in pod(named("Deployment", "validator"))["volumes"] if one["name"] == "scratch"]  # type: ignore[index]
+    size = int(scratch["emptyDir"]["sizeLimit"].removesuffix("Gi")) * 1024 * MIB
+    disk = container_of("validator")["resources"]["limits"]["ephemeral-storage"]
+    assert judged + made <= size < int(disk.removesuffix("Gi")) * 1024 * MIB
 
 
 @pytest.mark.parametrize("workload", WORKLOADS, ids=NAMES)

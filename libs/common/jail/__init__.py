@@ -32,6 +32,7 @@ from libs.common.jail.errors import (
     OverBudget,
 )
 from libs.common.jail.limits import MIB, Limits
+from libs.common.jail.room import Room
 from libs.common.jail.server import JobServer
 from libs.common.jail.settings import WarmParent
 
@@ -49,6 +50,7 @@ __all__ = [
     "Limits",
     "OverBudget",
     "Report",
+    "Room",
     "WarmParent",
     "confine",
     "engine_paths",

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from libs.common.jail import wire
 from libs.common.jail.errors import JobServerLost, JobTimedOut
+from libs.common.jail.room import Room
 
 _KILL_SECONDS = 2.0
 _SEND_SECONDS = 5.0
@@ -72,8 +73,8 @@ class Connection:
         except TimeoutError as error:
             raise JobServerLost(f"the forkserver was not ready after {seconds:.0f} s") from error
 
-    async def fork(self, descriptors: Sequence[int], *, writable: int, wall: float) -> Report:
-        """Have one child forked that gets `descriptors`, and return the report on its end.
+    async def fork(self, descriptors: Sequence[int], *, writable: int, wall: float, room: Room | None = None) -> Report:
+        """Have one child forked that gets `descriptors`, and return the report on its end; it is killed out of `room`.
 
         Raises:
             JobServerLost: when the forkserver dies before it reports.
@@ -82,6 +83,7 @@ class Connection:
         number = next(self._numbers)
         done: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
         self._waiting[number] = done
+        watching = asyncio.create_task(self._kill_out_of(room, number)) if room else None
         try:
             await self._send({"job": number, "writable": writable, "wall": wall}, descriptors)
             return await asyncio.wait_for(asyncio.shield(done), wall + _GRACE_SECONDS)
@@ -93,6 +95,13 @@ class Connection:
             raise
         finally:
             self._waiting.pop(number, None)
+            if watching is not None:
+                watching.cancel()
+
+    async def _kill_out_of(self, room: Room, number: int) -> None:
+        await room.overflow()
+        with suppress(JobServerLost):
+            await self._send({"kill": number}, ())
 
     async def _stop(self, number: int, done: asyncio.Future[Report]) -> None:
         with suppress(JobServerLost, TimeoutError):

@@ -19,7 +19,7 @@ from libs.common.jail.exchange import Exchange
 Outcome = Literal["done", "failed", "killed", "limit", "refused", "lost"]
 """`killed`: by a signal. `limit`: out of time, memory or room. `refused`: unconfined, or the answer is none."""
 
-_LIMITS = frozenset({"MemoryError", "ResultTooLarge"})
+_LIMITS = frozenset({"MemoryError", "OutOfMemoryException", "ResultTooLarge", "SpillTooLarge"})
 _LIMIT_SIGNALS = frozenset({9, 24, 25})  # SIGKILL, SIGXCPU, SIGXFSZ
 
 

@@ -10,12 +10,13 @@ from typing import Any, Self
 from libs.common.jail import canaries
 from libs.common.jail.connection import Report
 from libs.common.jail.endings import Observer, Watch
-from libs.common.jail.errors import ConfinementError, JailError, JobCrashed, JobServerLost
+from libs.common.jail.errors import ConfinementError, JailError, JobCrashed, JobFailed, JobServerLost
 from libs.common.jail.exchange import Exchange
 from libs.common.jail.isolation import PORTABLE, REQUIRED, Isolation
 from libs.common.jail.limits import Limits
 from libs.common.jail.parent import Parent
 from libs.common.jail.remote import Remote
+from libs.common.jail.room import Room
 from libs.common.jail.settings import WarmParent
 from libs.common.jail.shares import Shares
 
@@ -121,6 +122,7 @@ class JobServer:
         *,
         writable: Sequence[int] = (),
         limits: Limits = _DEFAULT,
+        room: Room | None = None,
         witness: Callable[[Report], None] | None = None,
         owner: str | None = None,
         kind: str = "job",
@@ -130,12 +132,12 @@ class JobServer:
 
         The job function gets `job` and the descriptors `files` + `writable` (numbers of its own). It may open what they
         stand for again through /proc/self/fd; directories among them open what lies below. The caller keeps its own
-        descriptors and closes them. Cancelling kills the job. `witness` is told how the process ended and what it took.
+        descriptors and closes them. Cancelling kills the job. `room` bounds what it writes in all. `witness` is told how the process ended and what it took.
         `owner` is the tenant whose share it takes, `kind` what it is called in figures, `call` one of the children's
         own functions in place of their parent's.
 
         Raises:
-            JobFailed: the function raised. JobCrashed: its process died. JobTimedOut: wall time was over.
+            JobFailed: the function raised, or wrote too much. JobCrashed: its process died. JobTimedOut: wall time was over.
             ConfinementError: the jail could not be closed; the function was not called.
             JobServerLost: the parent died under the job, or is away. The job may be run again.
             OverBudget: the owner's processor time is used up for now.
@@ -147,11 +149,14 @@ class JobServer:
             with Exchange(job, limits, call=call, required=self._required) as exchange, Watch(kind, owner) as watch:
                 try:
                     descriptors = (*exchange.descriptors, *files, *writable)
-                    report = await parent.fork(descriptors, writable=len(writable), wall=limits.wall_seconds)
+                    count, wall = len(writable), limits.wall_seconds
+                    report = await parent.fork(descriptors, writable=count, wall=wall, room=room)
                     watch.report = report
                     if witness is not None:
                         witness(report)
                     self._shares.spend(owner, report.cpu_seconds)
+                    if room is not None and room.exceeded:
+                        raise JobFailed("SpillTooLarge", f"more than {room.most_bytes} bytes were written to disk")
                     return exchange.answer(report)
                 except JailError as error:
                     watch.error = error

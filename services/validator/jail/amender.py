@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from libs.common.jail import MIB, JobServer, Limits
-from services.validator.jail.broker import in_memory
+from services.validator.jail.broker import in_memory, room_of
 from services.validator.jail.sealing import ResultError, described, raw, seal_table
 from services.validator.overlay import Overlay
 
@@ -22,6 +22,7 @@ _AMENDMENT_COLUMNS: dict[str, pa.DataType] = {
 }
 _RESULTS, _AMENDMENTS = pa.schema(_RESULT_COLUMNS), pa.schema(_AMENDMENT_COLUMNS)
 _MOST_RESULTS = 200_000
+_SPILL_BYTES = 10 * 1024 * MIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +49,13 @@ async def amend(server: JobServer, request: Amending) -> list[dict[str, Any]]:
     Raises:
         ResultError: the answer is malformed. JobError, ConfinementError: see `JobServer.run`.
     """
-    resources = {"memory": request.memory, "spill_bytes": 10 * 1024 * MIB}
+    resources = {"memory": request.memory, "spill_bytes": _SPILL_BYTES}
     job = {"amend": request.overlay.model_dump(), "resources": resources}
     with _descriptors(request) as (readable, writable):
+        room = room_of(request.scratch, _SPILL_BYTES + 8 * request.data.stat().st_size)
+        limits = _limits(request)
         answer = await server.run(
-            job, readable, writable=writable, limits=_limits(request), owner=request.owner, kind="amending"
+            job, readable, writable=writable, limits=limits, room=room, owner=request.owner, kind="amending"
         )
     count = answer.get("results") if isinstance(answer, dict) else None
     if not isinstance(count, int) or not 0 <= count <= _MOST_RESULTS:

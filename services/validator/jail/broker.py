@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import NonNegativeInt
 
-from libs.common.jail import MIB, JobServer, JobServerLost, Limits
+from libs.common.jail import MIB, JobServer, JobServerLost, Limits, Room
 from libs.common.vocabulary.base import Strict
 from services.validator.checks import Plan
 from services.validator.jail.sealing import RESULT_BYTES, ResultError, Rows, raw, seal
@@ -171,17 +171,32 @@ async def _judged(server: JobServer, request: Request, most: int) -> tuple[Outco
 async def _run(server: JobServer, request: Request) -> Any:
     with _descriptors(request) as (readable, writable):
         answer = await server.run(
-            _job(request), readable, writable=writable, limits=_limits(request), owner=request.owner, kind=request.kind
+            _job(request),
+            readable,
+            writable=writable,
+            limits=_limits(request),
+            room=room_of(request.scratch, 0 if _is_small(request) else request.spill_bytes),
+            owner=request.owner,
+            kind=request.kind,
         )
     if isinstance(answer, dict) and answer.get("columns") == "others":
         raise OtherColumnsError
     return answer
 
 
+def _is_small(request: Request) -> bool:
+    """Say whether the data is too little for its engine to put anything on disk."""
+    return request.data.stat().st_size < _SMALL
+
+
+def room_of(scratch: Path, spill_bytes: int) -> Room:
+    """Return the room for results and for what engines spill; they stop by themselves at `spill_bytes`, each its own."""
+    return Room(scratch, 2 * RESULT_BYTES + spill_bytes * 5 // 4)
+
+
 def _job(request: Request) -> dict[str, object]:
-    small = request.data.stat().st_size < _SMALL
     resources: dict[str, float] = {"memory": request.memory, "query_seconds": request.wall_seconds * _QUERY_SHARE}
-    if not small:
+    if not _is_small(request):
         resources |= {"threads": request.threads, "spill_bytes": request.spill_bytes}
     return {
         "plan": request.plan.model_dump(mode="json"),

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, Report, WarmParent
+from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, Report, Room, WarmParent
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.common.vocabulary.transforms import PythonTransform, SqlTransform
 from services.validator.jail.answers import Counted, TransformStoppedError, refuse_fault
@@ -129,6 +129,7 @@ async def _watched(
                 readable,
                 writable=writable,
                 limits=_limits(work, budget),
+                room=Room(work.scratch, budget.result_bytes * (_SPILL_MOST + 2)),
                 witness=witness,
                 owner=work.owner,
                 kind=work.kind,
@@ -203,6 +204,8 @@ def _stopped(error: Exception, budget: Budget) -> TransformStoppedError:
         return TransformStoppedError(
             "time-limit", f"The transform ran longer than {budget.wall_seconds:g} s and was stopped."
         )
+    if isinstance(error, JobFailed) and error.kind == "SpillTooLarge":
+        return TransformStoppedError("memory-limit", "The transform wrote more to disk than it may.")
     if isinstance(error, JobCrashed) and error.signal == _SIGXCPU:
         text = f"The transform used more than {budget.cpu_seconds} s of processor time and was stopped."
         return TransformStoppedError("time-limit", text)

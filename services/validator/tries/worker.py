@@ -97,7 +97,7 @@ class Trier:
 
     async def _tried(self, case: Case, data: Path, scratch: Path) -> Tried:
         settings = self._settings
-        limits = {"memory_mib": settings.memory_mib, "threads": settings.threads, "wall_seconds": settings.wall_seconds}
+        limits = {name: getattr(settings, name) for name in ("memory_mib", "threads", "wall_seconds", "spill_mib")}
         outcome = await validate(self._runtime.extras["jail"], case.request(data, scratch, **limits))
         return Tried(outcome, _first(scratch / "failures.parquet"), _first(scratch / "corrections.parquet"))
 
