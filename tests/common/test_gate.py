@@ -73,9 +73,9 @@ class Office:
             row = await store.find(tx, "schema", id_)
             await self.definitions.edit(tx, SCHEMA, id_, row["revision"], "trades", spec(name))
 
-    async def seen(self, id_: UUID) -> tuple[Any, Any]:
+    async def seen(self, id_: UUID, after: timedelta = timedelta()) -> tuple[Any, Any]:
         """Return the definition and its newest proposal."""
-        async with self.by(MAKER) as tx:
+        async with self.by(MAKER, after=after) as tx:
             return await store.find(tx, "schema", id_), next(iter(await proposals.of(tx, id_, most=1)), None)
 
     async def status(self, id_: UUID) -> tuple[int, str]:
@@ -208,6 +208,12 @@ async def test_a_proposal_gets_too_old(office: Office) -> None:
     await office.publish(id_)
     with pytest.raises(Conflict, match="too old"):
         await office.approve(id_, after=timedelta(days=30))
+    shown = [(await office.seen(id_, timedelta(days=days)))[1]["status"] for days in (29, 30)]
+    assert shown == ["proposed", "expired"], "though nobody has touched it"
+    async with office.by(MAKER) as tx:
+        for days, found in ((29, [id_]), (30, [])):
+            query = proposals.waiting("proposed", tx.context.now + timedelta(days=days))
+            assert [row["definition_id"] for row in await tx.rows(query)] == found
     assert not await office.publish(id_, after=timedelta(days=30))
     assert (await office.events())[-2:] == ["expired", "proposed"]
     await office.approve(id_, after=timedelta(days=59))

@@ -189,7 +189,7 @@ async def _listed(
     if name is not None:
         statement = statement.where(definition.c.name == name.replace("\x00", ""))
     if proposal is not None:
-        statement = statement.where(definition.c.id.in_(proposals.waiting(proposal)))
+        statement = statement.where(definition.c.id.in_(proposals.waiting(proposal, tx.context.now)))
     if external_id is not None:
         statement = statement.where(column("external_id") == external_id.replace("\x00", ""))
     return await page_of(tx, statement, page, [definition.c.id])

@@ -1,10 +1,11 @@
 """Proposals in the database."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Select, insert, select, update
+from sqlalchemy import Select, case, insert, select, update
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.definitions.tables import proposal
@@ -12,7 +13,8 @@ from libs.common.errors import NotFound
 
 _P = proposal.c
 OPEN = ("awaiting_backtest", "proposed")
-SHOWN = tuple(column for column in _P if column.name not in ("tenant_id", "kind", "object_key", "size"))
+_HIDDEN = ("tenant_id", "kind", "object_key", "size", "status")
+SHOWN = tuple(column for column in _P if column.name not in _HIDDEN)
 
 
 async def add(tx: Transaction, **values: Any) -> None:
@@ -44,8 +46,10 @@ async def find(tx: Transaction, id_: UUID) -> Row:
 
 
 async def of(tx: Transaction, definition_id: UUID, *, most: int) -> Sequence[Row]:
-    """Return the newest proposals of a definition, as they are shown."""
-    statement = select(*SHOWN).where(_P.definition_id == definition_id)
+    """Return the newest proposals of a definition, as they are shown: one that is too old to be decided has expired."""
+    too_old = _P.decided_at.is_(None) & (_P.expires_at <= tx.context.now)
+    status = case((too_old, "expired"), else_=_P.status).label("status")
+    statement = select(*SHOWN, status).where(_P.definition_id == definition_id)
     return await tx.rows(statement.order_by(_P.proposed_at.desc(), _P.id.desc()).limit(most))
 
 
@@ -54,6 +58,6 @@ async def change(tx: Transaction, id_: UUID, **values: Any) -> None:
     await tx.execute(update(proposal).where(_P.id == id_).values(**values))
 
 
-def waiting(status: str) -> Select[Any]:
-    """Return the query of the definitions whose proposal is in an open status."""
-    return select(_P.definition_id).where(_P.status == status, _P.decided_at.is_(None))
+def waiting(status: str, now: datetime) -> Select[Any]:
+    """Return the query of the definitions whose proposal is in an open status, and can still be decided."""
+    return select(_P.definition_id).where(_P.status == status, _P.decided_at.is_(None), _P.expires_at > now)
