@@ -13,9 +13,10 @@ from deploy.local.database import DATABASE
 from libs.common.database.pool import Database
 from libs.common.database.statements import render
 from libs.common.http import pages
-from services.validator.exceptions import filters, store
+from services.validator.exceptions import filters, store, unsealed
 from services.validator.exceptions.evidence import NOTHING, term_of
 from services.validator.exceptions.filters import Asker, Filter, Part
+from services.validator.exceptions.unsealed import Judged
 from tests.validator.queue import DAY, NOW, Queue
 
 ROWS = 30_000
@@ -37,6 +38,10 @@ SELECT tenant_id, $2, opened_at, id FROM exception WHERE tenant_id = ANY($1::uui
 _TALLY = """
 INSERT INTO exception_tally SELECT $1, $2, 'r' || n % 7, 'input', CASE WHEN n < 7 THEN $3::uuid ELSE uuidv7() END, 'rule', 1,
                                    '{}', n, 0, 0, 0, 0 FROM generate_series(0, $4) n
+"""
+_JOBS = """
+INSERT INTO job (tenant_id, request_id, run_id, request, status, created_at, ended_at)
+SELECT $1, uuidv7(), uuidv7(), jsonb_build_object('phase', 'input', 'report_id', $2::text), 'done', $3, $3 FROM generate_series(1, $4)
 """
 _OTHERS = {"alone": (0, 0), "among-hundreds": (150, 400), "among-thousands": (3000, 10)}
 
@@ -92,8 +97,9 @@ async def explained(queue: Queue, sql: str, *arguments: Any, in_order: bool = Tr
 
 
 def page(wanted: Filter, cursor: list[Any] | None) -> tuple[str, list[Any]]:
-    """Return the statement of a list's page as the door runs it."""
-    inner, arguments = render(filters.listed(wanted, Asker(TENANT, NOW), Part(51, cursor or ())))
+    """Return the statement of a list's page as the door runs it, while the newest run is judged."""
+    asker = Asker(TENANT, NOW, judging=[Judged(RUN, str(REPORT), "input")])
+    inner, arguments = render(filters.listed(wanted, asker, Part(51, cursor or ())))
     names = ("opened_at", "id")
     sql = pages._page_sql(inner, len(arguments), names, from_cursor=cursor is not None, descending=True)
     return sql, [*arguments, *(cursor or []), 50, 0]
@@ -138,3 +144,14 @@ async def test_groups_read_counts_not_exceptions(filled: str, queue: Queue) -> N
     for plan in (rules, causes, samples):
         assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}
         assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 400, plan
+
+
+async def test_what_is_judged_is_found_among_all_that_was(large: str, admin: Any, queue: Queue) -> None:
+    """A list asks which runs are being judged: it reads these, not the tenant's history."""
+    await admin.execute(_JOBS, TENANT, str(REPORT), NOW, ROWS)
+    await admin.execute("VACUUM ANALYZE validator.job")
+    async with Database.open(large, service="validator", size=1) as database:
+        here = Queue(database, queue.relay_url, queue.home, tenant=TENANT)
+        plan = await explained(here, unsealed._JUDGING, TENANT, in_order=False)
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 20, plan
