@@ -19,7 +19,7 @@ from libs.common.bus.connection import Bus, connect
 from libs.common.bus.reader import Reader
 from libs.common.bus.relay import Relay
 from libs.common.bus.subscriptions import Subscriptions
-from libs.common.bus.work import Handle, WorkQueue, replay
+from libs.common.bus.work import Early, Handle, WorkQueue, replay
 from libs.common.database.guard import declared_exceptions, require_isolation
 from libs.common.database.pool import Database
 from libs.common.http import problems
@@ -41,7 +41,8 @@ _AGAIN_SECONDS = 5.0
 class Runtime:
     """What a running service holds; made once, handed to whoever needs it.
 
-    `checks` say whether the service is ready: true, false, or why not. `queues` maps the service's own queues to what works on them, at most `slots` pokes at once.
+    `checks` say whether the service is ready: true, false, or why not. `queues` maps the service's own queues to what works on them, at most `slots` pokes at
+    once, and `early` those of them whose work can be taken in the transaction that brings it.
     """
 
     settings: Any
@@ -53,6 +54,7 @@ class Runtime:
     checks: dict[str, Callable[[], bool | str]] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
     queues: dict[str, Handle] = field(default_factory=dict)
+    early: dict[str, Early] = field(default_factory=dict)
     slots: int = 2
 
     def spawn(self, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -129,7 +131,7 @@ async def running(service: Service) -> AsyncIterator[Runtime]:
         runtime = Runtime(settings, database, bus, Objects(settings.objects), IdentityState(), stop)
         _start_common_workers(service, runtime)
         await stack.enter_async_context(service.workers(runtime))
-        queue = WorkQueue(bus, service.name, runtime.queues, slots=runtime.slots)
+        queue = WorkQueue(bus, service.name, runtime.queues, slots=runtime.slots, early=runtime.early)
         database.hands = queue
         runtime.spawn("work", queue.run())
         stack.push_async_callback(_cancel, stop)  # before the workers' resources are closed under them

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from libs.common.app import Runtime, Service, serve
+from libs.common.bus.work import Early
 from libs.common.context import utc_now
 from libs.common.database.pool import Database
 from libs.common.identity.grants import GrantSigner
@@ -52,6 +53,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         executor = Executor(runtime.database, tools, workspaces)
         runtime.extras.update(executor=executor, jobs=jobs)
         runtime.queues["run"], runtime.slots = executor.handle, settings.slots
+        runtime.early["run"] = Early(executor.take, executor.work)
         runtime.spawn("sweeper", Sweeper(reaper, runtime.database, executor, workspaces).run())
         try:
             yield

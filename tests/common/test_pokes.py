@@ -15,9 +15,10 @@ from deploy.local.nats import Nats
 from libs.common.bus.connection import Bus, connect
 from libs.common.bus.reader import Reader
 from libs.common.bus.relay import Relay
-from libs.common.bus.work import WorkQueue
+from libs.common.bus.work import Early, WorkQueue
 from libs.common.context import Context
 from libs.common.database.pool import Database
+from libs.common.database.transaction import Transaction
 from tests.common.test_dead_letters import Handler, said, until
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -121,6 +122,34 @@ async def test_work_whose_commit_fails_keeps_no_place(database: Database, bus: B
             await poke_and_hang_up(database)
         await poke(database, "1")
         await until(lambda: works.begun == ["1"])
+
+
+async def test_work_can_be_taken_in_the_commit_that_brings_it(database: Database, bus: Bus) -> None:
+    """It is taken last of all in that very transaction, and goes on with what that came to; none is taken for nothing."""
+    works, taken, worked = Works(), list[Any](), list[Any]()
+
+    async def take(tx: Transaction, reference: dict[str, Any]) -> Any:
+        taken.append((tx.tenant_id, await tx.connection.fetchval("SELECT pg_current_xact_id()"), reference["number"]))
+        return taken[-1] if reference["number"] != "3" else None
+
+    async def work(prepared: Any) -> None:
+        worked.append(prepared)
+
+    works.may_end.set()
+    early = {"things": Early(take, work)}
+    database.hands = WorkQueue(bus, SERVICE, {"things": works}, slots=2, early=early)
+    async with running(database.hands):
+        async with database.transaction(Context(uuid4(), "user:1", NOW)) as tx:
+            await tx.poke("things", number="1")
+            assert taken == []
+            transaction = await tx.connection.fetchval("SELECT pg_current_xact_id()")
+        await until(lambda: len(worked) == 1)
+        assert worked == taken == [(tx.tenant_id, transaction, "1")]
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            await poke(database, "2", then="SELECT 1 / 0")
+        await poke(database, "3")
+        await until(lambda: works.begun == ["3"])
+    assert len(worked) == 1
 
 
 async def test_what_has_no_room_here_comes_by_its_poke(database: Database, bus: Bus, databases: dict[str, str]) -> None:

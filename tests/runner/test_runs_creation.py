@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.errors import Conflict, Invalid
 from libs.common.tenancy import TenantSuspended
+from services.runner.commands.claims import Claim
 from services.runner.commands.creation import Order, create_run
 from services.runner.commands.pinning import NotYetVisible
 from services.runner.store import runs
@@ -171,3 +172,41 @@ async def test_a_run_waits_for_the_version_that_was_just_published(world: World)
     await world.publish("report", orjson.loads(body)["spec"], id_=world.report_id, number=2)
     async with world.database.transaction(world.context()) as tx:
         assert (await create_run(tx, world.library, asked))["report_version"] == 2
+
+
+async def created_and_taken(world: World, *, fails: bool = False) -> Claim:
+    async with world.database.transaction(world.context()) as tx:
+        run = await create_run(tx, world.library, Order(world.report_id, DAY))
+        claim = await world.executor.take(tx, {"run_id": str(run["id"])})
+        assert tx.context.actor == "user:1"
+        if fails:
+            raise ZeroDivisionError
+    assert claim is not None
+    return claim
+
+
+async def test_a_worker_takes_a_run_in_the_commit_that_creates_it(world: World) -> None:
+    """One commit creates, queues and starts it; who asked created it, the runner started it. A rollback leaves nothing."""
+    await world.setup()
+    with pytest.raises(ZeroDivisionError):
+        await created_and_taken(world, fails=True)
+    assert await world.events() == []
+    claim = await created_and_taken(world)
+    assert [(event["type"], event["actor"]) for event in await world.events()] == [
+        ("runner.run.created.v1", "user:1"),
+        ("runner.run.queued.v1", "user:1"),
+        ("runner.run.started.v1", "service:runner"),
+    ]
+    assert await world.attempt(claim.run_id) == "running"
+    await world.executor.work(claim)
+    assert await world.status(claim.run_id) == "validating"
+
+
+async def test_a_run_that_was_taken_by_a_worker_that_stops_goes_back(world: World) -> None:
+    """What was taken in a commit and cannot be begun any more is anybody's at once."""
+    await world.setup()
+    claim = await created_and_taken(world)
+    await world.executor.close()
+    await world.executor.work(claim)
+    assert await world.status(claim.run_id) == "queued"
+    assert await world.attempt(claim.run_id, world.make_executor()) == "validating"

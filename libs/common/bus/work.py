@@ -4,6 +4,8 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
+from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -14,7 +16,7 @@ from nats.errors import Error as NatsError
 from libs.common.bus.connection import Bus
 from libs.common.bus.fetching import cancelled, fetch
 from libs.common.bus.reader import Reader
-from libs.common.database.transaction import Poke
+from libs.common.database.transaction import Poke, Transaction
 
 _LOG = structlog.get_logger(__name__)
 _STREAM = "WORK"
@@ -22,6 +24,17 @@ _FETCH_SECONDS = 5.0
 
 Handle = Callable[[dict[str, Any]], Awaitable[None]]
 """Takes the reference that a poke carries."""
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """Work that this process can take in the very transaction that brings it, which saves one of its own.
+
+    `take` does so, and returns None where it is not to be; `work` goes on with what it returned, once that is committed.
+    """
+
+    take: Callable[[Transaction, dict[str, Any]], Awaitable[Any]]
+    work: Callable[[Any], Awaitable[None]]
 
 
 class WorkQueue:
@@ -33,10 +46,19 @@ class WorkQueue:
     letter again.
     """
 
-    def __init__(self, bus: Bus, service: str, queues: Mapping[str, Handle], *, slots: int) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        service: str,
+        queues: Mapping[str, Handle],
+        *,
+        slots: int,
+        early: Mapping[str, Early] = MappingProxyType({}),
+    ) -> None:
         self._bus = bus
         self._service = service
         self._queues = queues
+        self._early = early
         self._slots = slots
         self._free = asyncio.Semaphore(slots)
         self._running: set[asyncio.Task[None]] = set()
@@ -63,14 +85,19 @@ class WorkQueue:
         self._kept += 1
         return True
 
+    async def prepare(self, tx: Transaction, poke: Poke) -> Any:
+        """Take the work in the transaction that brings it, where its queue can do that."""
+        early = self._early.get(poke.queue)
+        return await early.take(tx, orjson.loads(poke.body)) if early else None
+
     def leave(self) -> None:
         """Give up a place that was kept."""
         self._kept -= 1
 
-    def begin(self, poke: Poke) -> None:
+    def begin(self, poke: Poke, prepared: Any = None) -> None:
         """Begin what has just been committed here, at the place that was kept for it."""
         self._kept -= 1
-        self._start(self._directly(poke))
+        self._start(self._directly(poke, prepared))
 
     async def _take(self) -> None:
         subscription = await self._bus.jetstream.pull_subscribe_bind(durable=self._service, stream=_STREAM)
@@ -94,13 +121,16 @@ class WorkQueue:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _directly(self, poke: Poke) -> None:
+    async def _directly(self, poke: Poke, prepared: Any) -> None:
         await self._free.acquire()
-        await self._work(poke.queue, poke.body)
+        await self._work(poke.queue, poke.body, prepared)
 
-    async def _work(self, queue: str, body: bytes) -> None:
+    async def _work(self, queue: str, body: bytes, prepared: Any = None) -> None:
         try:
-            await self._queues[queue](orjson.loads(body))
+            if prepared is None:
+                await self._queues[queue](orjson.loads(body))
+            else:
+                await self._early[queue].work(prepared)
         except Exception:
             _LOG.exception("work.failed", queue=queue)
         finally:

@@ -64,10 +64,13 @@ class Hands(Protocol):
     def take(self, queue: str) -> bool:
         """Keep a place for work that may be committed soon; false where there is none."""
 
+    async def prepare(self, tx: "Transaction", poke: Poke) -> Any:
+        """Do what can be done of the work in the transaction that brings it, at its end; return what that comes to."""
+
     def leave(self) -> None:
         """Give up a place: the work was not committed."""
 
-    def begin(self, poke: Poke) -> None:
+    def begin(self, poke: Poke, prepared: Any) -> None:
         """Begin work that was committed, at the place that was kept for it."""
 
 
@@ -84,6 +87,7 @@ class Transaction:
         self.wrote_outbox = False
         self._hands = hands
         self._taken: list[Poke] = []
+        self._prepared: list[tuple[Poke, Any]] = []
         self.at_end: dict[Hashable, AtEnd] = {}
         self._outgoing: list[_Emission | _Letter] = []
 
@@ -110,8 +114,8 @@ class Transaction:
         except BaseException:
             self._leave()
             raise
-        while self._taken and self._hands is not None:
-            self._hands.begin(self._taken.pop(0))
+        while self._prepared and self._hands is not None:
+            self._hands.begin(*self._prepared.pop(0))
 
     async def rollback(self) -> None:
         """Roll back, if the connection still lives."""
@@ -168,9 +172,10 @@ class Transaction:
         self._append(_Letter(event_id, subject, body))
 
     def _leave(self) -> None:
-        while self._taken and self._hands is not None:
-            self._taken.pop()
-            self._hands.leave()
+        kept, self._taken, self._prepared = [*self._taken, *self._prepared], [], []
+        if self._hands is not None:
+            for _ in kept:
+                self._hands.leave()
 
     def _append(self, outgoing: _Emission | _Letter) -> None:
         self._outgoing.append(outgoing)
@@ -178,15 +183,22 @@ class Transaction:
 
     async def flush(self) -> None:
         """Do what waits for the end, then write the outbox: two statements, however many events there are."""
-        ending, self.at_end = self.at_end, {}
-        for work in ending.values():
-            await work()
+        while self._taken or self.at_end:
+            await self._end()
         outgoing, self._outgoing = self._outgoing, []
         if not outgoing:
             return
         letters = self._numbered(outgoing, await self._sequences(outgoing))
         ids, subjects, bodies = zip(*((each.event_id, each.subject, each.body) for each in letters), strict=True)
         await self.connection.execute(_APPEND, self.tenant_id, ids, subjects, bodies)
+
+    async def _end(self) -> None:
+        while self._taken and self._hands is not None:
+            prepared = await self._hands.prepare(self, self._taken[0])
+            self._prepared.append((self._taken.pop(0), prepared))
+        ending, self.at_end = self.at_end, {}
+        for work in ending.values():
+            await work()
 
     async def _sequences(self, outgoing: Sequence[_Emission | _Letter]) -> dict[str, int]:
         """Reserve each entity's next sequence numbers; return the last number before them."""

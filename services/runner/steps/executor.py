@@ -75,6 +75,22 @@ class Executor:
             if not self._closed and (claim := await self._take(tenant_id, run_id)) is not None:
                 await self._work(claim)
 
+    async def take(self, tx: Transaction, reference: dict[str, Any]) -> Claim | None:
+        """Take a run in the transaction that queues it: what follows is the runner's own doing, whoever asked."""
+        before, tx.context = tx.context, self.context(tx.tenant_id)
+        try:
+            return await self._claim(tx, UUID(reference["run_id"]), "queued")
+        finally:
+            tx.context = before
+
+    async def work(self, claim: Claim) -> None:
+        """Bring a run that was taken as far as it goes."""
+        async with self._slots:
+            if self._closed:
+                await self._last_word(claim, lambda tx, held: claims.release(tx, held, timedelta(0)))
+            else:
+                await self._work(claim)
+
     async def close(self) -> None:
         """Stop working; runs in hand go back to the queue at once."""
         self._closed = True
@@ -96,14 +112,19 @@ class Executor:
 
     async def _take(self, tenant_id: UUID, run_id: UUID) -> Claim | None:
         async with self._database.transaction(self.context(tenant_id)) as tx:
-            try:
-                run = await runs.lock(tx, run_id)
-            except NotFound:
-                return None
-            tx.context = self.context(tenant_id, run)
-            if run["status"] == "waiting":
-                run = await creation.admit(tx, self._tools.library, run)
-            return await claims.claim(tx, run, self._name, self._lease)
+            return await self._claim(tx, run_id, "waiting", "queued")
+
+    async def _claim(self, tx: Transaction, run_id: UUID, *statuses: str) -> Claim | None:
+        try:
+            run = await runs.lock(tx, run_id)
+        except NotFound:
+            return None
+        if run["status"] not in statuses:
+            return None
+        tx.context = self.context(tx.tenant_id, run)
+        if run["status"] == "waiting":
+            run = await creation.admit(tx, self._tools.library, run)
+        return await claims.claim(tx, run, self._name, self._lease)
 
     async def _work(self, claim: Claim) -> None:
         with _told_apart(claim.run):
