@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from libs.common.app import Runtime, Service, serve
+from libs.common.bus.work import Early
 from libs.common.database.pool import Database
 from libs.common.definitions.commands import Definitions
 from libs.common.definitions.copies import SealedReader
@@ -45,6 +46,7 @@ async def workers(runtime: Runtime) -> AsyncIterator[None]:
         worker = Worker(runtime, wall.runs, sealed)
         runtime.queues["try"] = Trier(runtime).work
         runtime.queues["validate"], runtime.slots = worker.work, settings.slots
+        runtime.early["validate"] = Early(worker.take, worker.work_on)
         runtime.spawn("reaper", reap(claimer, worker, runtime.database))
         transformer = Transformer(runtime, wall.transforms, sealed)
         runtime.extras["transforms"] = TransformTrier(wall.transform_tries, runtime.extras["definitions"], sealed)

@@ -17,6 +17,7 @@ from prometheus_client import Counter, Histogram
 
 from libs.common.app import Runtime
 from libs.common.context import Context, utc_now
+from libs.common.database.transaction import Row, Transaction
 from libs.common.definitions.copies import Pinned, SealedReader
 from libs.common.errors import Refusal, Unavailable
 from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
@@ -77,9 +78,20 @@ class Worker:
         await self._server.opening(self._lease.total_seconds())
         context = Context(UUID(reference["tenant_id"]), "service:validator", utc_now())
         async with self._runtime.database.transaction(context) as tx:
-            row = await store.claim_job(tx, UUID(reference["request_id"]), context.now + self._lease)
-        if row is None:
-            return
+            row = await self._claim(tx, reference)
+        if row is not None:
+            await self.work_on(row)
+
+    async def take(self, tx: Transaction, reference: dict[str, Any]) -> Row | None:
+        """Take a validation in the transaction that queues it, where the jail is open."""
+        return None if self._server.barred else await self._claim(tx, reference)
+
+    async def _claim(self, tx: Transaction, reference: dict[str, Any]) -> Row | None:
+        return await store.claim_job(tx, UUID(reference["request_id"]), tx.context.now + self._lease)
+
+    async def work_on(self, row: Row) -> None:
+        """Go on with a job that was taken."""
+        context = Context(row["tenant_id"], "service:validator", utc_now())
         if row["task"] == "conclude":
             await conclude_job(self._runtime, context, row)
             return

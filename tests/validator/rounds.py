@@ -63,14 +63,19 @@ class Rounds(Queue):
         return Amender(self.jail, SealedReader(self.objects), self.objects)
 
     async def run(self, *records: Sequence[Any], **more: Any) -> Round:
-        """Judge records (id, venue, price) and return what the verdict's event says, with its files."""
-        run_id = more.get("run_id") or uuid4()
+        """Judge records (id, venue, price) and return what the verdict's event says, with its files.
+
+        `at_once` has the worker take the validation in the transaction that queues it.
+        """
+        run_id, at_once, worker = more.get("run_id") or uuid4(), more.pop("at_once", False), self._worker()
         request = await self._asked(run_id, records, more)
         async with self.transaction("service:validator") as tx:
             rules = [await self._sealed("rule", id_, name, self._rule(name)) for name, id_ in self.rules.items()]
             await store.keep_run_rules(tx, run_id, rules, [])
             await store.add_job(tx, request.request_id, run_id, request.model_dump(mode="json"))
-        await self._worker().work({"tenant_id": str(self.tenant), "request_id": str(request.request_id)})
+            reference = {"tenant_id": str(self.tenant), "request_id": str(request.request_id)}
+            taken = await worker.take(tx, reference) if at_once else None
+        await (worker.work_on(taken) if taken else worker.work(reference))
         told = [(name, data) for name, data in await self.events() if data.get("request_id") == str(request.request_id)]
         ((name, verdict),) = told
         assert name == "validation.completed", verdict
