@@ -194,7 +194,7 @@ async def test_a_schema_shows_who_fails_and_what_becomes_of_codes_rows(tenant: T
 
 async def test_a_draft_that_changes_while_it_is_tried_is_not_published(tenant: Tenant) -> None:
     """The backtest of what was proposed before comes to its end and publishes nothing; the new draft is tried anew."""
-    report = await coded(tenant, PythonTransform(kind="python", code=SLOW, yields="one_to_one"))
+    report = await coded(tenant, PythonTransform(kind="python", code=SLOW.replace("3", "1.5"), yields="one_to_one"))
     api, path = tenant.api, f"/v1/rules/{report.rule}"
     await drafted(api, path, rule_spec(report.source, "amount > 3"))
     await gated(api, path)
@@ -210,7 +210,6 @@ async def test_a_draft_that_changes_while_it_is_tried_is_not_published(tenant: T
     assert second["sha256"] != first["sha256"]
     assert second["backtest"]["newly_failing"] == 8
     assert (await api.get(path))["latest"] == 2
-    assert (await run(tenant, report.report))["records_held"] == 9
 
 
 async def _ended(api: Api, rule: UUID, sha256: str) -> None:
