@@ -103,10 +103,16 @@ PARKED = Durable(ADVISORIES, PARK)
 TOPOLOGY = Topology(
     services=(
         Service("auth", reads=_IDENTITY, identity_writer=True),
-        Service("catalog", reads=(*_IDENTITY, "evt.*.runner.>", "evt.*.scheduler.>", "evt.*.validator.>")),
         Service(
-            "scheduler", reads=(*_IDENTITY, "evt.*.catalog.report.*", "evt.*.catalog.policy.*", "evt.*.runner.run.*")
+            "catalog",
+            reads=(
+                *_IDENTITY,
+                "evt.*.runner.backtest.completed",
+                "evt.*.scheduler.schedule.*",
+                "evt.*.validator.rule.*",
+            ),
         ),
+        Service("scheduler", reads=(*_IDENTITY, "evt.*.catalog.report.*", "evt.*.catalog.policy.*")),
         Service(
             "runner",
             reads=(
@@ -126,7 +132,7 @@ TOPOLOGY = Topology(
                 *_IDENTITY,
                 "evt.*.runner.validation.requested",
                 "evt.*.runner.transform.requested",
-                "evt.*.runner.run.*",
+                *(f"evt.*.runner.run.{ending}" for ending in ("succeeded", "partial", "failed", "cancelled")),
                 "evt.*.runner.backtest.completed",
                 "evt.*.runner.extract.*",
                 "evt.*.catalog.policy.*",

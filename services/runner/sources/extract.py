@@ -103,21 +103,25 @@ async def extract_query(
         draft=draft,
     )
     with await _connect(await _judge(policy, connector, resolver)) as connection:
-        try:
-            return await run_in_child(
-                jobs,
-                "run_query",
-                request,
-                Extracted,
-                reads=_trust(),
-                writes=_written(request),
-                descriptors=[connection.fileno()],
-                timeout_seconds=connector.statement_timeout_seconds + _GRACE_SECONDS,
-            )
-        except SourceError:
-            raise
-        except DataPathError as error:
-            raise SourceError(error.code, error.message, retryable=error.retryable) from error
+        return await _ask(jobs, request, connection)
+
+
+async def _ask(jobs: JobServer, request: QueryRequest, connection: socket.socket) -> Extracted:
+    try:
+        return await run_in_child(
+            jobs,
+            "run_query",
+            request,
+            Extracted,
+            reads=_trust(),
+            writes=_written(request),
+            descriptors=[connection.fileno()],
+            timeout_seconds=request.connector.statement_timeout_seconds + _GRACE_SECONDS,
+        )
+    except SourceError:
+        raise
+    except DataPathError as error:
+        raise SourceError(error.code, error.message, retryable=error.retryable) from error
 
 
 def _written(request: CsvRequest | QueryRequest) -> list[Path]:
