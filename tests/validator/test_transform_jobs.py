@@ -57,13 +57,14 @@ async def run(
     server: JobServer, scratch: Path, code: str, yields: Any = "one_to_one", *, count: int = 10, **more: Any
 ) -> Outcome:
     """Run code (SQL where it begins with SELECT) over some records."""
+    mappings = more.pop("mappings", {})
     budget = Budget(**more.pop("budget", {}))
     chosen: PythonTransform | SqlTransform
     if code.lstrip().startswith("SELECT"):
         chosen = SqlTransform(kind="sql", query=code, yields=yields, **more)
     else:
         chosen = PythonTransform(kind="python", code=code, yields=yields, **more)
-    work = Work(chosen, code, TARGET, records(scratch / "records.parquet", count), scratch)
+    work = Work(chosen, code, TARGET, records(scratch / "records.parquet", count), scratch, mappings)
     done = await transform(server, work, budget)
     rows, trace, drops = (pq.read_table(scratch / f"{name}.parquet").to_pylist() for name in ("rows", "trace", "drops"))
     return Outcome(done, rows, trace, drops, log_excerpt(scratch))
@@ -107,6 +108,37 @@ async def test_print_log_and_parameters_work(server: JobServer, tmp_path: Path) 
     )
     made = await run(server, tmp_path, code, params={"names": ["a", "b"]})
     assert made.log == "hello ['a', 'b']  [31m\nWARNING careful\n"
+
+
+NAMES = pa.table({"key": ["K1", "K2"], "name": ["one", None]})
+LOOKUP = """
+import polars as pl
+import pyarrow as pa
+
+
+def transform(batches, params):
+    print(list(batches.mappings), len(batches.mappings), "other" in batches.mappings)
+    names = pl.from_arrow(batches.mappings["names"])
+    assert batches.mappings["names"] is batches.mappings["names"]
+    for frame in batches.polars():
+        named = frame.join(names, left_on="id", right_on="key", how="left").sort("_ordinal")
+        yield named.select("_ordinal", pl.coalesce("name", "id").alias("id"), "amount")
+"""
+
+
+async def test_python_has_the_mappings_of_the_report(server: JobServer, tmp_path: Path) -> None:
+    """By alias, as SQL has them: the same rows come of both; one that the report has not is no key."""
+    query = "SELECT r._ordinal, coalesce(n.name, r.id) AS id, r.amount FROM records AS r LEFT JOIN names AS n ON n.key = r.id"
+    made = []
+    for number, code in enumerate((LOOKUP, query)):
+        place = tmp_path / str(number)
+        place.mkdir()
+        made.append(await run(server, place, code, mappings={"names": NAMES, "empty": NAMES.slice(0, 0)}))
+    rows = [sorted((row["_ordinal"], row["id"]) for row in one.rows) for one in made]
+    assert rows[0] == rows[1] == [(1, "one"), *((n, f"K{n}") for n in range(2, 11))]
+    assert made[0].log == "['names', 'empty'] 2 False\n"
+    code = "def transform(batches, params):\n    yield batches.mappings['nope']\n"
+    assert "line 2: KeyError: 'nope'" in (await stopped(server, tmp_path, code)).message
 
 
 HONEST = """

@@ -5,7 +5,7 @@ import os
 import random
 import struct
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,15 +22,36 @@ _MOST_MESSAGE = 1000
 _MOST_LINES = 20
 
 
+class Mappings(Mapping[str, pa.Table]):
+    """The report's mappings by alias: Arrow tables of `key` and their columns, read when they are asked for."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        self._paths = paths
+        self._read: dict[str, pa.Table] = {}
+
+    def __getitem__(self, alias: str) -> pa.Table:
+        if alias not in self._read:
+            self._read[alias] = pq.read_table(self._paths[alias], use_threads=False)
+        return self._read[alias]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+
 class Batches:
     """The records, batch by batch: Arrow as they come, or as Polars or pandas frames.
 
-    `rows` is how many records there are. They are read once: what was taken is not there again.
+    `rows` is how many records there are, `mappings` the report's tables as valid on the business date. Records are read
+    once: what was taken is not there again.
     """
 
-    def __init__(self, path: str, progress: "Progress") -> None:
+    def __init__(self, path: str, progress: "Progress", mappings: Mapping[str, str]) -> None:
         self._file = pq.ParquetFile(path, pre_buffer=False)
         self._progress = progress
+        self.mappings = Mappings(mappings)
         self._source = self._read()
         self.rows = int(self._file.metadata.num_rows)
         self.schema = self._file.schema_arrow
@@ -75,11 +96,12 @@ class Progress:
 
 def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     """Run `job["code"]` over the records; the rows and what was said go to their files, an error is the answer."""
-    records, result, log, progress_file = descriptors
+    tables_in = [f"/proc/self/fd/{descriptor}" for descriptor in descriptors[:-3]]
+    result, log, progress_file = descriptors[-3:]
     _settle(log)
     progress = Progress(progress_file)
     try:
-        batches = Batches(f"/proc/self/fd/{records}", progress)
+        batches = Batches(tables_in[0], progress, dict(zip(job["mappings"], tables_in[1:], strict=True)))
         with os.fdopen(result, "wb", closefd=False, buffering=0) as file:
             outlet = Outlet(file)
             function = _function(job["code"])

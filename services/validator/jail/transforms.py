@@ -166,8 +166,8 @@ def _code_files(work: Work) -> Iterator[tuple[list[int], list[int], int]]:
 
         progress = closed(_two_numbers())
         writable.append(progress)
+        readable += [closed(_in_memory(table)) for table in work.mappings.values()]
         if isinstance(work.transform, SqlTransform):
-            readable += [closed(_in_memory(table)) for table in work.mappings.values()]
             spill = work.scratch / "spill"
             spill.mkdir(exist_ok=True)
             writable.append(closed(os.open(spill, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)))
@@ -175,17 +175,12 @@ def _code_files(work: Work) -> Iterator[tuple[list[int], list[int], int]]:
 
 
 def _code_job(work: Work, budget: Budget) -> dict[str, Any]:
+    named = {"mappings": list(work.mappings)}
     if isinstance(work.transform, SqlTransform):
         spill = budget.result_bytes * _SPILL_MOST
-        return {
-            "work": "sql",
-            "query": work.query,
-            "mappings": list(work.mappings),
-            "memory": budget.memory // 4,
-            "spill": spill,
-        }
+        return {"work": "sql", "query": work.query, "memory": budget.memory // 4, "spill": spill, **named}
     params = work.transform.model_dump(mode="json")["params"]
-    return {"work": "python", "code": work.transform.code, "params": params}
+    return {"work": "python", "code": work.transform.code, "params": params, **named}
 
 
 def _limits(work: Work, budget: Budget) -> Limits:

@@ -54,7 +54,7 @@ class Parcels:
         text = code.query if isinstance(code, SqlTransform) else code.code
         if hashlib.sha256(text.encode()).hexdigest() != request.code_sha256:
             raise Refusal("The code is not the one that was asked for.", type="bad-code")
-        mappings = await self._mappings(request, report) if isinstance(code, SqlTransform) else {}
+        mappings = await self._mappings(request, report)
         query = ""
         if isinstance(code, SqlTransform):
             source = SchemaSpec.model_validate(await self._sealed.read(_pinned(request.source_schema)))
