@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-import pyarrow.parquet as pq
-
 from libs.common.jail import MIB
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import Phase
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import ExpressionError, MappingTable, Moment, mapping_rows
 from libs.expressions.sql import SqlError
-from services.validator.columns import column_type
 from services.validator.jail.broker import Request
 from services.validator.plan import ResolvedRule, Subject, build_plan
 
@@ -37,29 +34,29 @@ class Case:
         self,
         data: Path,
         scratch: Path,
+        columns: Mapping[str, str],
         *,
         memory_mib: int,
         threads: int,
         wall_seconds: float,
         spill_mib: int = 10_240,
         previous: Path | None = None,
-        columns: Mapping[str, str] | None = None,
+        previous_columns: Mapping[str, str] | None = None,
     ) -> Request:
         """Return the validation of a Parquet file; `scratch` is a directory of its own, `previous` the extract before.
 
-        `columns` are the file's DuckDB types by name; without them it is opened, which only its own writer may ask for.
+        `columns` are the file's DuckDB types by name, `previous_columns` the previous one's: no file is opened here.
 
         Raises:
             RuleUnfitError: a rule does not compile against this schema.
         """
         tables = {id_: MappingTable(_table(id_), mapping.columns) for id_, mapping in self.mappings.items()}
-        found = dict(columns) if columns else _types(data)
         subject = Subject(
             source=self.schema,
-            column_types=found,
+            column_types=dict(columns),
             business_key=self.business_key,
             phase=self.phase,
-            previous_types=_types(previous) if previous else None,
+            previous_types=dict(previous_columns) if previous_columns is not None else None,
         )
         try:
             plan = build_plan(subject, self.rules, tables, self.moment)
@@ -79,10 +76,6 @@ class Case:
             previous=previous,
             spill_bytes=spill_mib * MIB,
         )
-
-
-def _types(data: Path) -> dict[str, str]:
-    return {field.name: column_type(str(field.type)) for field in pq.read_schema(data)}
 
 
 def _table(mapping: UUID) -> str:

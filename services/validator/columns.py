@@ -1,5 +1,7 @@
 """The types of a sealed dataset's columns."""
 
+from collections.abc import Mapping
+
 # Parquet's logical types, as DuckDB names what it reads from them.
 _COLUMN_TYPES = {"string": "VARCHAR", "large_string": "VARCHAR", "int64": "BIGINT", "bool": "BOOLEAN"}
 
@@ -21,3 +23,8 @@ def column_type(arrow_type: str) -> str:
     if arrow_type.startswith(("int", "uint")):
         return "BIGINT"
     raise ValueError(f"a sealed dataset has no columns of type {arrow_type}")
+
+
+def column_types(arrow_types: Mapping[str, str]) -> dict[str, str]:
+    """Return DuckDB's names for columns' types that Arrow names; raises as `column_type`."""
+    return {name: column_type(kind) for name, kind in arrow_types.items()}

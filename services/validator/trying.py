@@ -26,6 +26,7 @@ from libs.common.vocabulary.rules import GivenValue, Phase, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
 from services.validator.case import Case, RuleUnfitError
+from services.validator.columns import column_types
 from services.validator.commands import part_of
 from services.validator.domain import rule_problems
 from services.validator.jail.broker import Outcome, validate_and_show
@@ -158,8 +159,10 @@ async def judge(
     scratch = Path(tempfile.mkdtemp(prefix="try-"))
     try:
         data = scratch / "data.parquet"
-        pq.write_table(given_table(case.schema, records, case.phase), data)
-        request = case.request(data, scratch, memory_mib=MEMORY_MIB, threads=1, wall_seconds=WALL_SECONDS)
+        given = given_table(case.schema, records, case.phase)
+        pq.write_table(given, data)
+        columns = column_types({field.name: str(field.type) for field in given.schema})
+        request = case.request(data, scratch, columns, memory_mib=MEMORY_MIB, threads=1, wall_seconds=WALL_SECONDS)
         asked = replace(request, owner=str(owner) if owner else None, kind="try")
         outcome, rows = await validate_and_show(server, asked, _MOST_ROWS)
         TRIES.labels("judged").inc()

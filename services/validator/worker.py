@@ -4,7 +4,7 @@ import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -31,7 +31,7 @@ from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
 from services.validator import commands, store
 from services.validator.case import Case, RuleUnfitError
-from services.validator.columns import column_type
+from services.validator.columns import column_types
 from services.validator.exceptions import applying, unsealed
 from services.validator.exceptions.applying import Overlaid
 from services.validator.exceptions.concluding import conclude_job
@@ -192,12 +192,12 @@ class Worker:
         """Judge by the columns that the dataset is said to have; where it has others, by those that are found in it."""
         if not judge.known.fields() and {field.name for field in schema.fields} <= request.column_types.keys():
             with suppress(OtherColumnsError, RuleUnfitError):
-                asked = await self._request(request, chosen, data, request.column_types)
+                asked = await self._request(request, chosen, data, request.column_types, judge.owner)
                 said = replace(asked, measure=True, owner=judge.owner, told=request.column_types)
                 return await judge.verdict(said, Overlaid()), Overlaid()
         columns = await describe(self._server, data, judge.owner)
         data, overlaid = await judge.amended(request, schema, data, columns)
-        asked = await self._request(request, chosen, data, {name: column_type(kind) for name, kind in columns.items()})
+        asked = await self._request(request, chosen, data, column_types(columns), judge.owner)
         return await judge.verdict(replace(asked, measure=True, owner=judge.owner), overlaid), overlaid
 
     async def _request(
@@ -205,7 +205,8 @@ class Worker:
         request: ValidationRequested,
         chosen: commands.RunRules,
         data: Path,
-        columns: dict[str, str],
+        columns: Mapping[str, str],
+        owner: str | None,
     ) -> Request:
         case = Case(
             schema=SchemaSpec.model_validate(await self._sealed.read(_pinned(request.schema_version))),
@@ -224,12 +225,15 @@ class Worker:
             phase=request.phase,
             moment=Moment(request.business_date, request.as_of),
         )
+        previous = await self._previous(request, case, data.parent)
+        before = column_types(await describe(self._server, previous, owner)) if previous else None
         return case.request(
             data,
             data.parent,
+            columns,
             **{name: getattr(self._settings, name) for name in ("memory_mib", "threads", "wall_seconds", "spill_mib")},
-            previous=await self._previous(request, case, data.parent),
-            columns=columns,
+            previous=previous,
+            previous_columns=before,
         )
 
     async def _previous(self, request: ValidationRequested, case: Case, scratch: Path) -> Path | None:

@@ -118,7 +118,7 @@ class Rounds(Queue):
 
     def _worker(self) -> Worker:
         settings = SimpleNamespace(
-            runner_public_key=self.public, scratch=self.home, memory_mib=256, threads=1, wall_seconds=60, lease_seconds=30
+            runner_public_key=self.public, scratch=self.home, memory_mib=256, threads=1, wall_seconds=60, lease_seconds=30, spill_mib=1024
         )  # fmt: skip
         runtime: Any = SimpleNamespace(database=self.database, objects=self.objects, settings=settings)
         return Worker(runtime, self.jail, SealedReader(self.objects))

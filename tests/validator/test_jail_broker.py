@@ -1,5 +1,6 @@
 """What the broker believes of a job's answer, and what it refuses to start."""
 
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -90,3 +91,28 @@ async def test_engine_is_locked(jail: JobServer, tmp_path: Path) -> None:
             jail, Request(plan=hostile, data=tmp_path / "data.parquet", scratch=tmp_path, mappings=MAPPINGS)
         )
         assert [one.rule_id for one in outcome.errored] == ["reads"]
+
+
+OPENED = {
+    "exceptions/applying.py": "failures and corrections, written anew behind the wall",
+    "exceptions/concluding.py": "the runner's own ledger",
+    "exceptions/opening.py": "failures, written anew behind the wall",
+    "exceptions/verdicts.py": "the runner's own tables of held rows and their origins",
+    "jail/transforms.py": "the footers of what the gate wrote anew",
+    "transforms/trying.py": "rows, origins and drops, written anew by the gate",
+    "tries/worker.py": "failures and corrections, written anew behind the wall",
+}
+_CONFINED = ("accounting", "gate", "python", "warmth", "work")
+
+
+def test_the_service_opens_no_table_of_a_tenant() -> None:
+    """Where credentials are, only tables are opened that a child of its own, or the runner, wrote anew (S7)."""
+    root = Path(broker.__file__).parents[1]
+    reading = re.compile(r"pq\.(ParquetFile|read_\w+)|ds\.dataset|ipc\.open")
+    confined = {root / "jail" / f"{name}.py" for name in _CONFINED}
+    found = {
+        str(path.relative_to(root))
+        for path in root.rglob("*.py")
+        if path not in confined and reading.search(path.read_text())
+    }
+    assert found == OPENED.keys()

@@ -17,8 +17,10 @@ from libs.common.jail import JobServer
 from libs.common.vocabulary.mappings import MappingEntry, MappingSpec
 from libs.common.vocabulary.rules import RuleSpec
 from services.validator.case import Case
+from services.validator.columns import column_types
 from services.validator.domain import rule_problems
 from services.validator.jail.broker import validate
+from services.validator.jail.sealing import describe
 from services.validator.plan import ResolvedRule
 from services.validator.trying import judge
 from tests.expressions.making import Maker
@@ -119,7 +121,9 @@ async def check_alike(jail: JobServer, seed: int, count: int) -> None:
         scratch = Path(name)
         data = scratch / "extract.parquet"
         extract(records, data)
-        outcome = await validate(jail, case.request(data, scratch, memory_mib=512, threads=2, wall_seconds=60))
+        columns = column_types(await describe(jail, data, None))
+        request = case.request(data, scratch, columns, memory_mib=512, threads=2, wall_seconds=60)
+        outcome = await validate(jail, request)
         failures = pq.read_table(scratch / "failures.parquet").to_pylist()
         given_records = pq.read_table(data, columns=NAMES).to_pylist()
     tried = await judge(jail, case, given_records)

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,3 +58,13 @@ def children() -> list[int]:
     """Return the ids of this process's children."""
     own = os.getpid()
     return [int(pid) for pid in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
+
+
+def news_of_children() -> socket.socket:
+    """Return a socket that can be read when a child has stopped or ended."""
+    news, teller = socket.socketpair()
+    for end in (news, teller):
+        end.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(teller.detach(), warn_on_full_buffer=False)
+    return news

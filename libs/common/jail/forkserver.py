@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.common.jail import child, privileges, sockets, wire
-from libs.common.jail.families import Usage, children, kill_group, stopped, usage_so_far
+from libs.common.jail.families import Usage, children, kill_group, news_of_children, stopped, usage_so_far
 from libs.common.jail.isolation import House
 from libs.common.jail.settings import WarmParent
 from libs.common.jail.settling import load, settle
@@ -69,7 +69,7 @@ class Forkserver:
         if listener is not None:
             listener.setblocking(False)
             self._selector.register(listener, selectors.EVENT_READ)
-        self._news = _news_of_children()
+        self._news = news_of_children()
         self._selector.register(self._news, selectors.EVENT_READ)
 
     def serve(self) -> None:
@@ -266,16 +266,6 @@ class Forkserver:
                 os.kill(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
-
-
-def _news_of_children() -> socket.socket:
-    """Return a socket that can be read when a child has stopped or ended."""
-    news, teller = socket.socketpair()
-    for end in (news, teller):
-        end.setblocking(False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.set_wakeup_fd(teller.detach(), warn_on_full_buffer=False)
-    return news
 
 
 def main() -> None:

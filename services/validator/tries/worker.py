@@ -25,8 +25,9 @@ from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
 from services.validator.case import Case, RuleUnfitError
+from services.validator.columns import column_types
 from services.validator.jail.broker import validate
-from services.validator.jail.sealing import ResultError
+from services.validator.jail.sealing import ResultError, describe
 from services.validator.tries import commands, store
 from services.validator.trying import TRIES, Given, Tried, make_case, shown
 
@@ -77,7 +78,7 @@ class Trier:
         try:
             data = scratch / "data.parquet"
             await self._runtime.objects.fetch(granted.dataset.key, granted.dataset.sha256, data)
-            return shown(await self._tried(case, data, scratch))
+            return shown(await self._tried(case, data, scratch, str(context.tenant_id)))
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 
@@ -95,10 +96,12 @@ class Trier:
             raise Invalid("The rules are made for another schema than the run's records have.", type="other-schema")
         return replace(case, schema=SchemaSpec.model_validate(body))
 
-    async def _tried(self, case: Case, data: Path, scratch: Path) -> Tried:
-        settings = self._settings
+    async def _tried(self, case: Case, data: Path, scratch: Path, owner: str) -> Tried:
+        settings, jail = self._settings, self._runtime.extras["jail"]
         limits = {name: getattr(settings, name) for name in ("memory_mib", "threads", "wall_seconds", "spill_mib")}
-        outcome = await validate(self._runtime.extras["jail"], case.request(data, scratch, **limits))
+        columns = column_types(await describe(jail, data, owner))
+        request = case.request(data, scratch, columns, **limits)
+        outcome = await validate(jail, replace(request, owner=owner, kind="try"))
         return Tried(outcome, _first(scratch / "failures.parquet"), _first(scratch / "corrections.parquet"))
 
 
