@@ -79,8 +79,8 @@ async def check_no_effect(jail: JobServer, directory: Path, texts: list[str]) ->
 
 
 async def test_hostile_texts_have_no_effect_without_the_guard(jail: JobServer, tmp_path: Path) -> None:
-    """S33: with the language filter off, a fifth of the corpus reads and writes nothing; all of it in the long suite."""
-    await check_no_effect(jail, tmp_path, [text for text in list(hostile())[::5] if "\0" not in text])
+    """S33: with the language filter off, an eighth of the corpus reads and writes nothing; all of it in the long suite."""
+    await check_no_effect(jail, tmp_path, [text for text in list(hostile())[::8] if "\0" not in text])
     await _serves(jail, tmp_path)
 
 

@@ -64,11 +64,14 @@ def transform(batches, params):
 """
 
 
-def cases(name: str) -> list[tuple[str, str]]:
-    """Return headings and code of a corpus."""
+def cases(name: str) -> list[Any]:
+    """Return headings and code of a corpus: every third of them for each build, the others for the long suite."""
     text = (Path(__file__).parent / f"hostile_{name}.txt").read_text(encoding="utf-8")
     parts = [part.partition("\n") for part in text.split("## ")[1:]]
-    return [(heading, code) for heading, _, code in parts]
+    return [
+        pytest.param(heading, code, id=heading, marks=[pytest.mark.long] if number % 3 else [])
+        for number, (heading, _, code) in enumerate(parts)
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -109,13 +112,13 @@ async def tried(server: JobServer, place: Path, outside: Outside, code: str, hea
     return found + outside.damage() + ([] if after.done.counted.rows == 10 else ["the next job is not served"])
 
 
-@pytest.mark.parametrize(("heading", "code"), cases("transforms"), ids=[heading for heading, _ in cases("transforms")])
+@pytest.mark.parametrize(("heading", "code"), cases("transforms"))
 async def test_nothing_is_reached(server: JobServer, tmp_path: Path, outside: Outside, heading: str, code: str) -> None:
     """Files, network, processes, memory, time: whatever the libraries offer for it, the next job finds nothing of it."""
     assert await tried(server, tmp_path, outside, code, heading) == []
 
 
-@pytest.mark.parametrize(("heading", "code"), cases("rows"), ids=[heading for heading, _ in cases("rows")])
+@pytest.mark.parametrize(("heading", "code"), cases("rows"))
 async def test_nothing_gets_through(
     server: JobServer, tmp_path: Path, outside: Outside, heading: str, code: str
 ) -> None:
