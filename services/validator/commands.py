@@ -14,8 +14,9 @@ from libs.common.definitions.commands import NotYetVisible
 from libs.common.definitions.kinds import Kind, Specs
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.events.envelope import Event
+from libs.common.events.exceptions import ExceptionsOpened
 from libs.common.events.runner import ValidationRequested, VersionReference
-from libs.common.events.validator import ExceptionsOpened, ValidationCompleted, ValidationFailed
+from libs.common.events.validator import ValidationCompleted, ValidationFailed
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec

@@ -8,7 +8,7 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.definitions.copies import Pinned
 from libs.common.errors import Refusal
 from libs.common.events.envelope import Event
-from libs.common.events.validator import ResubmissionRequested
+from libs.common.events.exceptions import ResubmissionRequested
 from libs.common.ids import derived_id
 from libs.common.objects import is_of
 from services.runner.commands.creation import Order, add_pinned, add_waiting

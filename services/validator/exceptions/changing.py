@@ -11,7 +11,7 @@ from sqlalchemy.types import Uuid
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import NotFound
-from libs.common.events.validator import ExceptionChanged
+from libs.common.events.exceptions import ExceptionChanged
 from libs.common.http.door import require_revision
 from services.validator.exceptions import tally
 from services.validator.exceptions.states import require_transition

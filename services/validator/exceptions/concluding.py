@@ -14,8 +14,8 @@ from sqlalchemy import select, update
 from libs.common.context import Context
 from libs.common.database.transaction import Row, Transaction
 from libs.common.events.envelope import Event
+from libs.common.events.exceptions import ResubmissionEnded
 from libs.common.events.runner import RunEnded
-from libs.common.events.validator import ResubmissionEnded
 from libs.common.ids import derived_id
 from services.validator import store
 from services.validator.exceptions import changing, tally

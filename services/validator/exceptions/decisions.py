@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, Forbidden, NotFound
-from libs.common.events.validator import DecisionChanged
+from libs.common.events.exceptions import DecisionChanged
 from libs.common.http.door import require_revision
 from libs.common.ids import uuid7
 from services.validator.exceptions import changing

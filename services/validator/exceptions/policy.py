@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import PreconditionFailed
-from libs.common.events.validator import ExceptionPolicyChanged
+from libs.common.events.exceptions import ExceptionPolicyChanged
 from libs.common.http.door import require_revision
 from services.validator.exceptions.tables import policy
 

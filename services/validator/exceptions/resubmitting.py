@@ -15,8 +15,8 @@ from sqlalchemy.types import BigInteger
 from libs.common import tenancy
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, FieldProblem, Invalid
+from libs.common.events.exceptions import ResubmissionRequested
 from libs.common.events.runner import ObjectReference
-from libs.common.events.validator import ResubmissionRequested
 from libs.common.ids import derived_id, uuid7
 from libs.common.objects import Objects, tenant_key
 from services.validator.exceptions import changing

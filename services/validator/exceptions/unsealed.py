@@ -16,8 +16,8 @@ from libs.common.context import Context, utc_now
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Row, Transaction
 from libs.common.events.envelope import Event
+from libs.common.events.exceptions import ExceptionsVoided
 from libs.common.events.runner import RunEnded
-from libs.common.events.validator import ExceptionsVoided
 from libs.common.ids import derived_id
 from services.validator import store
 from services.validator.exceptions import changing

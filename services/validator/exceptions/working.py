@@ -10,8 +10,8 @@ from sqlalchemy import ColumnElement, Select, func, select
 
 from libs.common.database.transaction import Row, Transaction
 from libs.common.errors import Conflict, FieldProblem, Invalid
+from libs.common.events.exceptions import ExceptionsChanged
 from libs.common.events.runner import ObjectReference
-from libs.common.events.validator import ExceptionsChanged
 from libs.common.ids import uuid7
 from libs.common.objects import Objects, tenant_key
 from services.validator.exceptions import changing, filters
