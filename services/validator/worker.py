@@ -13,7 +13,6 @@ from typing import Any
 from uuid import UUID
 
 import structlog
-from prometheus_client import Counter, Histogram
 
 from libs.common.app import Runtime
 from libs.common.context import Context, utc_now
@@ -40,18 +39,13 @@ from services.validator.exceptions.verdicts import Failures, Opener
 from services.validator.indicators import commands as indicators
 from services.validator.jail.broker import OtherColumnsError, Outcome, Request, RuleTally
 from services.validator.jail.sealing import ResultError, describe
+from services.validator.metrics import JOBS, note_verdict
 from services.validator.plan import ResolvedRule
 from services.validator.telling import completed_by
 
 _LOG = structlog.get_logger(__name__)
 _BEATS_PER_LEASE = 3
 _MOST_ATTEMPTS = 3
-
-SECONDS = Histogram(
-    "regent_validation_seconds", "Time to judge a dataset", ["phase"], buckets=(0.01, 0.03, 0.1, 0.3, 1, 3, 10, 60, 300)
-)
-VERDICTS = Counter("regent_validation_verdicts_total", "Verdicts on records", ["outcome"])
-JOBS = Counter("regent_validation_jobs_total", "Validations ended", ["outcome"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +178,7 @@ class Worker:
                 await applying.settle(tx, request, overlaid)
                 if outcome.measures:
                     await indicators.keep_counts(tx, completed, outcome.measures)
-        _measure(request, outcome, seconds)
+        note_verdict(request, outcome, seconds)
 
     async def _verdict(
         self, request: ValidationRequested, chosen: commands.RunRules, judge: Judge, schema: SchemaSpec, data: Path
@@ -291,11 +285,3 @@ def _told(rule: RuleTally) -> str:
 
 def _pinned(version: VersionReference) -> Pinned:
     return Pinned(version.kind, version.id, version.number, version.key, version.sha256)
-
-
-def _measure(request: ValidationRequested, outcome: Outcome, seconds: float) -> None:
-    SECONDS.labels(request.phase).observe(seconds)
-    for rule in outcome.rules:
-        VERDICTS.labels("pass").inc(rule.passed)
-        VERDICTS.labels("fail").inc(rule.failed)
-        VERDICTS.labels("unknown").inc(rule.unknown)

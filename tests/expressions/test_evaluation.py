@@ -220,6 +220,14 @@ def test_too_large_is_unknown(evaluate: Evaluate) -> None:
     assert evaluate("amount * amount > 1", amount="12345678.5") == "true"
 
 
+def test_a_value_too_large_for_the_common_type_is_chosen_all_the_same(evaluate: Evaluate) -> None:
+    """What is there is chosen before it is brought to one type; that it does not fit does not make it absent."""
+    text = "coalesce(quantity * quantity, amount)"
+    assert evaluate(text, quantity="9000000000000000000", amount="1.5") is None
+    assert evaluate(text, quantity="3", amount="1.5") == "9.0000000000"
+    assert evaluate(text, quantity=None, amount="1.5") == "1.5000000000"
+
+
 DEEP = [
     "abs({})",
     "(amount // {})",

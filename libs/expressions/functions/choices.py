@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from libs.expressions.errors import Refusal
 from libs.expressions.functions.registry import function
 from libs.expressions.operators import join_booleans, one_of, same_type, unify
@@ -8,8 +10,17 @@ _GROUP = "Choice"
 
 @function("coalesce(value: any)", "same type", "The first value that is not null.", group=_GROUP, repeats=True)
 def _coalesce(*values: Value) -> Value:
-    kind = unify(values, "choose between")
-    return one_of(f"coalesce({', '.join(same_type(values, 'choose between'))})", kind, values, values)
+    kind, given = unify(values, "choose between"), [value for value in values if value.type != "null"]
+    if same_type(given, "choose between") == [value.sql for value in given]:
+        return one_of(f"coalesce({', '.join(value.sql for value in given) or 'NULL'})", kind, values, values)
+    return shared_all(given, lambda each: one_of(_first(each), kind, values, (*each, *each)))
+
+
+def _first(values: Sequence[Value]) -> str:
+    """Choose before bringing to one type: a value with too many digits for that is null then, not absent."""
+    forms = same_type(values, "choose between")
+    cases = "".join(f" WHEN {value.sql} IS NOT NULL THEN {form}" for value, form in zip(values, forms, strict=True))
+    return f"(CASE{cases} END)"
 
 
 @function(
