@@ -1,4 +1,4 @@
-"""For warm parents whose jobs need no data frames, to be preloaded first: it hides pandas from them.
+"""For warm parents whose jobs need no data frames: pandas is hidden from them.
 
 Arrow imports pandas wherever that is installed, though nobody asks for it: 80 MB that every fork copies the tables of.
 """
@@ -22,4 +22,6 @@ class _Hiding(MetaPathFinder):
         return None
 
 
-sys.meta_path.insert(0, _Hiding())
+def hide_pandas() -> None:
+    """Have pandas look as if it were not installed, in this process from now on."""
+    sys.meta_path.insert(0, _Hiding())

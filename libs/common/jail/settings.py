@@ -29,7 +29,7 @@ ENVIRONMENT = {
 class WarmParent:
     """A parent of jobs: `entry` ("module:function") is what they run.
 
-    `preload` names modules to import before any job, `warm` a function to call there once, `rehearsal` one that spares
+    `preload` names modules to import before any job, and functions to call in between, `warm` a function to call there once, `rehearsal` one that spares
     call while they wait for a job; none may leave a thread behind. `readable` are paths that jobs may read besides
     their files. `spares` children are forked ahead while no job runs. Without an `isolation` the parent puts on the
     portable layers alone, as for parsing; a jail says which.

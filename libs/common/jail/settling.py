@@ -44,8 +44,11 @@ def load(name: str) -> Any:
 
 def _prepare(settings: WarmParent) -> child.JobFunction:
     ctypes.CDLL("libgcc_s.so.1")  # the end of a thread wants it, and children can load nothing any more
-    for module in settings.preload:
-        importlib.import_module(module)
+    for name in settings.preload:
+        if ":" in name:
+            load(name)()
+        else:
+            importlib.import_module(name)
     function: child.JobFunction = load(settings.entry)
     if settings.warm:
         load(settings.warm)()

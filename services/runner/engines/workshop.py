@@ -27,7 +27,7 @@ def workshop(slots: int = 2) -> JobServer:
     engine = "services.runner.engines.duck"
     return JobServer(
         "services.runner.engines.jobs:perform",
-        preload=("libs.common.jail.lean",),
+        preload=("libs.common.jail.lean:hide_pandas",),
         warm=f"{engine}:prewarm",
         rehearsal=f"{engine}:rehearse",
         spares=min(_SPARES, slots),
