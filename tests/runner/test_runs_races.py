@@ -5,7 +5,9 @@ from datetime import timedelta
 
 import pytest
 
+from libs.common.database.transaction import Transaction
 from services.runner.commands import claims, sealing
+from services.runner.commands.claims import Claim
 from services.runner.commands.moves import LostRaceError
 from services.runner.commands.results import StepResult
 from services.runner.domain.ledger import Balance
@@ -30,6 +32,11 @@ async def test_of_many_workers_one_gets_the_run(world: World) -> None:
     assert (names.count("runner.run.started.v1"), names.count("runner.step.sealed.v1")) == (1, 1)
 
 
+async def sealed_and_kept(tx: Transaction, claim: Claim, result: StepResult) -> None:
+    """Do what a worker does after it has made sure that it holds the run."""
+    await claims.keep(tx, await sealing.seal(tx, claim, result))
+
+
 async def test_a_stale_worker_can_finish_nothing(world: World) -> None:
     """After its lease ran out and another took the run, every write of the first is refused (S20)."""
     await world.setup()
@@ -44,7 +51,8 @@ async def test_a_stale_worker_can_finish_nothing(world: World) -> None:
     assert second.fence > first.fence
     result = StepResult("extract", world.clock(), Balance(created=1, records_out=1))
     stale = [
-        lambda tx: sealing.seal(tx, first, result),
+        lambda tx: claims.hold(tx, first),
+        lambda tx: sealed_and_kept(tx, first, result),
         lambda tx: sealing.finish(tx, first, result),
         lambda tx: sealing.fail_step(tx, first, "extract", "x", "y"),
         lambda tx: claims.beat(tx, first, world.clock()),

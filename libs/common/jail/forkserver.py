@@ -167,7 +167,7 @@ class Forkserver:
         return pid, os.pidfd_open(pid)
 
     def _take_spare(self, message: dict[str, Any], descriptors: list[int]) -> tuple[int, int] | None:
-        for spare in list(self._spares):
+        for spare in reversed(list(self._spares)):
             try:
                 taken = spare.take(message, descriptors)
             except OSError:

@@ -57,7 +57,8 @@ async def claim(tx: Transaction, run: Row, worker: str, lease: timedelta) -> Cla
 
 async def picture(tx: Transaction, run: Row) -> Claim:
     """Return a claim on a run as the database has it now."""
-    steps = await parts.steps(tx, run["id"])
+    is_new = run["fence"] == 1 and run["parent_id"] is None
+    steps = [] if is_new else await parts.steps(tx, run["id"])
     delivering = run["delivering"]
     return Claim(
         run=run,
@@ -91,6 +92,17 @@ async def hold(tx: Transaction, claim: Claim) -> Row:
     if run["cancel_asked"]:
         raise CancelAskedError
     return run
+
+
+async def keep(tx: Transaction, claim: Claim) -> None:
+    """Write down where a claim has got to; the caller holds the run's row.
+
+    Raises:
+        LostRaceError: another worker has the run, or it has ended.
+    """
+    reached = {name: claim.run[name] for name in ("step", "attempts", "delivering")}
+    if not await runs.change(tx, claim.run, **reached):
+        raise LostRaceError(f"run {claim.run_id} is no longer ours")
 
 
 async def beat(tx: Transaction, claim: Claim, until: datetime) -> None:

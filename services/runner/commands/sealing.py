@@ -20,16 +20,14 @@ from services.runner.commands.results import DeliveryResult, StepResult
 from services.runner.domain.endings import conclude
 from services.runner.domain.ledger import Balance, close
 from services.runner.domain.steps import STEP_OF_PHASE, TRIALS, following
-from services.runner.store import parts, runs
+from services.runner.store import parts
 
 
 async def seal(tx: Transaction, claim: Claim, result: StepResult) -> Claim:
     """Record a finished step and what came of it; return the claim as it stands then.
 
-    Raises:
-        LostRaceError, CancelAskedError: see `hold`.
+    The caller holds the run's row, and keeps where the claim has got to: see `claims.keep`.
     """
-    run = await hold(tx, claim)
     row = await add_sealed(tx, claim.run_id, result, attempt=claim.fence)
     for made in result.artifacts:
         await _add_artifact(tx, claim.run_id, made)
@@ -37,9 +35,8 @@ async def seal(tx: Transaction, claim: Claim, result: StepResult) -> Claim:
             id_ = derived_id("delivery", str(made.id), str(target))
             await parts.add_delivery(tx, id=id_, run_id=claim.run_id, artifact_id=made.id, destination_id=target)
     delivering = bool(result.artifacts and result.destinations)
-    changes = {"step": following(result.step, run["kind"]), "attempts": 0, "delivering": delivering}
-    await runs.change(tx, run, **changes)
-    return await progressed(tx, claim, {**run, **changes}, result.step, row)
+    changes = {"step": following(result.step, claim.run["kind"]), "attempts": 0, "delivering": delivering}
+    return await progressed(tx, claim, {**claim.run, **changes}, result.step, row)
 
 
 async def add_sealed(
@@ -97,12 +94,11 @@ async def _add_artifact(tx: Transaction, run_id: UUID, made: Any) -> None:
 
 
 async def skip(tx: Transaction, claim: Claim, step: str) -> Claim:
-    """Record that a step has nothing to do; return the claim as it stands then. The caller holds the run's row."""
+    """Record that a step has nothing to do; return the claim as it stands then. The caller does as with `seal`."""
     now = tx.context.now
     row = {"status": "skipped", "attempt": claim.fence, "started_at": now, "ended_at": now}
     await parts.add_step(tx, claim.run_id, step, **row)
     changes = {"step": following(step, claim.run["kind"])}
-    await runs.change(tx, claim.run, **changes)
     return await progressed(
         tx, claim, {**claim.run, **changes}, step, {**row, "step": step, "outputs": {}, "facts": {}}
     )

@@ -3,6 +3,7 @@
 from typing import Any
 
 from libs.common.database.transaction import Row, Transaction
+from libs.common.errors import NotFound
 from libs.common.events.envelope import Event
 from libs.common.events.validator import ValidationCompleted, ValidationFailed
 from libs.common.objects import Sealed, tenant_key
@@ -42,9 +43,10 @@ async def on_failed(tx: Transaction, event: Event) -> None:
 
 async def _waiting_for(tx: Transaction, data: ValidationCompleted | ValidationFailed) -> Row | None:
     """Close the request and return its run, if it waits for this very answer."""
-    if not await runs.exists(tx, data.run_id):
+    try:
+        run = await runs.lock(tx, data.run_id)
+    except NotFound:
         return None
-    run = await runs.lock(tx, data.run_id)
     if run["status"] != "validating":
         return None
     status = "completed" if isinstance(data, ValidationCompleted) else "failed"

@@ -196,8 +196,7 @@ class Executor:
         """Do one step and what follows from it in the same commit; return None where the run leaves our hands."""
         if step in PHASES:
             async with self._transaction(job.run) as tx:
-                await claims.hold(tx, job.claim)
-                return await self._follow(tx, job)
+                return await self._seal(tx, job, ())
         with span(f"step {step}"):
             result = await self._result(job, step)
         if result is None:
@@ -215,10 +214,14 @@ class Executor:
         return following
 
     async def _seal(self, tx: Transaction, job: Job, results: Sequence[StepResult]) -> Claim | None:
-        current: Claim | None = job.claim
+        """Record results and what follows from each, or from what is there already."""
+        await claims.hold(tx, job.claim)
+        current: Claim | None = job.claim if results else await self._follow(tx, job)
         for result in results:
             if current is not None:
                 current = await self._follow(tx, replace(job, claim=await sealing.seal(tx, current, result)))
+        if current is not None:
+            await claims.keep(tx, current)
         return current
 
     async def _made_ahead(self, job: Job, result: StepResult) -> Sequence[StepResult]:

@@ -15,6 +15,7 @@ from libs.common.objects import Objects, Sealed, hash_file
 from services.runner.steps.uploads import Uploads
 
 _IDLE_SECONDS = 900.0
+_SMALL = 64 * 1024
 
 Basis = frozenset[tuple[str, ...]]
 """What a piece of work rests on: where two are equal, so are the results."""
@@ -50,7 +51,8 @@ class Workspace:
 
     async def keep(self, key: str, path: Path) -> Sealed:
         """Seal a local file; it goes to the object store from now on, and is there once all is `settled`."""
-        sealed = Sealed(key, *await asyncio.to_thread(hash_file, path))
+        small = path.stat().st_size <= _SMALL  # another thread takes longer than its hash
+        sealed = Sealed(key, *(hash_file(path) if small else await asyncio.to_thread(hash_file, path)))
         self._known[sealed.sha256] = path
         self._uploads.add(sealed, path)
         return sealed
