@@ -15,7 +15,9 @@ from pydantic import ValidationError
 from libs.common.bus.connection import Bus
 from libs.common.bus.dead_letters import letter
 from libs.common.bus.fetching import cancelled, fetch
+from libs.common.bus.gaps import Gaps
 from libs.common.bus.subscriptions import Subscriptions, find
+from libs.common.bus.topology import TOPOLOGY
 from libs.common.context import Context, utc_now
 from libs.common.database.leadership import leadership
 from libs.common.database.pool import Database
@@ -57,6 +59,7 @@ class Reader:
         self._bus = bus
         self._service = service
         self._subscriptions = subscriptions
+        self._gaps = Gaps(service, TOPOLOGY.service(service).whole)
         self._position = 0
         self._saved_at = 0.0
 
@@ -104,6 +107,8 @@ class Reader:
     async def _apply(self, messages: Sequence[Msg]) -> None:
         if not messages:
             return
+        for message in messages:
+            self._gaps.look(message.subject, message.data)
         last = messages[-1].metadata.sequence.stream
         if self._must_save(messages):
             async with self._database.transaction(self._context()) as tx:

@@ -33,10 +33,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One service on the bus; `reads` are the filters of its durable on the event stream, none of them means all."""
+    """One service on the bus; `reads` are the filters of its durable on the event stream, none of them means all.
+
+    `whole` are those of them under which every event of each of their entities comes.
+    """
 
     name: str
     reads: tuple[str, ...]
+    whole: tuple[str, ...] = ()
     identity_writer: bool = False
     checks_stream: bool = False
 
@@ -111,8 +115,13 @@ TOPOLOGY = Topology(
                 "evt.*.scheduler.schedule.*",
                 "evt.*.validator.rule.*",
             ),
+            whole=("evt.*.scheduler.schedule.*", "evt.*.validator.rule.*"),
         ),
-        Service("scheduler", reads=(*_IDENTITY, "evt.*.catalog.report.*", "evt.*.catalog.policy.*")),
+        Service(
+            "scheduler",
+            reads=(*_IDENTITY, "evt.*.catalog.report.*", "evt.*.catalog.policy.*"),
+            whole=("evt.*.catalog.report.*",),
+        ),
         Service(
             "runner",
             reads=(
@@ -125,6 +134,7 @@ TOPOLOGY = Topology(
                 "evt.*.validator.transform.*",
                 "evt.*.validator.resubmission.requested",
             ),
+            whole=("evt.*.catalog.>", "evt.*.validator.rule.*"),
         ),
         Service(
             "validator",
@@ -139,6 +149,7 @@ TOPOLOGY = Topology(
                 "evt.*.catalog.schema.*",
                 "evt.*.catalog.mapping.*",
             ),
+            whole=("evt.*.catalog.schema.*", "evt.*.catalog.mapping.*"),
         ),
         Service("audit", reads=(), checks_stream=True),
     ),

@@ -25,6 +25,7 @@ OUTBOX_FAILURES = Counter("regent_outbox_failures_total", "Failed attempts to pu
 
 READER_POSITION = Gauge("regent_reader_position", "Stream sequence applied", ["service", "stream"])
 READER_LAG = Gauge("regent_reader_lag", "Messages that wait for this reader", ["service", "stream"])
+READER_GAPS = Counter("regent_reader_gaps_total", "Events that are missing before one that was read", ["service"])
 READER_EVENTS = Counter("regent_reader_events_total", "Events handled", ["service", "type", "outcome"])
 READER_SECONDS = Histogram("regent_reader_batch_seconds", "Time to apply a batch", ["service"], buckets=_SECONDS)
 
