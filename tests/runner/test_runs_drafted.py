@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.objects import Sealed
 from services.runner.engines.drafts import LARGEST
+from tests.runner.test_runs_cancel import cancel
 from tests.runner.world import SOURCE, World
 
 _FIELDS = [{"field": "id", "expression": "id"}, {"field": "amount", "expression": "amount"}]
@@ -68,7 +69,7 @@ async def test_a_draft_is_left_where_records_are_held(world: World) -> None:
     assert _objects(world, run_id) == _referred(found)
 
 
-async def test_a_draft_knows_mappings_filters_and_misfits(world: World) -> None:
+async def test_a_draft_knows_filters(world: World) -> None:
     """Records that a filter leaves out are in the ledger, and in the file of what did not go out, drafted or not."""
     await world.setup(transform={"fields": _FIELDS, "where": "id != '2'"})
     run_id = await world.start()
@@ -79,6 +80,36 @@ async def test_a_draft_knows_mappings_filters_and_misfits(world: World) -> None:
     assert found["ledger"]["transform"].filtered == 1
     assert "records" in found["steps"]["render"]["outputs"]
     assert _objects(world, run_id) == _referred(found)
+
+
+async def test_a_draft_looks_things_up_as_the_step_does(world: World) -> None:
+    """A mapping is laid out in the extract's own child; another worker lays it out for itself, and makes the same."""
+    entries = [{"key": "1", "values": {"name": "one"}}, {"key": "2", "values": {"name": "two"}}]
+    mapping = await world.publish("mapping", {"columns": ["name"], "entries": entries})
+    fields = [{"field": "id", "expression": "coalesce(lookup('names', id, 'name'), id)"}, _FIELDS[1]]
+    await world.setup(transform={"fields": fields}, mappings={"names": str(mapping)})
+    drafted, made = [await world.start() for _ in range(2)]
+    for run_id in (drafted, made):
+        assert await world.attempt(run_id) == "validating"
+        await world.verdict(run_id)
+    first = await _ended(world, drafted)
+    world.executor = world.make_executor()
+    second = await _ended(world, made)
+    assert (_attempts(first), _attempts(second)) == ({"1"}, {"2"})
+    assert _contents(first) == _contents(second)
+
+
+async def test_a_draft_with_misfits_asks_for_their_verdict(world: World) -> None:
+    """Records that the target schema does not take are held as ever; of the draft the transform alone counts."""
+    fields = [{"field": "id", "expression": "None if id == '2' else id"}, _FIELDS[1]]
+    await world.setup(transform={"fields": fields})
+    run_id = await world.start()
+    assert await world.attempt(run_id) == "validating"
+    await world.verdict(run_id)
+    assert await world.attempt(run_id) == "validating"
+    found = await world.read(run_id)
+    assert found["steps"]["transform"]["outputs"]["faults"]["key"].split("/")[-2] == "1"
+    assert found["ledger"]["transform"].held == 1
 
 
 @pytest.mark.parametrize("expression", ["amount / nothing", "amount +"])
@@ -142,5 +173,7 @@ async def test_a_draft_ends_with_its_run(world: World) -> None:
     run_id = await world.start()
     assert await world.attempt(run_id) == "validating"
     extract = Sealed(**(await world.read(run_id))["steps"]["extract"]["outputs"]["extract"])
+    await cancel(world, run_id)
+    assert await world.attempt(run_id) == "cancelled"
     await world.executor.close()
     assert _objects(world, run_id) == {extract.key}
