@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from libs.common.context import Context
 from libs.common.database.pool import Database
 from libs.common.database.transaction import Row
-from libs.common.events.runner import ValidationRequested
+from libs.common.events.envelope import Event
+from libs.common.events.runner import RunEnded, ValidationRequested
 from libs.common.objects import Objects
 from services.validator.exceptions import filters
 from services.validator.exceptions.filters import Asker, Filter, Part
@@ -103,3 +104,10 @@ class Queue:
         await connection.close()
         bodies = [orjson.loads(row["body"]) for row in rows]
         return [(body["type"].removeprefix("validator.").removesuffix(".v1"), body["data"]) for body in bodies]
+
+
+def run_ended(queue: Queue, run: UUID, after: str, **more: Any) -> Event:
+    """Return the event of a run's end."""
+    said = {"before": "validating", "kind": "report", "reason": "enough", **more}
+    data = RunEnded(run_id=run, report_id=queue.report, business_date=DAY, after=after, **said)
+    return Event.model_construct(data=data.model_dump(mode="json"), name=f"runner.run.{after}", time=queue.now)

@@ -20,7 +20,7 @@ from libs.expressions import quote_literal
 from services.validator.checks import SetCheck
 from services.validator.datasets import these
 from services.validator.exceptions import decisions
-from services.validator.exceptions.concluding import of_correction, places
+from services.validator.exceptions.corrections import of_correction, places
 from services.validator.exceptions.evidence import evidence_of
 from services.validator.exceptions.tables import decision
 from services.validator.jail.amending import APPLIED, CAUGHT_UP

@@ -20,6 +20,7 @@ from libs.common.ids import derived_id
 from services.validator import store
 from services.validator.exceptions import changing, tally
 from services.validator.exceptions.changing import Change
+from services.validator.exceptions.corrections import of_correction, places
 from services.validator.exceptions.evidence import evidence_of, terms_of
 from services.validator.exceptions.opening import Causes, Origin, add_terms, open_some
 from services.validator.exceptions.tables import exception, resubmission
@@ -30,17 +31,15 @@ UPDATE exception SET resubmission_id = $5
 WHERE tenant_id = $1 AND run_id = $2 AND phase = $3 AND ordinal = ANY($4::bigint[]) AND resubmission_id IS DISTINCT FROM $5
   AND status = 'open'
 """
+# but for what closes by itself: a verdict that is never told
+_OPENED = """
+SELECT id FROM exception
+WHERE tenant_id = $1 AND resubmission_id = $2 AND status = 'open'
+  AND (found_by IS DISTINCT FROM $2
+       OR phase NOT IN (SELECT request->>'phase' FROM job WHERE tenant_id = $1 AND run_id = $3 AND task = 'void'))
+ORDER BY id
+"""
 _MOST_IDS = 200
-
-
-async def of_correction(tx: Transaction, run_id: UUID) -> Row | None:
-    """Return the resubmission that a correction run carries out, if it is one."""
-    return await tx.row(select(resubmission).where(_S.correction_run_id == run_id))
-
-
-def places(row: Row) -> dict[int, int]:
-    """Return where the records of a run stand in its correction: ordinal there → ordinal here."""
-    return {ordinal: place for place, ordinal in enumerate(row["ordinals"], start=1)}
 
 
 async def open_again(tx: Transaction, *, sent: Row, origin: Origin, causes: Causes, rows: list[dict[str, Any]]) -> None:
@@ -165,8 +164,8 @@ def _fate(ending: Ending, place: int) -> tuple[str, str | None, str]:
 
 
 async def _end(tx: Transaction, sent: Row, ending: Ending, closed: list[UUID]) -> None:
-    mine = (_E.resubmission_id == sent["id"], _E.status == "open")
-    opened = [row["id"] for row in await tx.rows(select(_E.id).where(*mine).order_by(_E.id))]
+    found = await tx.connection.fetch(_OPENED, tx.tenant_id, sent["id"], sent["correction_run_id"])
+    opened = [row["id"] for row in found]
     values = {
         "status": "ended",
         "run_status": ending.run.after,

@@ -32,7 +32,7 @@ from services.validator.exceptions.unsealed import Judged
 
 _E, _D = exception.c, decision.c
 Plain = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
-_HIDDEN = ("tenant_id", "grouped", "evidence", "opened_at", "id")
+_HIDDEN = ("tenant_id", "grouped", "evidence", "found_by", "opened_at", "id")
 
 
 class Filter(BaseModel):
@@ -199,9 +199,16 @@ def shown_columns(asker: Asker) -> list[Any]:
 
 
 def _provisional(asker: Asker) -> ColumnElement[bool]:
-    """Return whether an exception's verdict is not told yet."""
-    runs = {phase: [one.run_id for one in asker.judging if one.phase == phase] for phase in ("input", "output")}
-    parts = [(_E.phase == phase) & (_E.run_id == _any(ids, Uuid)) for phase, ids in runs.items() if ids]
+    """Return whether an exception's verdict is not told yet: its run's, or that of a correction that opened it."""
+    parts = []
+    for phase in ("input", "output"):
+        judged = [one for one in asker.judging if one.phase == phase]
+        runs = [one.run_id for one in judged if one.resubmission_id is None]
+        sent = [one.resubmission_id for one in judged if one.resubmission_id is not None]
+        if runs:
+            parts.append((_E.phase == phase) & (_E.run_id == _any(runs, Uuid)))
+        if sent:
+            parts.append((_E.phase == phase) & (_E.status == "open") & (_E.resubmission_id == _any(sent, Uuid)))
     return or_(false(), *parts)
 
 

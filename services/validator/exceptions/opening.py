@@ -21,11 +21,11 @@ _MOST_CAUSES = 2000
 _COLUMNS = ("_ordinal", "key", "rule_id", "rule_version", "outcome", "fields", "message")
 _OPEN = """
 INSERT INTO exception (tenant_id, run_id, report_id, business_date, phase, opened_at, due_at, ordinal, key, rule_id,
-                       rule_version, outcome, fields, message, rule_name, evidence, grouped, status)
+                       rule_version, outcome, fields, message, rule_name, evidence, grouped, found_by, status)
 SELECT $1, $2, $3, $4, $5, $6, $7, u.ordinal, u.key, u.rule_id, u.rule_version, u.outcome, u.fields::jsonb, u.message,
-       u.rule_name, u.evidence, u.grouped, 'open'
-FROM unnest($8::bigint[], $9::text[], $10::text[], $11::int[], $12::text[], $13::text[], $14::text[], $15::text[],
-            $16::uuid[], $17::boolean[])
+       u.rule_name, u.evidence, u.grouped, $8, 'open'
+FROM unnest($9::bigint[], $10::text[], $11::text[], $12::int[], $13::text[], $14::text[], $15::text[], $16::text[],
+            $17::uuid[], $18::boolean[])
      AS u (ordinal, key, rule_id, rule_version, outcome, fields, message, rule_name, evidence, grouped)
 ON CONFLICT DO NOTHING RETURNING id, ordinal, rule_id
 """
@@ -41,13 +41,14 @@ WHERE tenant_id = $1 AND scope = $2 AND phase = $3 AND evidence <> $4
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where exceptions come from; `names` are the rules' names by id."""
+    """Where exceptions come from; `names` are the rules' names by id, `found_by` the resubmission of a correction run."""
 
     run_id: UUID
     report_id: UUID
     business_date: date
     phase: str
     names: Mapping[str, str] = field(default_factory=dict)
+    found_by: UUID | None = None
 
 
 class Causes:
@@ -91,7 +92,7 @@ async def open_some(tx: Transaction, *, origin: Origin, causes: Causes, rows: li
     columns = [[row[name] for row in described.values()] for name in names]
     common = (origin.run_id, origin.report_id, origin.business_date, origin.phase)
     now, due = tx.context.now, await due_of(tx)
-    opened = await tx.connection.fetch(_OPEN, tx.tenant_id, *common, now, due, *columns)
+    opened = await tx.connection.fetch(_OPEN, tx.tenant_id, *common, now, due, origin.found_by, *columns)
     made = [(row["id"], described[row["ordinal"], row["rule_id"]]) for row in opened]
     terms: list[int] = []
     ids: list[UUID] = []

@@ -33,6 +33,7 @@ exception = Table(
     Column("decision_id", Uuid),
     Column("proposal_id", Uuid),
     Column("resubmission_id", Uuid),
+    Column("found_by", Uuid),
 )
 term = Table(
     "exception_term",

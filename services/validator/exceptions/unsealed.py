@@ -4,13 +4,13 @@ Those of a verdict that was told stay as they are, however their run ends: who r
 the exceptions with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, select
 
 from libs.common.context import Context, utc_now
 from libs.common.database.pool import Database
@@ -22,35 +22,33 @@ from libs.common.ids import derived_id
 from services.validator import store
 from services.validator.exceptions import changing
 from services.validator.exceptions.changing import Change
+from services.validator.exceptions.corrections import of_correction
 from services.validator.exceptions.tables import exception
 
 TASK = "void"
 _CHUNK = 5000
 _E = exception.c
 _JUDGING = """
-SELECT run_id, request->>'report_id' AS report_id, request->>'phase' AS phase FROM job
-WHERE tenant_id = $1 AND status = 'queued' AND task IN ('validate', 'void')
-  AND coalesce(request->>'kind', 'report') IN ('report', 'correction')
+SELECT coalesce(r.run_id, j.run_id) AS run_id, j.request->>'report_id' AS report_id, j.request->>'phase' AS phase,
+       r.id AS resubmission_id
+FROM job j LEFT JOIN resubmission r ON r.tenant_id = j.tenant_id AND r.correction_run_id = j.run_id
+WHERE j.tenant_id = $1 AND j.status = 'queued' AND j.task IN ('validate', 'void')
+  AND coalesce(j.request->>'kind', 'report') IN ('report', 'correction')
 """
 _STOP = """
 UPDATE job SET status = 'failed', ended_at = $3
 WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate' AND status = 'queued' RETURNING request_id, request
 """
-_ANY = """
-SELECT EXISTS (SELECT FROM exception WHERE tenant_id = $1 AND run_id = $2 AND phase = $3 AND status = 'open')
-"""
-_CLOSED = """
-SELECT count(*) FROM exception WHERE tenant_id = $1 AND run_id = $2 AND phase = $3 AND resolution = 'void'
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A phase of a run that is being judged."""
+    """A phase of a run that is being judged, or judged again by the correction run of a resubmission."""
 
     run_id: UUID
     report_id: str
     phase: str
+    resubmission_id: UUID | None = None
 
 
 async def judging(tx: Transaction) -> Sequence[Judged]:
@@ -60,13 +58,24 @@ async def judging(tx: Transaction) -> Sequence[Judged]:
 
 async def leave(tx: Transaction, request_id: UUID, request: Any, why: str) -> None:
     """Have the exceptions closed that a validation opened which comes to no verdict."""
-    place = (UUID(str(request["run_id"])), request["phase"])
-    if not await tx.connection.fetchval(_ANY, tx.tenant_id, *place):
+    told = {name: str(request[name]) for name in ("run_id", "report_id", "phase")} | {"reason": why[:2000]}
+    run_id = UUID(told["run_id"])
+    sent = await of_correction(tx, run_id)
+    if sent is not None:
+        told["resubmission_id"] = str(sent["id"])
+    if not await tx.value(select(select(_E.id).where(*_opened(told), _E.status == "open").exists())):
         return
-    told = {"run_id": str(place[0]), "report_id": str(request["report_id"]), "phase": place[1], "reason": why[:2000]}
     job = derived_id(TASK, str(request_id))
-    if await store.add_job(tx, job, place[0], told, task=TASK):
+    if await store.add_job(tx, job, run_id, told, task=TASK):
         await tx.poke("validate", request_id=str(job))
+
+
+def _opened(told: Mapping[str, str]) -> list[ColumnElement[bool]]:
+    """Return which exceptions a validation opened: of a correction those that it found and nobody sent again since."""
+    if "resubmission_id" in told:
+        sent = UUID(told["resubmission_id"])
+        return [_E.resubmission_id == sent, _E.found_by == sent, _E.phase == told["phase"]]
+    return [_E.run_id == UUID(told["run_id"]), _E.phase == told["phase"]]
 
 
 async def on_run_ended(tx: Transaction, event: Event) -> None:
@@ -96,8 +105,7 @@ async def _close_some(tx: Transaction, job: Row, lease: timedelta) -> bool:
     if not await store.extend_lease(tx, job["request_id"], job["attempts"], tx.context.now + lease):
         return False
     told = job["request"]
-    mine = (_E.run_id == UUID(told["run_id"]), _E.phase == told["phase"], _E.status == "open")
-    found = select(exception).where(*mine).order_by(_E.opened_at, _E.id).limit(_CHUNK)
+    found = select(exception).where(*_opened(told), _E.status == "open").order_by(_E.opened_at, _E.id).limit(_CHUNK)
     rows = await tx.rows(found.with_for_update())
     if rows:
         change = Change("closed", {"status": "closed", "resolution": "void"}, told["reason"])
@@ -114,7 +122,7 @@ async def _end(tx: Transaction, job: Row, told: dict[str, str]) -> None:
         run_id=run_id,
         report_id=UUID(told["report_id"]),
         phase="input" if told["phase"] == "input" else "output",
-        records=await tx.connection.fetchval(_CLOSED, tx.tenant_id, run_id, told["phase"]),
+        records=await tx.value(select(func.count()).where(*_opened(told), _E.resolution == "void")),
         reason=told["reason"],
     )
     await tx.emit("exception.voided", data, entity=run_id)

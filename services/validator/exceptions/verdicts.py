@@ -16,7 +16,8 @@ from libs.common.database.pool import Database
 from libs.common.database.transaction import Transaction
 from libs.common.events.runner import ValidationRequested
 from services.validator import store
-from services.validator.exceptions.concluding import of_correction, open_again
+from services.validator.exceptions.concluding import open_again
+from services.validator.exceptions.corrections import of_correction
 from services.validator.exceptions.opening import Causes, Origin, blocking, open_some
 
 
@@ -103,7 +104,8 @@ class Opener:
         request = self._request
         of = await of_correction(tx, request.run_id) if request.kind == "correction" else None
         run_id = of["run_id"] if of else request.run_id
-        origin = Origin(run_id, request.report_id, request.business_date, request.phase, self._names)
+        found_by = of["id"] if of else None
+        origin = Origin(run_id, request.report_id, request.business_date, request.phase, self._names, found_by)
         causes = await Causes.of(tx, origin)
         if of is not None:
             return partial(open_again, sent=of, origin=origin, causes=causes)
