@@ -32,7 +32,6 @@ from libs.common.jail.errors import (
     OverBudget,
 )
 from libs.common.jail.limits import MIB, Limits
-from libs.common.jail.room import Room
 from libs.common.jail.server import JobServer
 from libs.common.jail.settings import WarmParent
 
@@ -50,7 +49,6 @@ __all__ = [
     "Limits",
     "OverBudget",
     "Report",
-    "Room",
     "WarmParent",
     "confine",
     "engine_paths",
