@@ -31,6 +31,7 @@ from libs.common.jail.errors import (
     JobTimedOut,
     OverBudget,
 )
+from libs.common.jail.faults import fault_of
 from libs.common.jail.limits import MIB, Limits
 from libs.common.jail.server import JobServer
 from libs.common.jail.settings import WarmParent
@@ -52,5 +53,6 @@ __all__ = [
     "WarmParent",
     "confine",
     "engine_paths",
+    "fault_of",
     "interpreter_paths",
 ]

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, Report, WarmParent
+from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, Report, WarmParent, fault_of
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.common.vocabulary.transforms import PythonTransform, SqlTransform
 from services.validator.jail.answers import Counted, TransformStoppedError, refuse_fault
@@ -235,7 +235,9 @@ async def _gate(server: JobServer, work: Work, budget: Budget) -> Counted:
         try:
             answer = await server.run(job, readable, writable=writable, limits=limits, owner=work.owner, kind="gate")
         except (JobTimedOut, JobCrashed, JobFailed) as error:
-            raise TransformStoppedError("bad-rows", f"The transform's rows could not be read: {error}") from error
+            fault = fault_of(error, "gate")
+            code = "internal-error" if fault else "bad-rows"
+            raise TransformStoppedError(code, fault or f"The transform's rows could not be read: {error}") from error
     refuse_fault(answer, "bad-rows")
     counted = Counted.model_validate(answer)
     for name, rows in (("rows", counted.rows), ("drops", counted.dropped)):
