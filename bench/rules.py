@@ -13,6 +13,7 @@ import tempfile
 import venv
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -36,6 +37,7 @@ class Comparison:
 
     def __init__(self, bench: Bench, judges: JobServer) -> None:
         self._bench, self._judges, self._engine = bench, judges, bench.engine()
+        self._lone = replace(bench, threads=1).engine()
         self._alone = sides.plans_alone(bench, max(_SCAN_BARS))
         self._plans = {count: case.plan(bench.data, case.rules(count)) for count in _SCAN_BARS}
         self.measured: dict[str, list[float]] = {}
@@ -45,6 +47,8 @@ class Comparison:
         """Measure every side once."""
         async with self._spending("scan"):
             sides.scan(self._engine)
+        async with self._spending("scan on one thread"):
+            sides.scan(self._lone)
         async with self._spending("one by one"):
             self.verdicts["one by one"] = sides.one_by_one(self._engine, self._alone)
         for count, plan in self._plans.items():
@@ -69,6 +73,8 @@ class Comparison:
             bars.report(f"CPU, {name}", f"{value:.3f} s")
         for count, bar in _SCAN_BARS.items():
             bars.check(f"{count} rules fused / scan of the same columns", found[f"fused {count}"] / found["scan"], bar)
+            alone = found[f"fused {count}"] / found["scan on one thread"]
+            bars.report(f"{count} rules fused / scan of the same columns on one thread", f"{alone:.2f}")
         bars.check("50 rules fused / one query per rule", found["fused 50"] / found["one by one"], _ONE_BY_ONE_BAR)
         same = self.verdicts["fused 50"] == self.verdicts["one by one"]
         bars.require("fused and one query per rule: the same records fail", holds=same)

@@ -51,7 +51,7 @@ def business_key(schema: SchemaSpec, fields: Sequence[str], column_types: Mappin
     unknown = [name for name in fields if schema.field(name) is None]
     if unknown:
         raise KeyError(unknown[0])
-    parts = [_escaped(_text(_raw(name), column_types[name])) for name in fields]
+    parts = [_key_part(_raw(name), column_types[name]) for name in fields]
     return "(" + " || '|' || ".join(parts) + ")"
 
 
@@ -139,8 +139,19 @@ def _text(raw: str, physical: str) -> str:
     return timestamp_text(raw) if kind in _TIMESTAMPS else f"CAST({raw} AS VARCHAR)"
 
 
-def _escaped(text: str) -> str:
-    return f"coalesce(replace(replace({text}, '\\', '\\\\'), '|', '\\|'), '')"
+def _key_part(raw: str, physical: str) -> str:
+    text = _text(raw, physical)
+    if _is_plain(physical.upper()):
+        return f"coalesce({text}, '')"
+    # few texts have any: looking is cheaper than replacing nothing
+    special = f"contains({text}, '\\') OR contains({text}, '|')"
+    escaped = f"replace(replace({text}, '\\', '\\\\'), '|', '\\|')"
+    return f"CASE WHEN {special} THEN {escaped} ELSE coalesce({text}, '') END"
+
+
+def _is_plain(physical: str) -> bool:
+    """Say whether texts of the type are digits and a few marks, so that nothing in them is to be escaped."""
+    return physical in {*_INTEGERS, *_TIMESTAMPS, "DATE", "BOOLEAN"} or _DECIMAL.fullmatch(physical) is not None
 
 
 def _raw(name: str) -> str:

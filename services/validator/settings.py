@@ -28,7 +28,9 @@ class Settings(CommonSettings):
         description="processor time of a tenant's validations and transforms in any hour; more waits",
     )
     memory_mib: int = Field(default=256, ge=256, le=65_536, description="memory of one validation's engine, in MiB")
-    threads: int = Field(default=2, ge=1, le=64, description="threads of one validation's engine")
+    threads: int = Field(
+        default=2, ge=1, le=64, description="threads of one validation's engine, at most: one for each 32 MiB of data"
+    )
     spill_mib: int = Field(
         default=10_240, ge=256, le=1_048_576, description="what one validation's engine may put on disk, in MiB"
     )

@@ -203,6 +203,13 @@ def test_business_key(engine: duckdb.DuckDBPyConnection) -> None:
 
 
 @FUZZ
+@given(st.text("ab|\\é\0", max_size=5))
+def test_business_keys_escape_both_marks(engine: duckdb.DuckDBPyConnection, text: str) -> None:
+    """Whether or not there is anything to escape, the text is the one that escaping each mark gives."""
+    assert key(engine, {"a": ("VARCHAR", text)}) == text.replace("\\", "\\\\").replace("|", "\\|")
+
+
+@FUZZ
 @given(st.tuples(*[st.text("ab|\\", max_size=5)] * 2), st.tuples(*[st.text("ab|\\", max_size=5)] * 2))
 def test_business_keys_of_different_records_differ(
     engine: duckdb.DuckDBPyConnection, one: tuple[str, str], two: tuple[str, str]

@@ -1,5 +1,6 @@
 """What the broker believes of a job's answer, and what it refuses to start."""
 
+import os
 import re
 from pathlib import Path
 
@@ -31,6 +32,16 @@ async def test_reserved_names_are_refused(jail: JobServer, tmp_path: Path) -> No
         )
         with pytest.raises(ValueError, match=name):
             await validate(jail, request)
+
+
+def test_threads_by_size(tmp_path: Path) -> None:
+    """A thread for each 32 MiB that the data have, as many as may be at most."""
+    data = tmp_path / "data.parquet"
+    for mib, threads in ((5, 1), (31, 1), (33, 2), (65, 3), (900, 3)):
+        data.touch()
+        os.truncate(data, mib * 2**20)
+        job = broker._job(Request(plan=planned([]), data=data, scratch=tmp_path, threads=3))
+        assert job["resources"]["threads"] == threads  # type: ignore[index]
 
 
 def test_counts_must_account_for_every_record() -> None:

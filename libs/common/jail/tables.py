@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,8 +21,10 @@ import pyarrow.parquet as pq
 from libs.common.jail.errors import JobCrashed, JobFailed, JobTimedOut
 from libs.common.jail.limits import MIB, Limits
 from libs.common.jail.server import JobServer
+from libs.common.layout import repeating
 
 _BATCH = 16_384
+_SAMPLE = 1024
 _MOST_COLUMNS = 10_000
 _LIMITS = Limits(
     address_space=3072 * MIB, cpu_seconds=600, wall_seconds=600, file_size=2048 * MIB, result_bytes=64 * MIB
@@ -170,10 +173,11 @@ def _rewrite(asked: dict[str, Any], source: int, target: int) -> dict[str, Any]:
     schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(asked["schema"])))
     rows, values = 0, []
     with os.fdopen(os.dup(source), "rb") as read, os.fdopen(os.dup(target), "wb") as write:
-        batches = _stream(read) if asked["stream"] else _parquet(read)
-        with pq.ParquetWriter(write, schema, compression="zstd") as writer:
-            for batch in batches(schema):
-                batch.validate(full=True)
+        batches = (_stream(read) if asked["stream"] else _parquet(read))(schema)
+        first = next(batches, None)
+        repeats: Any = repeating(first.slice(0, _SAMPLE)) if first else False  # pyarrow's stubs know bool only
+        with pq.ParquetWriter(write, schema, compression="zstd", use_dictionary=repeats) as writer:
+            for batch in chain([first] if first else (), batches):
                 rows += batch.num_rows
                 writer.write_batch(batch)
                 if rows <= asked["most_rows"]:
@@ -218,5 +222,7 @@ def _require(found: pa.Schema, schema: pa.Schema) -> None:
 
 
 def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the batch under the schema that was asked for, its own metadata left behind."""
-    return pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+    """Return the batch under the schema that was asked for, every value looked at, its own metadata left behind."""
+    plain = pa.RecordBatch.from_arrays(batch.columns, schema=schema)
+    plain.validate(full=True)
+    return plain

@@ -9,6 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from libs.common.layout import repeating
+
 _GROUP = 30_720
 
 
@@ -22,8 +24,7 @@ def write_parquet(target: Path, schema: pa.Schema, batches: Iterable[pa.RecordBa
     """Write the batches, each of that schema, and return the number of rows; memory holds a few row groups."""
     groups = _groups(batches)
     first = next(groups, None)
-    dictionary: Any = _repeating(first)  # pyarrow's stubs know bool only
-    with pq.ParquetWriter(target, schema, compression="zstd", use_dictionary=dictionary) as writer:
+    with pq.ParquetWriter(target, schema, **_layout(schema, first)) as writer:
         return _write_behind(writer, chain((first,), groups)) if first else 0
 
 
@@ -42,12 +43,16 @@ def _write_behind(writer: pq.ParquetWriter, groups: Iterable[pa.Table]) -> int:
     return rows
 
 
-def _repeating(group: pa.Table | None) -> list[str] | bool:
-    """Return the columns that gain by a dictionary; on the others it costs time and space, which few rows do not show."""
-    if group is None or group.num_rows < _GROUP:
-        return True
-    most = _GROUP // 4
-    return [name for name in group.column_names if len(group.column(name).unique()) <= most]
+def _layout(schema: pa.Schema, first: pa.Table | None) -> dict[str, Any]:
+    """Return how columns are written: ordinals, which mostly count up, as differences, which are next to nothing."""
+    counting = [name for name in schema.names if name == "_ordinal"]
+    # fewer rows than a group do not show which columns gain by a dictionary
+    names = repeating(first) if first and first.num_rows == _GROUP else schema.names
+    return {
+        "compression": {name: "none" if name in counting else "zstd" for name in schema.names},
+        "use_dictionary": [name for name in names if name not in counting],
+        "column_encoding": dict.fromkeys(counting, "DELTA_BINARY_PACKED"),
+    }
 
 
 def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:

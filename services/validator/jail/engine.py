@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import duckdb
 
@@ -29,7 +31,12 @@ CREATE TEMP TABLE rehearsed AS SELECT _ordinal,
 SELECT count(*), histogram(w0), CAST(json_object('a', '1') AS VARCHAR) FROM rehearsed GROUP BY ALL;
 """
 
+_SAMPLE = (
+    """COPY (SELECT 1::BIGINT AS _ordinal, '1' AS a) TO {} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"""
+)
+
 _warm: list[duckdb.DuckDBPyConnection] = []
+_sample: list[bytes] = []
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +58,31 @@ def warm() -> None:
     What every validation does is done once, so that children find it in memory.
     """
     connection = _connect()
-    _act(connection)
+    with _file() as path:
+        connection.execute(_SAMPLE.format(path))
+        _act(connection, path)
+        _sample.append(Path(path.strip("'")).read_bytes())
     connection.execute("DROP VIEW warm; DROP TABLE rehearsed")
     _warm.append(connection)
 
 
 def rehearse() -> None:
     """Do with the warm connection, in memory, what a small validation does; what it has and is set to stays as it is."""
-    with _warm[-1].cursor() as connection:
-        _act(connection)
+    with _warm[-1].cursor() as connection, _file(_sample[-1]) as path:
+        _act(connection, path)
 
 
-def _act(connection: duckdb.DuckDBPyConnection) -> None:
-    data = os.memfd_create("data", os.MFD_CLOEXEC)
-    path = _literal(f"/proc/self/fd/{data}")
-    connection.execute(
-        f"COPY (SELECT 1::BIGINT AS _ordinal, '1' AS a) TO {path} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
-    )
+@contextmanager
+def _file(content: bytes = b"") -> Iterator[str]:
+    """Yield the path of a file in memory, as an SQL literal."""
+    with os.fdopen(os.memfd_create("data", os.MFD_CLOEXEC), "wb", buffering=0) as file:
+        file.write(content)
+        yield _literal(f"/proc/self/fd/{file.fileno()}")
+
+
+def _act(connection: duckdb.DuckDBPyConnection, path: str) -> None:
     connection.execute(f"CREATE TEMP VIEW warm AS SELECT * FROM read_parquet({path})")
     connection.execute(_REHEARSAL).fetchall()
-    os.close(data)
 
 
 def warm_cursor() -> duckdb.DuckDBPyConnection:

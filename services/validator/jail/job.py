@@ -17,6 +17,7 @@ from services.validator.jail.measuring import measure
 from services.validator.jail.work import Files, Judgement, Tally, has_columns, one, open_data, reason
 from services.validator.queries import Group
 
+_held: list[duckdb.DuckDBPyConnection] = []  # open until the process is gone: closing frees memory piece by piece
 _MUCH = 2
 """Each rule reads what its group flagged: where that is so many times what will be reported, the rest is left out."""
 
@@ -31,6 +32,7 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     resources = Resources(**job["resources"])
     work = Judgement(Plan.model_validate(job["plan"]), files, job["mappings"], resources)
     work.engine = open_data(work)
+    _held.append(work.engine)
     work.rows = one(work, "SELECT count(*) FROM extract")[0]
     _judge(work)
     counts = _report(work)
