@@ -169,3 +169,26 @@ async def test_a_waiver_whose_day_is_past_is_over(
     assert [(one["before"], one["after"]) for one in ended] == [(before, after)] * 2
     made = await rounds.fetch("SELECT DISTINCT status, ended_by FROM decision WHERE kind = 'waiver'")
     assert [tuple(row.values()) for row in made] == [(after, "service:validator")]
+
+
+@pytest.mark.parametrize("second_person", [True, False])
+async def test_of_two_amendments_of_a_record_one_is_in_force(rounds: Rounds, second_person: bool) -> None:  # noqa: FBT001
+    """A record that two rules hold is amended once, though the filter means both exceptions; one beside it with its key too."""
+    async with rounds.transaction() as tx:
+        await policy.set_policy(tx, Policy(second_person, due_hours=24, revision=0))
+    record = ("T8", "XXXX", "-1")
+    run = (await rounds.run(record, record)).run_id
+    values = [NewValue("venue", "XLON", "XXXX", stated=True), NewValue("price", "1", "-1", stated=True)]
+    async with rounds.transaction("user:maker") as tx:
+        await rounds.amender.amend_many(tx, Choice(Filter(run_id=run), 4), values, "feed")
+    if second_person:
+        await approve(rounds, run, 4)
+    assert {row["status"] for row in await rounds.listed(run_id=run)} == {"amended"}
+    made = await rounds.fetch("SELECT ordinal, status FROM decision ORDER BY ordinal, status")
+    assert [tuple(row) for row in made] == [(1, "active"), (1, "withdrawn"), (2, "active"), (2, "withdrawn")]
+    async with rounds.transaction() as tx:
+        wanted = Choice(Filter(run_id=run), 4)
+        _, sent = await resubmitting.resubmit_many(tx, rounds.objects, wanted, Wish())
+    assert sent is not None
+    again = await rounds.run(record, record, run_id=sent["correction_run_id"], kind="correction")
+    assert (again.verdict["held"], again.verdict["corrected"]) == (0, 4)

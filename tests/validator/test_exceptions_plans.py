@@ -13,7 +13,7 @@ from deploy.local.database import DATABASE
 from libs.common.database.pool import Database
 from libs.common.database.statements import render
 from libs.common.http import pages
-from services.validator.exceptions import filters, store, unsealed
+from services.validator.exceptions import changing, filters, store, tally, unsealed
 from services.validator.exceptions.evidence import NOTHING, term_of
 from services.validator.exceptions.filters import Asker, Filter, Part
 from services.validator.exceptions.unsealed import Judged
@@ -155,3 +155,19 @@ async def test_what_is_judged_is_found_among_all_that_was(large: str, admin: Any
         plan = await explained(here, unsealed._JUDGING, TENANT, in_order=False)
     assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 20, plan
+
+
+async def test_many_are_held_and_changed_by_their_ids(filled: str, queue: Queue) -> None:
+    """An action on many reads these, not all that the tenant has, whoever else is there."""
+    async with Database.open(filled, service="validator", size=1) as database:
+        here = Queue(database, queue.relay_url, queue.home, tenant=TENANT)
+        found = await here.fetch("SELECT id FROM exception WHERE run_id = $1 AND status = 'open' LIMIT 300", OLD_RUN)
+        ids = [row["id"] for row in found]
+        held = render(filters.held(TENANT, ids, ("id", "status"), filters.among(("open", "waived"))))
+        values = {"changed_at": NOW}
+        alike = render(changing._updated(TENANT, ids, values, {}))
+        each = render(changing._updated(TENANT, ids, values, {"decision_id": ids, "proposal_id": [None] * len(ids)}))
+        for sql, arguments in (held, alike, each, (tally._MOVED, [TENANT, ids, "amended"])):
+            plan = await explained(here, sql, *arguments, in_order=False)
+            read = {node.get("Index Name", node["Node Type"]) for node in nodes(plan) if "Scan" in node["Node Type"]}
+            assert read - {"Bitmap Heap Scan", "Function Scan"} == {"exception_pkey"}, sql

@@ -20,7 +20,8 @@ from services.validator.exceptions.tables import exception
 _E = exception.c
 _HISTORY = """
 INSERT INTO exception_history (tenant_id, exception_id, at, actor, action, old, new, comment)
-SELECT $1, u.id, $2, $3, $4, u.old, u.new, $5 FROM unnest($6::uuid[], $7::jsonb[], $8::jsonb[]) AS u (id, old, new)
+SELECT $1, u.id, $2, $3, $4, b.old, $6, $5 FROM unnest($7::uuid[], $8::bigint[]) AS u (id, place)
+JOIN unnest($9::jsonb[]) WITH ORDINALITY AS b (old, place) USING (place)
 """
 
 
@@ -64,36 +65,47 @@ async def apply(
     """
     if not rows:
         return
-    _move(tx, rows, change.values.get("status"))
+    await _move(tx, rows, change.values.get("status"))
     ids = [row["id"] for row in rows]
     values = {**change.values, "changed_at": tx.context.now}
     if change.revised:
         values["revision"] = _E.revision + 1
-    await tx.execute(_updated(ids, values, own or {}))
-    old = [before(row, change) for row in rows]
-    new = [dict(plain(change.values))] * len(rows)
-    actor = change.actor or tx.context.actor
-    arguments = (tx.context.now, actor, change.action, change.comment, ids, old, new)
-    await tx.connection.execute(_HISTORY, tx.tenant_id, *arguments)
+    await tx.execute(_updated(tx.tenant_id, ids, values, own or {}))
+    places, old = _distinct(rows, change)
+    arguments = (tx.context.now, change.actor or tx.context.actor, change.action, change.comment, plain(change.values))
+    await tx.connection.execute(_HISTORY, tx.tenant_id, *arguments, ids, places, old)
 
 
-def _updated(ids: Sequence[UUID], values: Mapping[str, Any], own: Mapping[str, Sequence[UUID | None]]) -> Update:
+def _distinct(rows: Sequence[Row], change: Change) -> tuple[list[int], list[dict[str, Any]]]:
+    """Return what a change replaces: of each row its place, from one, among the few there are."""
+    found: dict[tuple[Any, ...], int] = {}
+    places = [found.setdefault(tuple(row[name] for name in change.values), len(found) + 1) for row in rows]
+    return places, [plain(dict(zip(change.values, values, strict=True))) for values in found]
+
+
+def _updated(
+    tenant_id: UUID, ids: Sequence[UUID], values: Mapping[str, Any], own: Mapping[str, Sequence[UUID | None]]
+) -> Update:
+    """Return the statement that changes them. It names the tenant, and the ids: else the engine reads all that there are."""
+    statement = update(exception).where(_E.tenant_id == tenant_id, _E.id == any_(_uuids(ids)))
     if not own:
-        return update(exception).where(_E.id == any_(_uuids(ids))).values(**values)
+        return statement.values(**values)
     columns = [column(name, Uuid) for name in ("id", *own)]
     given = func.unnest(_uuids(ids), *map(_uuids, own.values())).table_valued(*columns, name="given").render_derived()
-    return update(exception).where(_E.id == given.c.id).values(**values, **{name: given.c[name] for name in own})
+    return statement.where(_E.id == given.c.id).values(**values, **{name: given.c[name] for name in own})
 
 
 def _uuids(values: Sequence[UUID | None]) -> Any:
     return bindparam(None, list(values), type_=ARRAY(Uuid))
 
 
-def _move(tx: Transaction, rows: Sequence[Row], after: str | None) -> None:
-    for row in rows:
-        if after is not None and row["status"] != after:
-            require_transition(row["status"], after)
-            tally.move(tx, row, after)
+async def _move(tx: Transaction, rows: Sequence[Row], after: str | None) -> None:
+    moving = {row["status"] for row in rows} - {after}
+    if after is None or not moving:
+        return
+    for status in sorted(moving):
+        require_transition(status, after)
+    await tally.move(tx, [row["id"] for row in rows], after)
 
 
 def before(row: Row, change: Change) -> dict[str, Any]:

@@ -36,6 +36,14 @@ SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, u.*
 FROM unnest($11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16::bigint[], $17::text[], $18::text[],
             $19::uuid[], $20::jsonb[]) AS u
 """
+# of those that came into force together the newest one of each record stays; others may have the record's key
+_OVERTAKEN = """
+SELECT DISTINCT o.id FROM decision a
+JOIN decision o ON o.tenant_id = a.tenant_id AND o.report_id = a.report_id AND o.kind = a.kind AND o.key = a.key
+WHERE a.tenant_id = $1 AND a.id = ANY($2) AND a.kind = 'amendment' AND o.status = 'active' AND o.id <> a.id
+  AND (o.id <> ALL($2) OR (o.id < a.id AND o.run_id = a.run_id AND o.ordinal = a.ordinal)) AND o.changes ?| ARRAY(SELECT jsonb_object_keys(a.changes))
+ORDER BY o.id
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +97,8 @@ async def decide_many(tx: Transaction, rows: Sequence[Row], verdicts: Sequence[V
     after = {} if proposal else {"status": STATUS_OF[first.kind]}
     change = Change("proposed" if proposal else ACTION_OF[first.kind], after, first.reason)
     await changing.apply(tx, rows, change, {"proposal_id": columns[0]} if proposal else settling(columns[0]))
-    for verdict in verdicts if not proposal else ():
-        await replace(tx, verdict.replaces)
+    if first.kind == "amendment" and not proposal:
+        await replace(tx, await overtaken(tx, columns[0]))
     return change
 
 
@@ -163,7 +171,7 @@ async def approve(tx: Transaction, kind: Kind, id_: UUID, revision: int) -> None
     elif exception["proposal_id"] == id_:
         await changing.apply(tx, [exception], Change("approved", {"proposal_id": None}, row["reason"]))
     if kind == "amendment":
-        await replace(tx, [other["id"] for other in await same_fields(tx, row)])
+        await replace(tx, await overtaken(tx, [id_]))
 
 
 async def withdraw(tx: Transaction, kind: Kind, id_: UUID, revision: int, reason: str) -> None:
@@ -222,10 +230,9 @@ async def replace(tx: Transaction, ids: Sequence[UUID]) -> None:
             await end_decision(tx, row, "amendment.withdrawn", "withdrawn", "Another amendment takes its place.")
 
 
-async def same_fields(tx: Transaction, row: Row) -> list[Row]:
-    """Return the other active amendments of a record that change one of the same fields."""
-    found = await active(tx, row["report_id"], row["key"])
-    return [other for other in found if other["id"] != row["id"] and set(other["changes"]) & set(row["changes"])]
+async def overtaken(tx: Transaction, ids: Sequence[UUID]) -> list[UUID]:
+    """Return the amendments in force that change a field of a record which one of those that came into force changes."""
+    return [row["id"] for row in await tx.connection.fetch(_OVERTAKEN, tx.tenant_id, ids)]
 
 
 async def active(tx: Transaction, report_id: UUID, key: str) -> Sequence[Row]:

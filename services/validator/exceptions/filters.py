@@ -177,10 +177,16 @@ def is_proposed(makers: Sequence[str], today: date) -> ColumnElement[bool]:
     return select(_D.id).where(*mine, nobody, lasting).exists()
 
 
-def held(ids: Sequence[UUID], statuses: tuple[str, ...], *more: ColumnElement[bool]) -> Select[Any]:
+def held(tenant_id: UUID, ids: Sequence[UUID], columns: Sequence[str], *still: ColumnElement[bool]) -> Select[Any]:
     """Return the statement that locks exceptions, in one order everywhere, if they are still what was looked for."""
-    chosen = (_E.id == _any(list(ids), Uuid), _E.status == _any(list(statuses), Text), *more)
-    return select(exception).where(*chosen).order_by(_E.id).with_for_update()
+    chosen = (_E.tenant_id == tenant_id, _E.id == _any(list(ids), Uuid), *still)
+    return select(*(_E[name] for name in columns)).where(*chosen).order_by(_E.id).with_for_update()
+
+
+def among(statuses: Sequence[str]) -> ColumnElement[bool]:
+    """Return whether an exception is in one of some statuses."""
+    found: ColumnElement[bool] = _E.status == _any(list(statuses), Text)
+    return found
 
 
 def _any(values: list[Any], kind: type[TypeEngine[Any]]) -> Any:

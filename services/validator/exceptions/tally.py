@@ -1,7 +1,7 @@
 """Counts of exceptions by rule and cause: changed in the transaction that changes the exceptions, so always exact."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +21,12 @@ ON CONFLICT (tenant_id, scope, rule_id, phase, evidence) DO UPDATE SET
     open = t.open + excluded.open, amended = t.amended + excluded.amended, waived = t.waived + excluded.waived,
     resubmitted = t.resubmitted + excluded.resubmitted, closed = t.closed + excluded.closed,
     rule_name = excluded.rule_name, rule_version = greatest(t.rule_version, excluded.rule_version)
+"""
+_MOVED = """
+SELECT run_id, report_id, rule_id, phase, status, grouped, CASE WHEN grouped THEN evidence END AS evidence,
+       any_value(rule_name) AS rule_name, max(rule_version) AS rule_version, any_value(fields) AS fields, count(*) AS number
+FROM exception WHERE tenant_id = $1 AND id = ANY($2) AND status <> $3
+GROUP BY run_id, report_id, rule_id, phase, status, grouped, CASE WHEN grouped THEN evidence END
 """
 
 Key = tuple[UUID, str, str, UUID]
@@ -60,7 +66,7 @@ def count(tx: Transaction, row: Mapping[str, Any], changes: Mapping[str, int]) -
         waiting.add(row, changes)
 
 
-def move(tx: Transaction, row: Mapping[str, Any], after: str) -> None:
-    """Count an exception in another status than the one that it was read in."""
-    if row["status"] != after:
-        count(tx, row, {row["status"]: -1, after: 1})
+async def move(tx: Transaction, ids: Sequence[UUID], after: str) -> None:
+    """Count exceptions, which the caller holds and has not changed yet, in another status than the one that they have."""
+    for row in await tx.connection.fetch(_MOVED, tx.tenant_id, ids, after):
+        count(tx, row, {row["status"]: -row["number"], after: row["number"]})

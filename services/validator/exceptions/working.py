@@ -25,6 +25,9 @@ from services.validator.exceptions.tables import exception
 MOST = 20_000
 _MOST_IDS = 200
 Action = Literal["assign", "amend", "waive", "approve", "resubmit"]
+_ALL = tuple(column.name for column in exception.c)
+_READ = {"assign": ("id", "status", "assignee"), "approve": ("id", "status", "proposal_id")}
+"""What actions on many need to know of each; where it is not said, everything."""
 _STATUS_AFTER = {"amend": "amended", "waive": "waived", "resubmit": "resubmitted"}
 
 
@@ -87,7 +90,8 @@ async def choose(tx: Transaction, action: Action, choice: Choice) -> Sequence[Ro
     if len(ids) > MOST:
         problem = FieldProblem("/filter", f"means more than {MOST} exceptions; narrow it")
         raise Invalid("These are too many at once.", type="too-many-exceptions", fields=[problem])
-    rows = await tx.rows(filters.held(ids, eligible(action), *_undecided(action)))
+    still = (filters.among(eligible(action)), *_undecided(action))
+    rows = await tx.rows(filters.held(tx.tenant_id, ids, _READ.get(action, _ALL), *still))
     if len(rows) != choice.expected:
         text = f"The filter means {len(rows)} exceptions now, not {choice.expected}; look again."
         raise Conflict(text, type="other-count", extra={"matching": len(rows)})
