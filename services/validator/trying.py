@@ -20,7 +20,7 @@ from libs.common.database.transaction import Transaction
 from libs.common.definitions.copies import Pinned, SealedReader, in_force
 from libs.common.definitions.kinds import Specs
 from libs.common.errors import FieldProblem, Invalid, NotFound, TooManyRequests, Unavailable
-from libs.common.jail import ConfinementError, JobError, JobServer, JobServerLost, OverBudget
+from libs.common.jail import ConfinementError, JobError, JobServer, JobServerLost, OverBudget, fault_of
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import GivenValue, Phase, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
@@ -176,7 +176,9 @@ async def judge(
         raise Invalid(f"A rule does not fit the records: {error}", type="rule-does-not-compile") from error
     except (JobError, ResultError) as error:
         TRIES.labels("stopped").inc()
-        raise Invalid(f"The try was stopped: {error}", type="try-stopped") from error
+        fault = fault_of(error, "try")
+        code = "internal-error" if fault else "try-stopped"
+        raise Invalid(fault or f"The try was stopped: {error}", type=code) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 

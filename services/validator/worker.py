@@ -21,7 +21,7 @@ from libs.common.definitions.copies import Pinned, SealedReader
 from libs.common.errors import Refusal, Unavailable
 from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
 from libs.common.identity.grants import require_grant
-from libs.common.jail import JobError, JobServer, JobServerLost
+from libs.common.jail import JobError, JobServer, JobServerLost, fault_of
 from libs.common.objects import ObjectAlteredError, ObjectMissingError
 from libs.common.telemetry.traces import span
 from libs.common.vocabulary.mappings import MappingSpec
@@ -135,7 +135,9 @@ class Worker:
         except Refusal as error:
             await self._fail(job, error.kind, error.detail)
         except (JobError, ResultError) as error:
-            await self._fail(job, "validation-stopped", f"The validation was stopped: {error}")
+            fault = fault_of(error, "validation")
+            code = "internal-error" if fault else "validation-stopped"
+            await self._fail(job, code, fault or f"The validation was stopped: {error}")
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

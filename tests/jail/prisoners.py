@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import mmap
 import os
 import signal
 import socket
@@ -84,6 +85,20 @@ def _memory(job: dict[str, Any], files: Sequence[int]) -> int:
     return len(bytearray(job["bytes"]))
 
 
+def _hold(job: dict[str, Any], files: Sequence[int]) -> int:
+    """Take memory, and keep it to the end, which comes late or at once."""
+    kept = bytearray(job["bytes"])
+    for place in range(0, len(kept), mmap.PAGESIZE):
+        kept[place] = 1
+    sys.kept_to_the_end = kept  # type: ignore[attr-defined]
+    time.sleep(job["seconds"])
+    return os.getpid()
+
+
+def _see(job: dict[str, Any], files: Sequence[int]) -> bool:
+    return os.path.lexists(f"/proc/{job['pid']}")
+
+
 def _spin(job: dict[str, Any], files: Sequence[int]) -> None:
     signal.signal(signal.SIGXCPU, signal.SIG_IGN if job.get("stubborn") else signal.SIG_DFL)
     while True:
@@ -128,6 +143,42 @@ def _scatter(job: dict[str, Any], files: Sequence[int]) -> None:
         below = f"/proc/self/fd/{files[0]}/{count % 7}"
         os.makedirs(below, exist_ok=True)  # noqa: PTH103
         Path(f"{below}/{count}").write_bytes(b"x" * job["bytes"])
+
+
+def _hide(job: dict[str, Any], files: Sequence[int]) -> None:
+    """Fill file after file, each without a name by then."""
+    place, kept = f"/proc/self/fd/{files[0]}", []
+    for count in range(200):
+        if job["way"] == "nameless":
+            kept.append(os.open(place, os.O_TMPFILE | os.O_RDWR, 0o600))
+        else:
+            kept.append(os.open(f"{place}/{count}", os.O_CREAT | os.O_RDWR, 0o600))
+            os.unlink(f"{place}/{count}")  # noqa: PTH108
+        os.write(kept[-1], b"x" * job["bytes"])
+        time.sleep(0.001)
+    time.sleep(600)
+
+
+def _dig(job: dict[str, Any], files: Sequence[int]) -> None:
+    """Make a directory in a directory, and so on, further than any path reaches."""
+    place = files[0]
+    for _ in range(3000):
+        os.mkdir("a" * 100, dir_fd=place)
+        place = os.open("a" * 100, os.O_RDONLY | os.O_DIRECTORY, dir_fd=place)
+        os.dup2(place, 60)
+        os.close(place)
+        place = 60
+    time.sleep(600)
+
+
+def _map(job: dict[str, Any], files: Sequence[int]) -> str:
+    """Map the file that was given."""
+    return _attempt(lambda: mmap.mmap(files[0], 4096).close())
+
+
+def _reach(job: dict[str, Any], files: Sequence[int]) -> str:
+    """Make a system call about the file that was given."""
+    return _system_call({**job, "arguments": [files[0], *job["arguments"]]}, files)
 
 
 def _remember(job: dict[str, Any], files: Sequence[int]) -> bool:

@@ -8,8 +8,18 @@ import sys
 import time
 
 import pytest
+import structlog
 
-from libs.common.jail import ConfinementError, JobCrashed, JobFailed, JobServer, JobServerLost, Limits, confine
+from libs.common.jail import (
+    ConfinementError,
+    JobCrashed,
+    JobFailed,
+    JobServer,
+    JobServerLost,
+    Limits,
+    confine,
+    fault_of,
+)
 
 
 async def test_a_job_answers(jobs: JobServer) -> None:
@@ -34,6 +44,28 @@ async def test_an_exception_comes_back_by_name(jobs: JobServer) -> None:
     with pytest.raises(JobFailed) as failure:
         await jobs.run({"act": "raise", "message": "no"})
     assert (failure.value.kind, failure.value.message) == ("ValueError", "no")
+
+
+async def test_where_our_own_code_failed_is_logged_and_not_on_what(jobs: JobServer) -> None:
+    """The log has the kind and the lines under the name that people are told; the message, which may be data, is not there."""
+    with pytest.raises(JobFailed) as failure:
+        await jobs.run({"act": "raise", "message": "secret"})
+    with structlog.testing.capture_logs() as said:
+        told = fault_of(failure.value, "try")
+    [line] = said
+    assert told is not None
+    assert line["fault"] in told
+    assert (line["event"], line["log_level"], line["kind"], line["work"]) == ("job.fault", "error", "ValueError", "try")
+    assert line["trace"][-1].startswith("tests/jail/prisoners.py:")
+    assert line["trace"][-1].endswith(" _raise")
+    assert "secret" not in str(line)
+
+
+async def test_too_much_of_something_is_no_fault_of_ours(jobs: JobServer) -> None:
+    """Limits that were reached are told as such."""
+    with pytest.raises(JobFailed) as failure:
+        await jobs.run({"act": "big", "bytes": 2 << 20}, limits=Limits(result_bytes=1 << 20))
+    assert fault_of(failure.value, "try") is None
 
 
 async def test_a_crash_surfaces_and_the_next_job_works(jobs: JobServer) -> None:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, Room
-from libs.common.jail.endings import Ending
+from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits
 
 
 async def test_memory_bomb_is_refused(jobs: JobServer) -> None:
@@ -89,32 +88,3 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - other processes set no event
             await asyncio.sleep(0.02)
-
-
-@pytest.mark.parametrize("size", [MIB, 16])
-async def test_files_cannot_fill_the_disk(jobs: JobServer, tmp_path: Path, size: int) -> None:
-    """Each file is small, their sum or their number is not: the job ends at once, as out of room; what was there counts not."""
-    (tmp_path / "before").write_bytes(b"x" * 64 * MIB)
-    endings: list[Ending] = []
-    jobs._observe = endings.append
-    directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        with pytest.raises(JobFailed) as failed:
-            await jobs.run({"act": "scatter", "bytes": size}, writable=[directory], room=Room(tmp_path, 32 * MIB))
-    finally:
-        os.close(directory)
-        jobs._observe = lambda _: None
-    assert failed.value.kind == "SpillTooLarge"
-    [ending] = endings
-    assert (ending.outcome, ending.code) == ("limit", "SpillTooLarge")
-    assert ending.cpu_seconds > 0
-    before = sorted(tmp_path.rglob("*"))
-    assert await jobs.run({"act": "echo", "value": 1}) == 1
-    assert sorted(tmp_path.rglob("*")) == before
-
-
-async def test_room_that_is_kept_is_no_matter(jobs: JobServer, tmp_path: Path) -> None:
-    """A job that writes what it may is not disturbed."""
-    with (tmp_path / "out").open("w+b") as file:
-        job = {"act": "fill", "bytes": 4 * MIB}
-        assert await jobs.run(job, writable=[file.fileno()], room=Room(tmp_path, 8 * MIB)) == "done"

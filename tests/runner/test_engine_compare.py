@@ -4,12 +4,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.runner.engines import compare
 from services.runner.engines.compare import compare_runs
 from services.runner.engines.errors import TransformError
 from services.runner.engines.requests import Compared, CompareRequest, Side
@@ -23,6 +25,12 @@ Row = tuple[set[int], str | None, str | None]
 VALUES = st.sampled_from([None, "", "a", "b"])
 RECORDS = st.dictionaries(st.integers(1, 8), st.tuples(VALUES, VALUES), max_size=8)
 FAILED = st.sets(st.tuples(st.integers(1, 8), st.sampled_from(["r", "s"])), max_size=8)
+
+
+@pytest.fixture(params=[100_000, 2], ids=["whole", "sliced"])
+def slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compare all at once, then a few records at a time, failures sorted for it."""
+    monkeypatch.setattr(compare, "_SLICE", request.param)
 
 
 def side(home: Path, name: str, records: dict[int, tuple[Any, Any]], failed: set[tuple[int, str]]) -> Side:
@@ -52,6 +60,7 @@ def expected(before: Any, after: Any) -> set[tuple[Any, ...]]:
     return found
 
 
+@pytest.mark.usefixtures("slices")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=st.tuples(RECORDS, FAILED), after=st.tuples(RECORDS, FAILED))
 def test_the_engine_finds_what_a_loop_finds(tmp_path: Path, before: Any, after: Any) -> None:
@@ -134,6 +143,7 @@ LEGS = st.lists(st.tuples(st.sets(st.integers(1, 4), min_size=1, max_size=1), KE
 PLACES = st.sets(st.integers(1, 8))
 
 
+@pytest.mark.usefixtures("slices")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=LEGS, after=LEGS, failed=st.tuples(PLACES, PLACES))
 def test_rows_of_one_record_are_compared_in_their_order(tmp_path: Path, before: Any, after: Any, failed: Any) -> None:
@@ -149,6 +159,7 @@ TOTALS = st.lists(
 )
 
 
+@pytest.mark.usefixtures("slices")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=TOTALS, after=TOTALS, failed=st.tuples(PLACES, PLACES))
 def test_rows_of_several_records_are_compared_by_their_key(
@@ -186,3 +197,27 @@ def test_slices_leave_nothing_out(tmp_path: Path) -> None:
     new = side(tmp_path, "new", dict.fromkeys(ordinals, ("a", "c")), {(n, "r") for n in ordinals})
     found = compare_runs(CompareRequest(before=old, after=new, target=tmp_path / "d.parquet"))
     assert (found.counts, found.records) == ({"changed": 4, "newly_failing": 4}, 4)
+
+
+def test_much_that_code_made_of_each_record_fits_into_little_memory(tmp_path: Path) -> None:
+    """Three rows of each record, a third of them failing: a slice has so many rows, not so many records."""
+    records, rows = 250_000, 750_000
+    sides = {name: _threefold(tmp_path, name, rows, changed) for name, changed in (("before", 0), ("after", 1))}
+    found = compare_runs(CompareRequest(**sides, target=tmp_path / "d.parquet", memory="128MiB"))
+    assert found.counts == {"changed": records // 10, "newly_passing": 1}
+    assert found.by_field == {"x": records // 10}
+
+
+def _threefold(home: Path, name: str, rows: int, changed: int) -> Side:
+    """Write rows of which one in thirty, of different records, is another when `changed`; then one more passes."""
+    record, text = "range // 3 + 1", "'the value is not what it should be'"
+    queries = {
+        "records": f"SELECT range + 1 AS _ordinal, 'k' || ({record}) AS _key, "
+        f"sha256(CAST(range + if(range % 30 = 0, {changed}, 0) AS VARCHAR)) AS x FROM range({rows})",
+        "origins": f"SELECT 'k' || ({record}) AS key, {record} AS _ordinal, range + 1 AS _row, {record} AS _first FROM range({rows})",
+        "output": f"SELECT range + 1 AS _ordinal, 'k' || ({record}) AS key, 'r' AS rule_id, 'blocking' AS severity, "
+        f"'fail' AS outcome, {text} AS message FROM range({rows}) WHERE range % 3 = 0 AND range >= {3 * changed}",
+    }
+    for part, query in queries.items():
+        duckdb.sql(f"COPY ({query}) TO '{home}/{name}-{part}.parquet' (FORMAT parquet)")
+    return Side(**{part: home / f"{name}-{part}.parquet" for part in queries})

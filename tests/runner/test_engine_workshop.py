@@ -3,11 +3,15 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import structlog
 
 from libs.common.jail import JobFailed, JobServer
 from services.runner.engines.errors import DataPathError, RenderError, SourceError
-from services.runner.engines.steps import render_artifact, transform_records
+from services.runner.engines.requests import CompareRequest, Side
+from services.runner.engines.steps import compare_runs, render_artifact, transform_records
 from services.runner.engines.workshop import workshop
 from services.runner.sources.extract import extract_file
 from tests.runner.datapath import render_request, rows_of, schema, transform_request
@@ -71,6 +75,21 @@ async def test_what_goes_wrong_comes_back_as_it_was(jobs: JobServer, places: tup
     with pytest.raises(RenderError) as bad:
         await render_artifact(jobs, render_request(work, target, output), timeout_seconds=60)
     assert bad.value.code == "template-refused"
+
+
+async def test_our_own_mistake_in_a_child_ends_the_step_at_once(jobs: JobServer, places: tuple[Path, Path]) -> None:
+    """A comparison of files that it was not written for is no lost worker: it is logged where it failed, and not tried again."""
+    _, work = places
+    for name in ("before", "after"):
+        pq.write_table(pa.table({"unheard": [1]}), work / f"{name}.parquet")
+    sides = {name: Side(records=work / f"{name}.parquet") for name in ("before", "after")}
+    request = CompareRequest(**sides, target=work / "differences.parquet")
+    with structlog.testing.capture_logs() as said, pytest.raises(DataPathError) as failed:
+        await compare_runs(jobs, request, timeout_seconds=60)
+    assert (failed.value.code, failed.value.retryable) == ("internal-error", False)
+    [line] = [line for line in said if line["event"] == "job.fault"]
+    assert line["fault"] in failed.value.message
+    assert any(frame.startswith("services/runner/engines/compare.py:") for frame in line["trace"])
 
 
 async def test_a_child_that_takes_too_long_is_stopped(jobs: JobServer, places: tuple[Path, Path]) -> None:

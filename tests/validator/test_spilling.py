@@ -59,7 +59,7 @@ async def test_a_sort_larger_than_the_disk_may_hold_is_an_error(jail: JobServer,
 async def test_whoever_writes_past_the_engine_is_stopped(
     jail: JobServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The broker counts for itself: a job that spills more than its room ends there, whatever its engine thinks."""
-    monkeypatch.setattr(broker, "room_of", lambda scratch, _: broker.Room(scratch, 8 * MIB))
+    """The jail counts for itself: a job that spills more than its room ends there, whatever its engine thinks."""
+    monkeypatch.setattr(broker, "room_of", lambda _: 8 * MIB)
     with pytest.raises(JobFailed, match="SpillTooLarge"):
         await sorted_with(jail, tmp_path, 1024 * MIB)

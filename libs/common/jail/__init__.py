@@ -31,8 +31,8 @@ from libs.common.jail.errors import (
     JobTimedOut,
     OverBudget,
 )
+from libs.common.jail.faults import fault_of
 from libs.common.jail.limits import MIB, Limits
-from libs.common.jail.room import Room
 from libs.common.jail.server import JobServer
 from libs.common.jail.settings import WarmParent
 
@@ -50,9 +50,9 @@ __all__ = [
     "Limits",
     "OverBudget",
     "Report",
-    "Room",
     "WarmParent",
     "confine",
     "engine_paths",
+    "fault_of",
     "interpreter_paths",
 ]

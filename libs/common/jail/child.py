@@ -10,6 +10,7 @@ from typing import Any, NoReturn, Self
 from libs.common.jail import canaries, landlock, privileges
 from libs.common.jail.confinement import confine, engine_paths
 from libs.common.jail.exchange import LENGTH, proof_of
+from libs.common.jail.faults import frames_of
 from libs.common.jail.isolation import House
 from libs.common.jail.limits import Limits
 
@@ -119,7 +120,7 @@ def _outcome(function: JobFunction, job: dict[str, Any], files: Sequence[int]) -
 
 
 def _failure(error: BaseException) -> dict[str, Any]:
-    return {"kind": type(error).__name__, "message": str(error)[:2000]}
+    return {"kind": type(error).__name__, "message": str(error)[:2000], "trace": frames_of(error.__traceback__)}
 
 
 def _try_to_say(result: int, error: BaseException) -> None:

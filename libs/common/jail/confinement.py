@@ -50,7 +50,7 @@ def confine(
     reach = Reach(readable=readable, writable=writable, connect_ports=connect_ports)
     gained = () if "gvisor" in house else landlock.restrict(reach, rules)
     privileges.drop_capabilities()
-    seccomp.restrict()  # last: the other layers need calls that it refuses
+    seccomp.restrict(maps=limits.total_size is None)  # last: the other layers need calls that it refuses
     own = ("environment", "descriptors", "no_new_privs", "rlimits", *gained, "capabilities", "calls")
     return Confinement((*house, *own))
 

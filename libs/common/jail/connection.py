@@ -5,18 +5,19 @@ import itertools
 import math
 import os
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Self
 
 from libs.common.jail import wire
 from libs.common.jail.errors import JobServerLost, JobTimedOut
-from libs.common.jail.room import Room
+from libs.common.jail.limits import Limits
 
 _KILL_SECONDS = 2.0
 _SEND_SECONDS = 5.0
 _GRACE_SECONDS = 5.0
+_DYING_SECONDS = 60.0
 _MOST_SIGNAL, _MOST_CODE, _MOST_NUMBER = 64, 255, 1 << 53
 
 
@@ -28,6 +29,7 @@ class Report:
     timed_out: bool
     cpu_seconds: float
     peak_rss: int
+    overfull: bool = False
 
     @classmethod
     def of(cls, message: Mapping[str, Any]) -> Self:
@@ -40,7 +42,8 @@ class Report:
         cpu: Any = message.get("cpu_seconds")
         if type(cpu) not in (int, float) or not math.isfinite(cpu) or not 0 <= cpu < _MOST_NUMBER:
             raise wire.MalformedError("not a report")
-        return cls(code, message.get("timed_out") is True, float(cpu), _whole(message.get("peak_rss"), 0, _MOST_NUMBER))
+        timed_out, overfull = (message.get(name) is True for name in ("timed_out", "overfull"))
+        return cls(code, timed_out, float(cpu), _whole(message.get("peak_rss"), 0, _MOST_NUMBER), overfull)
 
 
 def _whole(value: Any, least: int, most: int) -> int:
@@ -57,6 +60,7 @@ class Connection:
         self._control = control
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Report]] = {}
+        self._dying: dict[int, Callable[[], None]] = {}
         self._ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._sending = asyncio.Lock()
         self.alive = True
@@ -73,8 +77,13 @@ class Connection:
         except TimeoutError as error:
             raise JobServerLost(f"the forkserver was not ready after {seconds:.0f} s") from error
 
-    async def fork(self, descriptors: Sequence[int], *, writable: int, wall: float, room: Room | None = None) -> Report:
-        """Have one child forked that gets `descriptors`, and return the report on its end; it is killed out of `room`.
+    async def fork(
+        self, descriptors: Sequence[int], *, writable: int, limits: Limits, gone: Callable[[], None]
+    ) -> Report:
+        """Have one child forked that gets `descriptors`, and return the report on its end.
+
+        `gone` is called once: when the process is no more, which is later, for its memory is freed after its last word; or
+        when nobody can tell.
 
         Raises:
             JobServerLost: when the forkserver dies before it reports.
@@ -82,10 +91,15 @@ class Connection:
         """
         number = next(self._numbers)
         done: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
-        self._waiting[number] = done
-        watching = asyncio.create_task(self._kill_out_of(room, number)) if room else None
+        wall, total = limits.wall_seconds, limits.total_size
+        self._waiting[number], self._dying[number] = done, gone
         try:
-            await self._send({"job": number, "writable": writable, "wall": wall}, descriptors)
+            await self._send({"job": number, "writable": writable, "wall": wall, "total": total}, descriptors)
+        except BaseException:  # it was not sent, or nobody is there
+            del self._waiting[number]
+            self._release(number)
+            raise
+        try:
             return await asyncio.wait_for(asyncio.shield(done), wall + _GRACE_SECONDS)
         except TimeoutError:
             self.lose("the forkserver let a job overstay")
@@ -95,13 +109,16 @@ class Connection:
             raise
         finally:
             self._waiting.pop(number, None)
-            if watching is not None:
-                watching.cancel()
+            asyncio.get_running_loop().call_later(_DYING_SECONDS, self._require_gone, number)
 
-    async def _kill_out_of(self, room: Room, number: int) -> None:
-        await room.overflow()
-        with suppress(JobServerLost):
-            await self._send({"kill": number}, ())
+    def _require_gone(self, number: int) -> None:
+        if number in self._dying:
+            self.lose("a job's process does not end")
+
+    def _release(self, number: object) -> None:
+        gone = self._dying.pop(number, None) if type(number) is int else None
+        if gone is not None:
+            gone()
 
     async def _stop(self, number: int, done: asyncio.Future[Report]) -> None:
         with suppress(JobServerLost, TimeoutError):
@@ -153,6 +170,8 @@ class Connection:
             done = self._waiting.get(number) if type(number) is int else None
             if done is not None and not done.done():
                 done.set_result(Report.of(message))
+        elif "gone" in message:
+            self._release(message["gone"])
         elif "broken" in message:
             self.lose(f"the forkserver did not start: {str(message['broken'])[:2000]}")
         else:
@@ -172,6 +191,8 @@ class Connection:
             if not waiting.done():
                 waiting.set_exception(JobServerLost(reason))
                 waiting.exception()  # whoever waits still gets it; nobody waiting is no accident
+        for number in list(self._dying):
+            self._release(number)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -19,7 +19,6 @@ from libs.common.jail.exchange import Exchange
 Outcome = Literal["done", "failed", "killed", "limit", "refused", "lost"]
 """`killed`: by a signal. `limit`: out of time, memory or room. `refused`: unconfined, or the answer is none."""
 
-_LIMITS = frozenset({"MemoryError", "OutOfMemoryException", "ResultTooLarge", "SpillTooLarge"})
 _LIMIT_SIGNALS = frozenset({9, 24, 25})  # SIGKILL, SIGXCPU, SIGXFSZ
 
 
@@ -76,7 +75,7 @@ def _told(error: JailError | None) -> tuple[Outcome, str]:
     if isinstance(error, JobCrashed):
         return _crash(error)
     if isinstance(error, JobFailed):
-        return ("limit", error.kind) if error.kind in _LIMITS else ("failed", "")
+        return ("limit", error.kind) if error.is_limit else ("failed", "")
     if isinstance(error, ConfinementError):
         return "refused", "unconfined"
     return ("lost", "") if isinstance(error, JobServerLost) else ("failed", "")

@@ -1,5 +1,10 @@
 """What can go wrong between asking for a confined job and having its result."""
 
+from collections.abc import Sequence
+
+_LIMITS = frozenset({"MemoryError", "ArrowMemoryError", "OutOfMemoryException", "ResultTooLarge", "SpillTooLarge"})
+_DISKS = frozenset({"OSError", "IOException"})
+
 
 class JailError(Exception):
     """The base of everything that the jail raises."""
@@ -14,12 +19,23 @@ class JobError(JailError):
 
 
 class JobFailed(JobError):  # noqa: N818 - says what happened
-    """The job function raised; `kind` is the exception's class name."""
+    """The job function raised; `kind` is the exception's class name, `trace` the lines that led to it."""
 
-    def __init__(self, kind: str, message: str) -> None:
+    def __init__(self, kind: str, message: str, trace: Sequence[str] = ()) -> None:
         super().__init__(f"{kind}: {message}" if message else kind)
         self.kind = kind
         self.message = message
+        self.trace = tuple(trace)
+
+    @property
+    def is_limit(self) -> bool:
+        """Whether it was too much of something."""
+        return self.kind in _LIMITS
+
+    @property
+    def is_circumstance(self) -> bool:
+        """Whether it was too much of something, or a disk that is full or broken: not the code, and perhaps not for long."""
+        return self.is_limit or self.kind in _DISKS
 
 
 class JobCrashed(JobError):  # noqa: N818

@@ -5,7 +5,7 @@ import json
 import math
 import os
 import struct
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, Self
 
@@ -21,7 +21,7 @@ _FIXED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 _READ_ONLY = _FIXED | fcntl.F_SEAL_WRITE
 _MOST_VALUES, _BYTES_A_VALUE = 250_000, 16
 _PROOF_BYTES = 1024
-_KIND, _MESSAGE = 100, 2000
+_KIND, _MESSAGE, _LINE, _LINES = 100, 2000, 200, 30
 
 
 class Exchange:
@@ -69,7 +69,7 @@ class Exchange:
             told = _text(result.get("message", ""), _MESSAGE) if not self.layers else ""
             raise ConfinementError(told or f"layers are missing: {', '.join(sorted(missing))}")
         if "kind" in result:
-            raise JobFailed(_text(result["kind"], _KIND), _text(result.get("message", ""), _MESSAGE))
+            raise _failure(result)
         if report.code != 0 or "value" not in result:
             raise JobCrashed(signal=0, code=report.code)
         return result["value"]
@@ -86,6 +86,12 @@ class Exchange:
             raise JobFailed("ResultTooLarge", f"{size} bytes, at most {self._limit} are allowed")
         self.size = size
         return parsed(os.pread(self._result, size, LENGTH.size), max(_MOST_VALUES, self._limit // _BYTES_A_VALUE))
+
+
+def _failure(result: Mapping[str, Any]) -> JobFailed:
+    trace = result.get("trace")
+    lines = [_text(line, _LINE) for line in trace[:_LINES]] if isinstance(trace, list) else []
+    return JobFailed(_text(result["kind"], _KIND), _text(result.get("message", ""), _MESSAGE), lines)
 
 
 def proof_of(layers: Iterable[str]) -> bytes:

@@ -12,12 +12,13 @@ import socket
 import sys
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any
 
 from libs.common.jail import child, privileges, sockets, wire
 from libs.common.jail.families import Usage, children, kill_group, news_of_children, stopped, usage_so_far
 from libs.common.jail.isolation import House
+from libs.common.jail.room import Room
+from libs.common.jail.running import DYING_SECONDS, Running
 from libs.common.jail.settings import WarmParent
 from libs.common.jail.settling import load, settle
 from libs.common.jail.spares import Rehearsal, Spare
@@ -25,18 +26,6 @@ from libs.common.jail.spares import Rehearsal, Spare
 _TIDY_SECONDS = 1.0
 _REFILL_SECONDS = 0.02
 _DEMOTED_AFTER, _DEMOTED = 1.0, 10
-_DYING_SECONDS = 0.5
-
-
-@dataclass(slots=True)
-class _Running:
-    client: socket.socket
-    job: int
-    pid: int
-    deadline: float
-    demoted_at: float
-    demoted: bool = False
-    timed_out: bool = False
 
 
 class Forkserver:
@@ -60,8 +49,9 @@ class Forkserver:
         self._rehearsal: Rehearsal | None = load(settings.rehearsal) if settings.rehearsal else None
         self._spares_wanted = settings.spares if settings.rehearsal else 0
         self._spares: list[Spare] = []
-        self._running: dict[int, _Running] = {}  # by pidfd
-        self._leaving: set[int] = set()  # done and killed, their memory not yet freed
+        self._running: dict[int, Running] = {}  # by pidfd
+        self._leaving: dict[int, Running] = {}  # by pid: told of, killed, their memory not yet freed
+        self._gone: list[Running] = []  # freed, and not told of
         self._clients: set[socket.socket] = set()
         self._selector = selectors.DefaultSelector()
         if client is not None:
@@ -83,6 +73,7 @@ class Forkserver:
                 self._attend(key.fileobj)
             self._kill_overdue()
             self._kill_strangers()
+            self._take_leave()
         self._kill_all()
 
     def _attend(self, who: Any) -> None:
@@ -132,8 +123,7 @@ class Forkserver:
     def _patience(self) -> float | None:
         if not self._running:
             return _REFILL_SECONDS if len(self._spares) < self._spares_wanted else None
-        # one that is killed is waited for, not looked at without a pause: it would get no processor to die with
-        nearest = min(running.deadline + _DYING_SECONDS * running.timed_out for running in self._running.values())
+        nearest = min(running.due for running in self._running.values())
         return min(_TIDY_SECONDS, max(0.0, nearest - time.monotonic()))
 
     def _obey(self, client: socket.socket) -> None:
@@ -153,11 +143,15 @@ class Forkserver:
             self._fork(client, message, descriptors)
 
     def _fork(self, client: socket.socket, message: dict[str, Any], descriptors: list[int]) -> None:
+        most = message["total"]
+        room = None if most is None else Room.of(most, descriptors, message["writable"])
         pid, pidfd = self._take_spare(message, descriptors) or self._new_child(message, descriptors)
+        if room is not None:
+            room.pid = pid
         for descriptor in descriptors:
             os.close(descriptor)
         now = time.monotonic()
-        self._running[pidfd] = _Running(client, message["job"], pid, now + message["wall"], now + _DEMOTED_AFTER)
+        self._running[pidfd] = Running(client, message["job"], pid, now + message["wall"], now + _DEMOTED_AFTER, room)
         self._selector.register(pidfd, selectors.EVENT_READ)
 
     def _new_child(self, message: dict[str, Any], descriptors: list[int]) -> tuple[int, int]:
@@ -187,7 +181,8 @@ class Forkserver:
     def _hear(self) -> None:
         """Look who has stopped, and who is gone: one signal may stand for several children."""
         self._news.recv(4096)
-        self._leaving -= {pid for pid in self._leaving if os.waitpid(pid, os.WNOHANG)[0]}
+        ended = [pid for pid in self._leaving if os.waitpid(pid, os.WNOHANG)[0]]
+        self._gone += [self._leaving.pop(pid) for pid in ended]
         for pidfd, running in list(self._running.items()):
             if stopped(running.pid):
                 self._dismiss(pidfd)
@@ -197,9 +192,10 @@ class Forkserver:
         running = self._forget(pidfd)
         _, status, usage = os.wait4(running.pid, os.WUNTRACED)
         if not os.WIFSTOPPED(status):  # killed a moment ago
+            self._gone.append(running)
             return self._report(running, os.waitstatus_to_exitcode(status), usage)
         kill_group(running.pid)
-        self._leaving.add(running.pid)
+        self._leaving[running.pid] = running
         return self._report(running, 0, usage)
 
     def _bury(self, pidfd: int) -> None:
@@ -208,18 +204,24 @@ class Forkserver:
         running = self._forget(pidfd)
         kill_group(running.pid)  # before the wait: the dead leader keeps its group's number taken
         _, status, usage = os.wait4(running.pid, 0)
+        self._gone.append(running)
         self._report(running, os.waitstatus_to_exitcode(status), usage)
 
-    def _forget(self, pidfd: int) -> _Running:
+    def _forget(self, pidfd: int) -> Running:
         self._selector.unregister(pidfd)
         os.close(pidfd)
         return self._running.pop(pidfd)
 
-    def _report(self, running: _Running, code: int, usage: Usage) -> None:
+    def _report(self, running: Running, code: int, usage: Usage) -> None:
+        room = running.room
+        if room is not None:
+            room.look()  # it may have ended between two looks
+            room.close()
         report = {
             "done": running.job,
             "code": code,
             "timed_out": running.timed_out,
+            "overfull": room is not None and room.exceeded,
             "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 6),
             "peak_rss": usage.ru_maxrss * 1024,
         }
@@ -228,8 +230,11 @@ class Forkserver:
     def _kill_overdue(self) -> None:
         now = time.monotonic()
         for pidfd, running in list(self._running.items()):
+            room = running.room
+            if room is not None and room.due <= now and not room.exceeded and room.look():
+                kill_group(running.pid)
             if running.timed_out:
-                if running.deadline + _DYING_SECONDS <= now:
+                if running.deadline + DYING_SECONDS <= now:
                     self._leave(pidfd)
             elif running.deadline <= now:
                 running.timed_out = True
@@ -242,8 +247,14 @@ class Forkserver:
     def _leave(self, pidfd: int) -> None:
         """Tell of a job that is killed and takes long to die on a busy machine: it runs no more, nobody need wait."""
         running = self._forget(pidfd)
-        self._leaving.add(running.pid)
+        self._leaving[running.pid] = running
         self._report(running, -signal.SIGKILL, usage_so_far(running.pid))
+
+    def _take_leave(self) -> None:
+        """Say whose processes are no more, with whatever they left: only now is there memory for others."""
+        gone, self._gone = self._gone, []
+        for running in gone:
+            self._tell(running.client, {"gone": running.job})
 
     def _kill_job(self, client: socket.socket, job: int) -> None:
         for running in self._running.values():
@@ -260,7 +271,7 @@ class Forkserver:
     def _kill_strangers(self) -> None:
         """Kill descendants that outlived or left their job: they come to us as children that we did not fork."""
         ours = {running.pid for running in self._running.values()} | {spare.pid for spare in self._spares}
-        ours |= self._leaving
+        ours |= self._leaving.keys()
         for pid in set(children()) - ours:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)

@@ -10,7 +10,8 @@ MIB = 1024 * 1024
 class Limits:
     """What one confined process may use. Sizes are bytes, times seconds.
 
-    `file_size` bounds each file that is written. `processes` counts all processes *and threads* of the user, not of the
+    `file_size` bounds each file that is written, `total_size` what is written in all, where a job may make
+    files: it may then map none. `processes` counts all processes *and threads* of the user, not of the
     job, and does not bind root: leave it None where the user runs anything else.
     """
 
@@ -18,6 +19,7 @@ class Limits:
     cpu_seconds: int = 60
     wall_seconds: float = 60.0
     file_size: int = 1024 * MIB
+    total_size: int | None = None
     open_files: int = 64
     processes: int | None = None
     result_bytes: int = 4 * MIB
@@ -41,7 +43,7 @@ def apply_rlimits(limits: Limits) -> None:
     values = {
         resource.RLIMIT_AS: limits.address_space,
         resource.RLIMIT_CPU: limits.cpu_seconds,
-        resource.RLIMIT_FSIZE: limits.file_size,
+        resource.RLIMIT_FSIZE: min(limits.file_size, limits.total_size or limits.file_size),
         resource.RLIMIT_NOFILE: limits.open_files,
         resource.RLIMIT_CORE: 0,
         resource.RLIMIT_MEMLOCK: 0,

@@ -1,54 +1,119 @@
-"""How much a job may write in all below a directory: the kernel bounds each file, nobody their sum."""
+"""How much a job may write in all: the kernel bounds each file, nobody their sum. Its parent looks, beside the job."""
 
-import asyncio
 import os
-from collections.abc import Iterator
+import stat
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Self
 
-_LOOK_SECONDS = 0.25
-_MOST_FILES = 10_000
+_SHORTEST, _LONGEST = 0.005, 0.25
+_LOOKS_A_PAUSE = 10
+_BYTES_A_SECOND = 4 * 1024**3
+_MOST_FILES, _MOST_LEVELS = 10_000, 8
 _BLOCK = 512
+
+_Sizes = dict[tuple[int, int], int]
+
+
+class _OverfullError(OSError):
+    """More files, or deeper below each other, than anybody needs."""
 
 
 @dataclass(slots=True)
 class Room:
-    """`most_bytes` more than there are now below `directory`, in at most 10,000 files.
+    """`most_bytes` more than what there was to begin with, in at most 10,000 files.
 
-    It is looked at four times a second: a job that has taken more is killed, having written a little more than it may.
+    It is looked at the more often the less is left: past the bound goes what is written in some five milliseconds. Files that
+    were removed count for as long as they are open; mapped ones are not seen, so that who has a room may map none.
     """
 
-    directory: Path
     most_bytes: int
+    _writable: tuple[int, ...]
+    _given: frozenset[tuple[int, int]]
+    pid: int = 0
+    due: float = 0.0
     exceeded: bool = False
-    _before: int = field(init=False)
+    _before: int = 0
 
-    def __post_init__(self) -> None:
-        self._before = sum(_sizes(self.directory))
+    @classmethod
+    def of(cls, most_bytes: int, descriptors: Sequence[int], writable: int) -> Self:
+        """Return the room of a job that is to begin, as `pid`, with `descriptors`; the last `writable` it may write to."""
+        given = frozenset((one.st_dev, one.st_ino) for one in map(os.fstat, descriptors))
+        kept = tuple(os.dup(descriptor) for descriptor in descriptors[len(descriptors) - writable :])
+        room = cls(most_bytes, kept, given)
+        with suppress(OSError):  # what cannot be seen now cannot be later, and ends the job
+            room._before = sum(room._sizes().values())
+        return room
 
-    async def overflow(self) -> None:
-        """Return when more is taken than may be."""
-        while not self._is_over():  # noqa: ASYNC110 - files set no event
-            await asyncio.sleep(_LOOK_SECONDS)
-        self.exceeded = True
+    def look(self) -> bool:
+        """Say whether more is taken than may be, or cannot be seen; decide when to look again."""
+        began = time.monotonic()
+        try:
+            left = self._before + self.most_bytes - sum(self._sizes().values())
+        except OSError:  # too many, or hidden on purpose
+            left = -1
+        now = time.monotonic()
+        pause = max(_SHORTEST, left / _BYTES_A_SECOND, _LOOKS_A_PAUSE * (now - began))
+        self.due = now + min(_LONGEST, pause)
+        self.exceeded = self.exceeded or left < 0
+        return self.exceeded
 
-    def _is_over(self) -> bool:
-        left = self._before + self.most_bytes
-        for files, size in enumerate(_sizes(self.directory)):
-            left -= size
-            if left < 0 or files > _MOST_FILES:
-                return True
-        return False
+    def close(self) -> None:
+        """Let go of the job's files."""
+        for descriptor in self._writable:
+            os.close(descriptor)
 
+    def _sizes(self) -> _Sizes:
+        sizes: _Sizes = {}
+        for part in (self._given_files(), *map(_below, self._writable), self._nameless()):
+            for one in part:
+                sizes[one.st_dev, one.st_ino] = one.st_blocks * _BLOCK
+                if len(sizes) > _MOST_FILES:
+                    raise _OverfullError
+        return sizes
 
-def _sizes(directory: Path) -> Iterator[int]:
-    """Yield what each file takes on disk; files come and go meanwhile."""
-    pending = [os.fspath(directory)]
-    while pending:
-        with suppress(FileNotFoundError), os.scandir(pending.pop()) as entries:
+    def _given_files(self) -> Iterator[os.stat_result]:
+        return map(os.fstat, self._writable)
+
+    def _nameless(self) -> Iterator[os.stat_result]:
+        """Yield what the job has removed, or never named, and holds open."""
+        if not self.pid:
+            return
+        with suppress(FileNotFoundError, ProcessLookupError), os.scandir(f"/proc/{self.pid}/fd") as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):
+                    one = entry.stat()
+                    if stat.S_ISREG(one.st_mode) and not one.st_nlink and (one.st_dev, one.st_ino) not in self._given:
+                        yield one
+
+
+def _below(descriptor: int, levels: int = _MOST_LEVELS) -> Iterator[os.stat_result]:
+    """Yield what lies below a directory, where it is one; files come and go meanwhile."""
+    if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+        return
+    opened = _opened(".", descriptor)  # the job shares its place in what it was given
+    try:
+        with os.scandir(opened) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    yield entry.stat(follow_symlinks=False)
                     if entry.is_dir(follow_symlinks=False):
-                        pending.append(entry.path)
-                    yield entry.stat(follow_symlinks=False).st_blocks * _BLOCK
+                        yield from _deeper(entry.name, opened, levels)
+    finally:
+        os.close(opened)
+
+
+def _deeper(name: str, above: int, levels: int) -> Iterator[os.stat_result]:
+    if not levels:
+        raise _OverfullError
+    inner = _opened(name, above)
+    try:
+        yield from _below(inner, levels - 1)
+    finally:
+        os.close(inner)
+
+
+def _opened(name: str, above: int) -> int:
+    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)

@@ -20,14 +20,14 @@ _NUMBER, _ARCHITECTURE = 0, 4
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 _FOREIGN_TABLE = 0x40000000  # x32 numbers on x86_64
 
-_PROT_EXEC = 4
+_PROT_EXEC, _MAP_ANONYMOUS, _PUNCH_HOLE = 4, 0x20, 2
 # F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_GETLK, F_SETLK, F_SETLKW, F_OFD_*, F_DUPFD_CLOEXEC, F_GETPIPE_SZ, F_GET_SEALS:
 # no larger pipes, whose memory is nobody's, and no signals to owners of files
 _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5451, 0x5450)  # TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIOCLEX, FIONCLEX
 # an event loop wakes itself through a pair of its own; TCP_NODELAY, TCP_KEEPIDLE and the like, SO_KEEPALIVE
 _PAIRS, _SOCKET_OPTIONS = (1,), (1, 4, 5, 6, 9)
-_CLONE_THREAD = 0x10000
+_CLONE_FILES, _CLONE_THREAD = 0x400, 0x10000
 _CLONE_NEW = 0x7E020080  # every CLONE_NEW* flag
 # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA, as thread pools and allocators do, and PR_GET_NO_NEW_PRIVS
 _NAMES = (15, 16, 0x53564D41, 39)
@@ -39,14 +39,15 @@ class _Program(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
-def restrict() -> None:
-    """Install the filter for this process for good; no_new_privs must be set before.
+def restrict(*, maps: bool = True) -> None:
+    """Install the filter for this process for good, with or without maps of files; no_new_privs must be set before.
 
     Raises:
         ConfinementError: the architecture is unknown or the kernel refuses.
     """
     machine = _machine()
-    _install(b"".join(_judge(calls.judged(machine), os.getpid())), _ALLOWING[machine], _KILLING[machine])
+    judging = _judge(calls.judged(machine), os.getpid(), maps=maps)
+    _install(b"".join(judging), _ALLOWING[machine], _KILLING[machine])
 
 
 def forbid_contacts(*, programs: bool = False) -> None:
@@ -101,11 +102,18 @@ def _killing(machine: str) -> Iterator[bytes]:
     yield _return(_REFUSE | errno.EPERM)
 
 
-def _judge(numbers: dict[str, int], pid: int) -> Iterator[bytes]:
-    """Allow memory without code, threads but no processes, signals to oneself, reading own limits, naming threads."""
+def _judge(numbers: dict[str, int], pid: int, *, maps: bool) -> Iterator[bytes]:
+    """Allow memory without code, threads but no processes, signals to oneself, reading own limits, naming threads.
+
+    Files shrink as one likes and grow by being written, which is what counts against a limit.
+    """
     refuse, allow = _return(_REFUSE | errno.EPERM), _return(_ALLOW)
-    for name in ("mmap", "mprotect"):
-        yield from _on(numbers[name], _argument(2), _jump(_JUMP_ANY_BIT, _PROT_EXEC, 0, 1), refuse, allow)
+    without_code = _argument(2), _jump(_JUMP_ANY_BIT, _PROT_EXEC, 0, 1), refuse
+    of_no_file = () if maps else (_argument(3), _jump(_JUMP_ANY_BIT, _MAP_ANONYMOUS, 1, 0), refuse)
+    yield from _on(numbers["mmap"], *without_code, *of_no_file, allow)
+    yield from _on(numbers["mprotect"], *without_code, allow)
+    unsupported = _return(_REFUSE | errno.EOPNOTSUPP)  # libc then writes
+    yield from _on(numbers["fallocate"], _argument(1), _jump(_JUMP_ANY_BIT, _PUNCH_HOLE, 1, 0), unsupported, allow)
     listed = (("fcntl", 1, _FCNTL), ("ioctl", 1, _IOCTL), ("socketpair", 0, _PAIRS), ("setsockopt", 2, _SOCKET_OPTIONS))
     for name, place, values in listed:
         yield from _on(numbers[name], _argument(place), *_among(values), refuse, allow)
@@ -113,8 +121,9 @@ def _judge(numbers: dict[str, int], pid: int) -> Iterator[bytes]:
     yield from _on(
         numbers["clone"],
         _argument(0),
-        _jump(_JUMP_ANY_BIT, _CLONE_NEW, 1, 0),
-        _jump(_JUMP_ANY_BIT, _CLONE_THREAD, 1, 0),
+        _jump(_JUMP_ANY_BIT, _CLONE_NEW, 2, 0),
+        _jump(_JUMP_ANY_BIT, _CLONE_THREAD, 0, 1),
+        _jump(_JUMP_ANY_BIT, _CLONE_FILES, 1, 0),
         refuse,
         allow,
     )

@@ -16,7 +16,6 @@ from libs.common.jail.isolation import PORTABLE, REQUIRED, Isolation
 from libs.common.jail.limits import Limits
 from libs.common.jail.parent import Parent
 from libs.common.jail.remote import Remote
-from libs.common.jail.room import Room
 from libs.common.jail.settings import WarmParent
 from libs.common.jail.shares import Shares
 
@@ -27,7 +26,7 @@ _LOOK_SECONDS, _PAUSE_SECONDS = 0.5, 0.05
 class JobServer:
     """Runs `entry` ("module:function") in a confined child per job, forked from a warm parent; see `WarmParent`.
 
-    At most `slots` jobs run at a time; others wait. A parent that died is started again by the next job. The parent is
+    At most `slots` jobs run at a time, or are there still when they have answered; others wait. A parent that died is started again by the next job. The parent is
     a child of this process, or, with `JobServer.at`, somewhere else behind a socket.
     """
 
@@ -122,7 +121,6 @@ class JobServer:
         *,
         writable: Sequence[int] = (),
         limits: Limits = _DEFAULT,
-        room: Room | None = None,
         witness: Callable[[Report], None] | None = None,
         owner: str | None = None,
         kind: str = "job",
@@ -132,7 +130,7 @@ class JobServer:
 
         The job function gets `job` and the descriptors `files` + `writable` (numbers of its own). It may open what they
         stand for again through /proc/self/fd; directories among them open what lies below. The caller keeps its own
-        descriptors and closes them. Cancelling kills the job. `room` bounds what it writes in all. `witness` is told how the process ended and what it took.
+        descriptors and closes them. Cancelling kills the job. `witness` is told how the process ended and what it took.
         `owner` is the tenant whose share it takes, `kind` what it is called in figures, `call` one of the children's
         own functions in place of their parent's.
 
@@ -144,19 +142,18 @@ class JobServer:
         """
         if self.barred and call != "canaries":
             raise ConfinementError(f"the jail is closed: {self.barred}")
-        async with self._shares.place(owner):
+        async with self._shares.place(owner) as place:
             parent = await self._living()
             with Exchange(job, limits, call=call, required=self._required) as exchange, Watch(kind, owner) as watch:
                 try:
                     descriptors = (*exchange.descriptors, *files, *writable)
-                    count, wall = len(writable), limits.wall_seconds
-                    report = await parent.fork(descriptors, writable=count, wall=wall, room=room)
+                    report = await parent.fork(descriptors, writable=len(writable), limits=limits, gone=place.lend())
                     watch.report = report
                     if witness is not None:
                         witness(report)
                     self._shares.spend(owner, report.cpu_seconds)
-                    if room is not None and room.exceeded:
-                        raise JobFailed("SpillTooLarge", f"more than {room.most_bytes} bytes were written to disk")
+                    if report.overfull:
+                        raise JobFailed("SpillTooLarge", f"more than {limits.total_size} bytes were written to disk")
                     return exchange.answer(report)
                 except JailError as error:
                     watch.error = error

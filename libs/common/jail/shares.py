@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -43,6 +43,25 @@ class Budget:
         return 0.0
 
 
+@dataclass(slots=True)
+class Place:
+    """A place that is held, by whoever got it and by those whom they lend it to; free when the last one has left."""
+
+    _free: Callable[[], None]
+    _holders: int = 1
+
+    def lend(self) -> Callable[[], None]:
+        """Have it held by one more; return what they call when they leave."""
+        self._holders += 1
+        return self.leave
+
+    def leave(self) -> None:
+        """Hold it no longer."""
+        self._holders -= 1
+        if not self._holders:
+            self._free()
+
+
 class Shares:
     """`slots` places; an owner holds at most `most` of them, and whoever holds fewest is next.
 
@@ -60,8 +79,8 @@ class Shares:
         self._waiting: list[tuple[Owner, asyncio.Future[None]]] = []
 
     @asynccontextmanager
-    async def place(self, owner: Owner) -> AsyncIterator[None]:
-        """Hold a place while the body runs.
+    async def place(self, owner: Owner) -> AsyncIterator[Place]:
+        """Hold a place while the body runs, and for as long as it has lent it.
 
         Raises:
             OverBudget: the owner has used up its processor time for now.
@@ -78,10 +97,11 @@ class Shares:
             else:
                 self._waiting.remove((owner, turn))
             raise
+        place = Place(lambda: self._give_back(owner))
         try:
-            yield
+            yield place
         finally:
-            self._give_back(owner)
+            place.leave()
 
     def spend(self, owner: Owner, cpu_seconds: float) -> None:
         """Book the processor time of a job."""

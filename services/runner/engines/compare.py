@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 
 from libs.expressions import quote_identifier, quote_literal
-from services.runner.engines.aligning import SAME_RECORD, SAME_ROW, align, is_traced
+from services.runner.engines.aligning import SAME_RECORD, SAME_ROW, align, is_traced, write_sorted
 from services.runner.engines.duck import Budget, open_duckdb
 from services.runner.engines.errors import TransformError
 from services.runner.engines.parquet import parquet_rows
@@ -20,7 +20,7 @@ from services.runner.engines.sealing import seal
 
 _SAMPLES = 5
 _SLICE = 100_000
-"""Ordinals that are compared at once."""
+"""Records, or rows of code, that are compared at once."""
 
 _FOUND = {"difference": "VARCHAR", "key": "VARCHAR", "_ordinal": "BIGINT"} | dict.fromkeys(
     ("phase", "rule_id", "severity", "outcome", "message", "field", "before", "after"), "VARCHAR"
@@ -61,13 +61,17 @@ def _compare(engine: duckdb.DuckDBPyConnection, request: CompareRequest) -> Comp
     traced = is_traced(sides)
     if traced:
         sides = align(engine, sides, request.target.parent, by_key=request.by_key)
+    sides = {name: _in_order(engine, name, side, request.target.parent, traced=traced) for name, side in sides.items()}
     fields, same = _fields(engine, sides), SAME_ROW if traced else SAME_RECORD
     engine.execute(f"CREATE TEMP TABLE found ({', '.join(f'{name} {kind}' for name, kind in _FOUND.items())})")
-    for low in range(0, _highest(engine, sides) + 1, _SLICE):
+    highest = _highest(engine, sides)
+    width = _width(sides, highest)
+    for low in range(0, highest + 1, width):
         # what belongs together is in one slice, so that memory holds one however many records there are
-        _cut(engine, sides, low, traced=traced)
+        _cut(engine, sides, f"BETWEEN {low} AND {low + width - 1}", traced=traced)
         engine.execute(f"CREATE OR REPLACE TEMP TABLE differing AS {_differing(fields, same)}")
-        engine.execute(f"INSERT INTO found {' UNION ALL '.join(_parts(fields, same))}")
+        for part in _parts(fields, same):  # one after the other: each wants memory
+            engine.execute(f"INSERT INTO found {part}")
     target = quote_literal(str(request.target))
     engine.execute(f"""
         COPY (SELECT row_number() OVER () AS position, * FROM (
@@ -87,12 +91,35 @@ def _highest(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side]) -> in
     return max(found)
 
 
-def _cut(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side], low: int, *, traced: bool) -> None:
-    """Make the views of the records and failures that are in the slice from `low` on."""
-    where = f"BETWEEN {low} AND {low + _SLICE - 1}"
+def _width(sides: Mapping[str, Side], highest: int) -> int:
+    """Return how many places a slice has: fewer where a place has several rows."""
+    rows = max(parquet_rows(side.records) for side in sides.values())
+    return max(1, _SLICE * (highest + 1) // max(rows, highest + 1, 1))
+
+
+def _in_order(engine: duckdb.DuckDBPyConnection, name: str, side: Side, home: Path, *, traced: bool) -> Side:
+    """Sort failures that are more than a slice as slices are cut: else each would be looked through for every slice."""
+    phases = {"input": side.input, "faults": side.faults, "output": None if traced else side.output}
+    ordered = {
+        phase: write_sorted(
+            engine,
+            f"SELECT _ordinal, key, {_FAILURE} FROM read_parquet({quote_literal(str(path))})",
+            home / f"{name}-{phase}.parquet",
+            "_ordinal",
+        )
+        for phase, path in phases.items()
+        if path is not None and parquet_rows(path) > _SLICE
+    }
+    return side.model_copy(update=ordered)
+
+
+def _cut(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side], where: str, *, traced: bool) -> None:
+    """Make tables and views of the records and failures that are in a slice."""
     for name, side in sides.items():
-        records = _rows_made(side, where) if traced else _records(side, where)
-        engine.execute(f"CREATE OR REPLACE TEMP VIEW {name}_records AS {records}")
+        records = f"TABLE {name}_records AS {_rows_made(side, where)}"
+        if not traced:
+            records = f"VIEW {name}_records AS {_records(side, where)}"
+        engine.execute(f"CREATE OR REPLACE TEMP {records}")
         failures = " UNION ALL ".join(_failures(name, side, where, traced=traced))
         engine.execute(f"CREATE OR REPLACE TEMP VIEW {name}_failures AS {failures}")
 
@@ -105,7 +132,7 @@ def _failures(name: str, side: Side, where: str, *, traced: bool) -> Iterator[st
         file, shown = f"read_parquet({quote_literal(str(path))})", quote_literal(phase)
         if traced and phase == "output":  # they number the rows
             yield f"""SELECT {shown}, r._ordinal, r._key, {_FAILURE}, r._slot, r._label, r._place
-                FROM {file} AS f JOIN {name}_records AS r ON r._row = f._ordinal"""
+                FROM (FROM {file} WHERE _slot {where}) AS f JOIN {name}_records AS r USING (_row)"""
         else:
             yield f"SELECT {shown}, _ordinal, key, {_FAILURE}, _ordinal, '', 1 FROM {file} WHERE _ordinal {where}"
 

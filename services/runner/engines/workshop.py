@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from libs.common.jail import MIB, JobCrashed, JobServer, JobTimedOut, Limits
+from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, fault_of
 from libs.common.vocabulary.base import Strict
 from services.runner.engines import errors
 from services.runner.engines.errors import DataPathError, RecordFault
@@ -51,7 +51,8 @@ async def run_in_child(
     Cancelling kills the child.
 
     Raises:
-        DataPathError: what the work says went wrong; `timeout` or `crashed` (both retryable) when the child did not answer.
+        DataPathError: what the work says went wrong; `timeout` or `crashed` (both retryable) when the child did not
+            answer; `internal-error` when it is our own code that failed.
     """
     limits = replace(_LIMITS, wall_seconds=timeout_seconds)
     job = {"work": work, "request": request.model_dump(mode="json")}
@@ -65,6 +66,11 @@ async def run_in_child(
         except JobCrashed as error:
             text = "The step's process died; it may have needed more memory than it may use."
             raise DataPathError("crashed", text, retryable=True) from error
+        except JobFailed as error:
+            fault = fault_of(error, work)
+            if fault is None:
+                raise DataPathError("crashed", f"The step could not be done: {error.kind}.", retryable=True) from error
+            raise DataPathError("internal-error", fault) from error
     if "error" in answer:
         raise _known(answer["error"])
     return result.model_validate(answer["result"])

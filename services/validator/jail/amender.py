@@ -52,11 +52,8 @@ async def amend(server: JobServer, request: Amending) -> list[dict[str, Any]]:
     resources = {"memory": request.memory, "spill_bytes": _SPILL_BYTES}
     job = {"amend": request.overlay.model_dump(), "resources": resources}
     with _descriptors(request) as (readable, writable):
-        room = room_of(request.scratch, _SPILL_BYTES + 8 * request.data.stat().st_size)
         limits = _limits(request)
-        answer = await server.run(
-            job, readable, writable=writable, limits=limits, room=room, owner=request.owner, kind="amending"
-        )
+        answer = await server.run(job, readable, writable=writable, limits=limits, owner=request.owner, kind="amending")
     count = answer.get("results") if isinstance(answer, dict) else None
     if not isinstance(count, int) or not 0 <= count <= _MOST_RESULTS:
         raise ResultError(f"amendments met {count} records")
@@ -76,6 +73,7 @@ def _limits(request: Amending) -> Limits:
         cpu_seconds=int(request.wall_seconds) + 1,
         wall_seconds=request.wall_seconds,
         file_size=64 * 1024 * MIB,
+        total_size=room_of(_SPILL_BYTES + 8 * request.data.stat().st_size),
         open_files=256,
     )
 

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import NonNegativeInt
 
-from libs.common.jail import MIB, JobServer, JobServerLost, Limits, Room
+from libs.common.jail import MIB, JobServer, JobServerLost, Limits
+from libs.common.jail.exchange import sealed
 from libs.common.vocabulary.base import Strict
 from services.validator.checks import Plan
 from services.validator.jail.sealing import RESULT_BYTES, ResultError, Rows, raw, seal
@@ -177,7 +178,6 @@ async def _run(server: JobServer, request: Request) -> Any:
             readable,
             writable=writable,
             limits=_limits(request),
-            room=room_of(request.scratch, 0 if _is_small(request) else request.spill_bytes),
             owner=request.owner,
             kind=request.kind,
         )
@@ -191,9 +191,9 @@ def _is_small(request: Request) -> bool:
     return request.data.stat().st_size < _SMALL
 
 
-def room_of(scratch: Path, spill_bytes: int) -> Room:
-    """Return the room for results and for what engines spill; they stop by themselves at `spill_bytes`, each its own."""
-    return Room(scratch, 2 * RESULT_BYTES + spill_bytes * 5 // 4)
+def room_of(spill_bytes: int) -> int:
+    """Return how many bytes there are for results and what engines spill; they stop by themselves at `spill_bytes` each."""
+    return 2 * RESULT_BYTES + spill_bytes * 5 // 4
 
 
 def _job(request: Request) -> dict[str, object]:
@@ -222,40 +222,44 @@ def _limits(request: Request) -> Limits:
         address_space=request.memory * 3 // 2 + 1536 * MIB,
         cpu_seconds=int(request.wall_seconds * request.threads) + 1,
         wall_seconds=request.wall_seconds,
-        file_size=max(RESULT_BYTES, request.spill_bytes),
+        file_size=RESULT_BYTES if _is_small(request) else max(RESULT_BYTES, request.spill_bytes),
+        total_size=None if _is_small(request) else room_of(request.spill_bytes),
         open_files=256,
     )
 
 
 @contextmanager
 def _descriptors(request: Request) -> Iterator[tuple[list[int], list[int]]]:
-    spill = request.scratch / "spill"
-    spill.mkdir(exist_ok=True)
     with ExitStack() as stack:
 
-        def opened(path: Path, flags: int) -> int:
-            descriptor = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        def closed(descriptor: int) -> int:
             stack.callback(os.close, descriptor)
             return descriptor
 
+        def opened(path: Path, flags: int) -> int:
+            return closed(os.open(path, flags | os.O_CLOEXEC, 0o600))
+
         readable = [opened(request.data, os.O_RDONLY)]
-        for table in request.mappings.values():
-            descriptor = in_memory(table)
-            stack.callback(os.close, descriptor)
-            readable.append(descriptor)
+        readable += [closed(in_memory(table)) for table in request.mappings.values()]
         if request.previous is not None:
             readable.append(opened(request.previous, os.O_RDONLY))
         new = os.O_RDWR | os.O_CREAT | os.O_TRUNC
         files = [opened(raw(request.scratch, name), new) for name in ("failures", "corrections")]
-        yield readable, [*files, opened(spill, os.O_RDONLY | os.O_DIRECTORY)]
+        # no place to make files in where nothing is spilled
+        yield readable, [*files, closed(sealed(b"") if _is_small(request) else _spill(request.scratch))]
+
+
+def _spill(scratch: Path) -> int:
+    spill = scratch / "spill"
+    spill.mkdir(exist_ok=True)
+    return os.open(spill, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
 
 
 def in_memory(table: pa.Table) -> int:
-    """Return a descriptor of a table as Parquet, in memory; the caller closes it."""
-    descriptor = os.memfd_create("mapping", os.MFD_CLOEXEC)
-    with os.fdopen(descriptor, "wb", closefd=False) as file:
-        pq.write_table(table, file)
-    return descriptor
+    """Return a descriptor of a table as Parquet, in memory that nobody can change or enlarge; the caller closes it."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return sealed(sink.getvalue().to_pybytes())
 
 
 def _refuse_reserved(tables: Mapping[str, pa.Table]) -> None:

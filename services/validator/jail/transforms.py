@@ -7,17 +7,18 @@ import struct
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, Report, Room, WarmParent
+from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, Report, WarmParent, fault_of
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.common.vocabulary.transforms import PythonTransform, SqlTransform
 from services.validator.jail.answers import Counted, TransformStoppedError, refuse_fault
+from services.validator.jail.broker import in_memory
 from services.validator.jail.warmth import PRELOAD
 
 TRANSFORMS = "transforms"
@@ -129,7 +130,6 @@ async def _watched(
                 readable,
                 writable=writable,
                 limits=_limits(work, budget),
-                room=Room(work.scratch, budget.result_bytes * (_SPILL_MOST + 2)),
                 witness=witness,
                 owner=work.owner,
                 kind=work.kind,
@@ -166,7 +166,7 @@ def _code_files(work: Work) -> Iterator[tuple[list[int], list[int], int]]:
 
         progress = closed(_two_numbers())
         writable.append(progress)
-        readable += [closed(_in_memory(table)) for table in work.mappings.values()]
+        readable += [closed(in_memory(table)) for table in work.mappings.values()]
         if isinstance(work.transform, SqlTransform):
             spill = work.scratch / "spill"
             spill.mkdir(exist_ok=True)
@@ -184,14 +184,17 @@ def _code_job(work: Work, budget: Budget) -> dict[str, Any]:
 
 
 def _limits(work: Work, budget: Budget) -> Limits:
-    factor = _SPILL_MOST if isinstance(work.transform, SqlTransform) else 1
-    return Limits(
+    limits = Limits(
         address_space=budget.memory,
         cpu_seconds=budget.cpu_seconds,
         wall_seconds=budget.wall_seconds,
-        file_size=budget.result_bytes * factor,
+        file_size=budget.result_bytes,
         open_files=128,
     )
+    if isinstance(work.transform, SqlTransform):  # it may make files: each could be the largest
+        spilled = budget.result_bytes * _SPILL_MOST
+        return replace(limits, file_size=spilled, total_size=spilled + 2 * budget.result_bytes)
+    return limits
 
 
 def _stopped(error: Exception, budget: Budget) -> TransformStoppedError:
@@ -232,7 +235,9 @@ async def _gate(server: JobServer, work: Work, budget: Budget) -> Counted:
         try:
             answer = await server.run(job, readable, writable=writable, limits=limits, owner=work.owner, kind="gate")
         except (JobTimedOut, JobCrashed, JobFailed) as error:
-            raise TransformStoppedError("bad-rows", f"The transform's rows could not be read: {error}") from error
+            fault = fault_of(error, "gate")
+            code = "internal-error" if fault else "bad-rows"
+            raise TransformStoppedError(code, fault or f"The transform's rows could not be read: {error}") from error
     refuse_fault(answer, "bad-rows")
     counted = Counted.model_validate(answer)
     for name, rows in (("rows", counted.rows), ("drops", counted.dropped)):
@@ -260,11 +265,4 @@ def _two_numbers() -> int:
     descriptor = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(descriptor, 16)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
-    return descriptor
-
-
-def _in_memory(table: pa.Table) -> int:
-    descriptor = os.memfd_create("mapping", os.MFD_CLOEXEC)
-    with os.fdopen(descriptor, "wb", closefd=False) as file:
-        pq.write_table(table, file)
     return descriptor

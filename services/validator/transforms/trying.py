@@ -16,7 +16,7 @@ from libs.common.database.transaction import Transaction
 from libs.common.definitions.copies import SealedReader
 from libs.common.definitions.kinds import Specs
 from libs.common.errors import FieldProblem, Invalid, TooManyRequests, Unavailable
-from libs.common.jail import MIB, ConfinementError, JobError, JobServer, JobServerLost, OverBudget
+from libs.common.jail import MIB, ConfinementError, JobError, JobServer, JobServerLost, OverBudget, fault_of
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import GivenValue
 from libs.common.vocabulary.schemas import SchemaSpec
@@ -119,7 +119,9 @@ class TransformTrier:
         except OverBudget as error:
             raise over_budget(error) from error
         except JobError as error:
-            raise Invalid(f"The records could not be read: {error}", type="try-stopped") from error
+            fault = fault_of(error, "try")
+            code = "internal-error" if fault else "try-stopped"
+            raise Invalid(fault or f"The records could not be read: {error}", type=code) from error
         else:
             return tried
         finally:

@@ -19,7 +19,7 @@ from libs.common.definitions.copies import Pinned
 from libs.common.errors import Invalid, Refusal, Unavailable
 from libs.common.events.runner import ExtractGranted
 from libs.common.identity.grants import require_grant
-from libs.common.jail import JobError, JobServerLost
+from libs.common.jail import JobError, JobServerLost, fault_of
 from libs.common.objects import ObjectAlteredError, ObjectMissingError
 from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
@@ -117,10 +117,11 @@ def _explained(error: Exception) -> tuple[str, str]:
         return error.kind, error.detail
     if isinstance(error, RuleUnfitError):
         return "rule-does-not-compile", f"A rule does not fit the records: {error}"
-    if isinstance(error, (JobError, ResultError)):
-        return "try-stopped", f"The try was stopped: {error}"
-    if isinstance(error, (ObjectMissingError, ObjectAlteredError)):
-        return "dataset-altered", "The sealed records are gone, or are not what was sealed."
     if isinstance(error, (JobServerLost, Unavailable)):
         return "validator-unavailable", "Rules cannot be tried now; ask again."
+    if isinstance(error, (JobError, ResultError)):
+        fault = fault_of(error, "try")
+        return ("internal-error", fault) if fault else ("try-stopped", f"The try was stopped: {error}")
+    if isinstance(error, (ObjectMissingError, ObjectAlteredError)):
+        return "dataset-altered", "The sealed records are gone, or are not what was sealed."
     return "internal", "The try could not be made; ask again."
