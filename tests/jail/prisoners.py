@@ -291,6 +291,9 @@ _FORGED = {
     "bomb": b'{"value":[' + b"{}," * 300_000 + b"{}]}",
     "deep": b'{"value":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     "infinite": b'{"value":[1e999]}',
+    "endless": b'{"value":[' + b"9" * 4000 + b"]}",
+    "large": b'{"value":[9223372036854775808]}',
+    "half": b'{"value":["\\ud800", {"\\uDFFF": 1}]}',
     "list": b'["value"]',
     "ugly": b'{"kind":"\\u001b[2J","message":"a\\u0000b\\ud800\\u202e\\n"}',
 }

@@ -245,11 +245,16 @@ async def test_the_jail_is_away_after_some_seconds(tmp_path: Path, monkeypatch: 
         await Remote.connect(tmp_path / "jail", "one")
 
 
-@pytest.mark.parametrize("answer", ["bomb", "deep", "infinite", "list"])
+@pytest.mark.parametrize("answer", ["bomb", "deep", "infinite", "endless", "large", "list"])
 async def test_answers_that_are_no_answers(jobs: JobServer, answer: str) -> None:
     """An answer that says little in many values, nests without end or is no JSON of ours is refused cheaply (S7)."""
     with pytest.raises(JobError):
         await jobs.run({"act": "forge", "answer": answer})
+
+
+async def test_an_answer_can_be_passed_on(jobs: JobServer) -> None:
+    """Half a character, which is no text that anybody may be sent, is not in it."""
+    assert await jobs.run({"act": "forge", "answer": "half"}) == ["?", {"?": 1}]
 
 
 async def test_what_a_job_says_is_made_plain(jobs: JobServer) -> None:

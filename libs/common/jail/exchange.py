@@ -4,6 +4,7 @@ import fcntl
 import json
 import math
 import os
+import re
 import struct
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
@@ -21,6 +22,8 @@ _FIXED = fcntl.F_SEAL_SEAL | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK
 _READ_ONLY = _FIXED | fcntl.F_SEAL_WRITE
 _MOST_VALUES, _BYTES_A_VALUE = 250_000, 16
 _PROOF_BYTES = 1024
+_MOST_NUMBER = 1 << 63
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _KIND, _MESSAGE, _LINE, _LINES = 100, 2000, 200, 30
 
 
@@ -107,10 +110,16 @@ def parsed(data: bytes, most: int = _MOST_VALUES) -> dict[str, Any]:
     if data.count(b",") + data.count(b"[") + data.count(b"{") > most:
         raise JobFailed("ResultTooLarge", f"more than {most} values")
     try:
-        result = json.loads(data or b"{}", parse_constant=_refuse, parse_float=_finite)
+        result = _loaded(data or b"{}")
+        if _HALF.search(data):  # half a character could not be passed on
+            result = _loaded(json.dumps(result, ensure_ascii=False).encode(errors="replace"))
     except (ValueError, RecursionError):
         return {}
     return result if isinstance(result, dict) else {}
+
+
+def _loaded(data: bytes) -> Any:
+    return json.loads(data, parse_constant=_refuse, parse_float=_finite, parse_int=_small)
 
 
 def sealed(data: bytes) -> int:
@@ -130,6 +139,13 @@ def _text(value: object, most: int) -> str:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
+
+
+def _small(text: str) -> int:
+    value = int(text)
+    if not -_MOST_NUMBER <= value < _MOST_NUMBER:
+        raise ValueError(text)
+    return value
 
 
 def _finite(text: str) -> float:

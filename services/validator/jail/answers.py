@@ -35,6 +35,30 @@ class Counted(Strict):
     dropped: NonNegativeInt
 
 
+class ShownRow(Strict):
+    """A row as people see it: the records behind it, what the code calls it, its values, numbers with decimals as text."""
+
+    places: tuple[NonNegativeInt, ...]
+    key: str | None
+    values: dict[str, str | int | bool | None]
+
+
+class ShownDrop(Strict):
+    """A record that was dropped, and why."""
+
+    place: NonNegativeInt
+    reason: str | None
+
+
+class Shown(Strict):
+    """What a tried transform made: how much, and the first of it."""
+
+    rows: NonNegativeInt
+    dropped: NonNegativeInt
+    shown: tuple[ShownRow, ...]
+    drops: tuple[ShownDrop, ...]
+
+
 class TransformStoppedError(Exception):
     """A transform gave no rows that may be used. `code` is for programs, `message` for people, `took` what it used."""
 

@@ -9,15 +9,15 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, Report, WarmParent, fault_of
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.common.vocabulary.transforms import PythonTransform, SqlTransform
-from services.validator.jail.answers import Counted, TransformStoppedError, refuse_fault
+from services.validator.jail.answers import Counted, Shown, TransformStoppedError, refuse_fault
 from services.validator.jail.broker import in_memory
 from services.validator.jail.warmth import PRELOAD
 
@@ -30,6 +30,8 @@ REHEARSAL = "services.validator.jail.warmth:rehearse"
 _LOOK_SECONDS = 0.5
 _SIGXCPU, _SIGSYS = 24, 31
 _SPILL_MOST = 4
+
+Answer = TypeVar("Answer", Counted, Shown)
 
 Heard = Callable[[int, int], Awaitable[None]]
 """Is told how many records were taken and how many rows given so far."""
@@ -239,11 +241,42 @@ async def _gate(server: JobServer, work: Work, budget: Budget) -> Counted:
             code = "internal-error" if fault else "bad-rows"
             raise TransformStoppedError(code, fault or f"The transform's rows could not be read: {error}") from error
     refuse_fault(answer, "bad-rows")
-    counted = Counted.model_validate(answer)
-    for name, rows in (("rows", counted.rows), ("drops", counted.dropped)):
-        if pq.read_metadata(work.scratch / f"{name}.parquet").num_rows != rows:
-            raise TransformStoppedError("bad-rows", "The transform's rows are not as many as were counted.")
-    return counted
+    return _read(Counted, answer)
+
+
+async def show(server: JobServer, work: Work, budget: Budget, counted: Counted, most: int) -> Shown:
+    """Return the first rows and dropped records that a transform left behind, read in a child: not even the gate is believed.
+
+    Raises:
+        TransformStoppedError: they are not what was counted. ConfinementError, JobServerLost: the jail is not there.
+    """
+    limits = Limits(
+        cpu_seconds=int(budget.gate_seconds) + 1,
+        wall_seconds=budget.gate_seconds,
+        result_bytes=8 * budget.result_bytes,  # a character takes six at most
+        open_files=128,
+    )
+    files = [work.scratch / f"{name}.parquet" for name in ("rows", "trace", "drops")]
+    with _opened(files, []) as (readable, _):
+        try:
+            job = {"work": "show", "most": most}
+            answer = await server.run(job, readable, limits=limits, owner=work.owner, kind="gate")
+        except (JobTimedOut, JobCrashed, JobFailed) as error:
+            raise TransformStoppedError("bad-rows", f"The transform's rows could not be read: {error}") from error
+    shown = _read(Shown, answer)
+    fields = {field.name for field in work.target.fields}
+    sizes = (shown.rows, shown.dropped, len(shown.shown), len(shown.drops))
+    counts = (counted.rows, counted.dropped, min(counted.rows, most), min(counted.dropped, most))
+    if sizes != counts or any(row.values.keys() != fields for row in shown.shown):
+        raise TransformStoppedError("bad-rows", "The transform's rows are not those that were counted.")
+    return shown
+
+
+def _read(kind: type[Answer], answer: Any) -> Answer:
+    try:
+        return kind.model_validate(answer)
+    except ValidationError:
+        raise TransformStoppedError("bad-rows", "The transform's rows give no account of themselves.") from None
 
 
 @contextmanager

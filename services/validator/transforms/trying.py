@@ -25,7 +25,7 @@ from libs.expressions import mapping_rows
 from libs.transforms import guarded_query, python_flaws, query_flaws
 from services.validator.commands import part_of
 from services.validator.jail.answers import TransformStoppedError, log_excerpt
-from services.validator.jail.transforms import Budget, Done, Work, make_ready, transform
+from services.validator.jail.transforms import Budget, Done, Work, make_ready, show, transform
 from services.validator.transforms.metrics import TRIES
 from services.validator.transforms.room import Room
 from services.validator.trying import given_table, mapping_on, over_budget
@@ -134,11 +134,10 @@ class TransformTrier:
         work = replace(_work(attempt, records, scratch), owner=owner, kind="try")
         try:
             done = await transform(self._server, work, _BUDGET)
+            shown = await show(self._server, work, _BUDGET, done.counted, _MOST_ROWS)
         except TransformStoppedError as stopped:
             return Tried(None, stopped, [], [], log_excerpt(scratch))
-        rows = await asyncio.to_thread(_rows, scratch, attempt.transform.yields != "one_to_one")
-        drops = pq.read_table(scratch / "drops.parquet").to_pylist()
-        dropped = [{"place": row["_ordinal"], "reason": row["reason"]} for row in drops]
+        rows, dropped = ([one.model_dump() for one in part] for part in (shown.shown, shown.drops))
         return Tried(done, None, rows, dropped, log_excerpt(scratch))
 
 
@@ -149,19 +148,6 @@ def _work(attempt: Attempt, records: Path, scratch: Path) -> Work:
         query = guarded_query(code.query, attempt.source, columns).sql
     tables = {alias: mapping_rows(spec, attempt.business_date) for alias, spec in attempt.mappings.items()}
     return Work(code, query, attempt.target, records, scratch, tables)
-
-
-def _rows(scratch: Path, traced: bool) -> list[dict[str, Any]]:  # noqa: FBT001 - one of two files
-    rows = pq.read_table(scratch / "rows.parquet").slice(0, _MOST_ROWS).to_pylist()
-    behind: dict[int, list[int]] = {}
-    if traced:
-        for one in pq.read_table(scratch / "trace.parquet").to_pylist():
-            behind.setdefault(one["_row"], []).append(one["_ordinal"])
-    shown = []
-    for row in rows:
-        number, first, key = (row.pop(name) for name in ("_ordinal", "_first", "_key"))
-        shown.append({"places": behind.get(number, [first])[:_MOST_ROWS], "key": key, "values": row})
-    return shown
 
 
 def _require_sound(attempt: Attempt) -> None:
