@@ -170,10 +170,10 @@ def hold(plan: Plan, fields: Iterable[str], sources: Sequence[str]) -> str:
     return f'CREATE TEMP TABLE held AS SELECT "r"._ordinal, {plan.key} AS "?key"{texts} FROM extract AS "r" WHERE "r"._ordinal IN ({ordinals})'
 
 
-def failures_of(group: Group, index: int) -> str:
-    """Return the query of one condition's failures."""
+def failures_of(group: Group, index: int, *, mixed: bool) -> str:
+    """Return the query of one condition's failures; where they are `mixed`, some are unknown or errors."""
     condition, code = group.conditions[index], code_sql(index)
-    outcome = f"CASE {code} WHEN 1 THEN 'fail' WHEN 2 THEN 'unknown' ELSE 'error' END"
+    outcome = f"CASE {code} WHEN 1 THEN 'fail' WHEN 2 THEN 'unknown' ELSE 'error' END" if mixed else "'fail'"
     severity = quote_literal(condition.severity)
     if index + 1 < len(group.conditions) and group.conditions[index + 1].recheck:
         again = _failing(index + 1, group.conditions[index + 1])

@@ -192,7 +192,10 @@ def _hold(work: Judgement) -> None:
 
 def _failures(work: Judgement) -> Iterator[str]:
     for group, index in work.failing:
-        yield queries.failures_of(group, index)
+        condition = group.conditions[index]
+        tally = work.tallies[condition.rule_id]
+        mixed = tally.errors > 0 or (tally.unknown > 0 and condition.unknown_fails)
+        yield queries.failures_of(group, index, mixed=mixed)
     for check, table in work.sets:
         yield queries.failures_of_set(check, table)
 
