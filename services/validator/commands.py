@@ -176,5 +176,5 @@ async def fail(tx: Transaction, request: ValidationRequested, attempt: int, code
     )
     await tx.emit("validation.failed", failed, entity=request.run_id)
     named = request.model_dump(include={"run_id", "report_id", "phase"})
-    await unsealed.leave(tx, request.request_id, named, f"The records could not be judged: {message}")
+    await unsealed.leave(tx, named, f"The records could not be judged: {message}")
     return True

@@ -38,6 +38,15 @@ job = Table(
 _ABANDONED = """
 SELECT tenant_id, request_id FROM job WHERE status = 'queued' AND leased_until < $1 ORDER BY leased_until LIMIT $2
 """
+_ADD = """
+INSERT INTO job (tenant_id, request_id, run_id, request, task, status, traceparent, correlation_id, created_at)
+SELECT $1, $2, $3, $4, $5, 'queued', $6, $7, $8
+WHERE $5 <> 'validate' OR NOT EXISTS (SELECT FROM lost_run WHERE tenant_id = $1 AND run_id = $3)
+ON CONFLICT DO NOTHING
+"""
+_LOSE = """
+INSERT INTO lost_run (tenant_id, run_id, cancelled, why, lost_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
+"""
 
 
 async def abandoned(connection: Any, now: datetime, count: int) -> Sequence[Row]:
@@ -49,20 +58,19 @@ async def abandoned(connection: Any, now: datetime, count: int) -> Sequence[Row]
 async def add_job(
     tx: Transaction, request_id: UUID, run_id: UUID, request: dict[str, Any], task: str = "validate"
 ) -> bool:
-    """Queue a job, tied to what the transaction's context is tied to; false where it was queued before."""
-    statement = insert(job).values(
-        tenant_id=tx.tenant_id,
-        request_id=request_id,
-        run_id=run_id,
-        request=request,
-        task=task,
-        status="queued",
-        attempts=0,
-        traceparent=tx.context.traceparent,
-        correlation_id=tx.context.correlation_id,
-        created_at=tx.context.now,
-    )
-    return bool(await tx.execute(statement.on_conflict_do_nothing()))
+    """Queue a job, tied to what the transaction's context is tied to.
+
+    False where it was queued before, or is a validation for a run that is lost.
+    """
+    context = tx.context
+    tied = (context.traceparent, context.correlation_id, context.now)
+    status: str = await tx.connection.execute(_ADD, tx.tenant_id, request_id, run_id, request, task, *tied)
+    return status.endswith(" 1")
+
+
+async def lose_run(tx: Transaction, run_id: UUID, why: str, *, cancelled: bool) -> None:
+    """Remember that a run failed or was cancelled; what was told first stays."""
+    await tx.connection.execute(_LOSE, tx.tenant_id, run_id, cancelled, why, tx.context.now)
 
 
 async def claim_job(tx: Transaction, request_id: UUID, until: datetime) -> Row | None:

@@ -11,16 +11,14 @@ import pytest
 
 from libs.common.context import utc_now
 from libs.common.database.transaction import Row
-from libs.common.events.envelope import Event
-from libs.common.events.runner import RunEnded, ValidationRequested
-from libs.common.ids import derived_id
+from libs.common.events.runner import ValidationRequested
 from services.validator import commands
 from services.validator import store as jobs
 from services.validator.exceptions import changing, opening, store, unsealed, waiving
 from services.validator.exceptions.unsealed import on_run_ended, void_job
 from services.validator.exceptions.verdicts import Opener
 from services.validator.jail.sealing import FAILURES
-from tests.validator.queue import DAY, Queue, failure
+from tests.validator.queue import DAY, Queue, failure, run_ended
 
 LEASE = timedelta(seconds=30)
 HELD = 10
@@ -62,9 +60,7 @@ class Unsealed:
 
     async def over(self, after: str, run: UUID | None = None) -> None:
         """Hear twice that the run is over."""
-        ended = RunEnded(run_id=run or self.run, report_id=self.queue.report, business_date=DAY, before="validating",
-                         after=after, kind="report", reason="enough")  # fmt: skip
-        event = Event.model_construct(data=ended.model_dump(mode="json"), name=f"runner.run.{after}")
+        event = run_ended(self.queue, run or self.run, after)
         for _ in range(2):
             async with self.queue.transaction("service:validator") as tx:
                 await on_run_ended(tx, event)
@@ -73,7 +69,10 @@ class Unsealed:
         """Take the work of closing, as a worker does whose forerunner's lease is over."""
         self.queue.now = utc_now() + timedelta(days=1)
         async with self.queue.transaction("service:validator") as tx:
-            return await jobs.claim_job(tx, derived_id("void", str(self.request_id)), self.queue.now)
+            (job,) = await tx.connection.fetch(
+                "SELECT request_id FROM job WHERE task = 'void' AND run_id = $1", self.run
+            )
+            return await jobs.claim_job(tx, job["request_id"], self.queue.now)
 
     async def close(self) -> None:
         """Do the work of closing."""

@@ -21,7 +21,10 @@ class ExceptionsOpened(Data):
 
 
 class ExceptionsVoided(Data):
-    """Exceptions that a run, or a correction run, opened closed by themselves: it came to no verdict. `records` is how many."""
+    """Exceptions of a run closed by themselves: what opened them came to no verdict, or the run was cancelled.
+
+    `records` is how many they were. Of a correction run they are what it found itself.
+    """
 
     run_id: UUID
     report_id: UUID

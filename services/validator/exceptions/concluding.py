@@ -18,7 +18,7 @@ from libs.common.events.exceptions import ResubmissionEnded
 from libs.common.events.runner import RunEnded
 from libs.common.ids import derived_id
 from services.validator import store
-from services.validator.exceptions import changing, tally
+from services.validator.exceptions import changing, tally, unsealed
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.corrections import of_correction, places
 from services.validator.exceptions.evidence import evidence_of, terms_of
@@ -150,6 +150,7 @@ async def conclude(tx: Transaction, job: Row, attempt: int, ending: Ending) -> b
         await changing.apply(tx, some, Change("closed" if status == "closed" else "reopened", values, why))
     closed = [row["id"] for (status, _, _), some in changes.items() if status == "closed" for row in some]
     await _end(tx, sent, ending, closed)
+    await unsealed.leave_again(tx, sent, sent["id"])
     return True
 
 

@@ -14,7 +14,7 @@ from libs.common.errors import Conflict, Forbidden, NotFound
 from libs.common.events.exceptions import DecisionChanged
 from libs.common.http.door import require_revision
 from libs.common.ids import uuid7
-from services.validator.exceptions import changing
+from services.validator.exceptions import changing, unsealed
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.makers import makers
 from services.validator.exceptions.policy import policy_of
@@ -195,6 +195,7 @@ async def withdraw(tx: Transaction, kind: Kind, id_: UUID, revision: int, reason
         await changing.apply(tx, [exception], back)
         if "status" in undone:
             await tx.emit("exception.reopened", changing.fact(exception, back), entity=exception["id"])
+            await unsealed.leave_again(tx, exception, id_)
 
 
 async def exception_of(tx: Transaction, kind: Kind, id_: UUID) -> UUID:

@@ -1,12 +1,14 @@
 """Waivers whose last day is past: what nobody approved is withdrawn, what held until then has expired."""
 
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import select
 
+from libs.common.context import Context
+from libs.common.database.pool import Database
 from libs.common.database.transaction import Row, Transaction
 from services.validator.exceptions import decisions
 from services.validator.exceptions.tables import decision
@@ -15,8 +17,22 @@ _D = decision.c
 _LAPSED = """
 SELECT tenant_id, id FROM decision WHERE status IN ('proposed', 'active') AND expires_on < $1 ORDER BY expires_on LIMIT $2
 """
+_MOST = 100
 _WHY = "Its last day passed before anybody approved it."
 _OVER = "Its last day is past."
+
+
+async def end_lapsed(claimer: Database, database: Database, now: datetime) -> None:
+    """End some waivers whose last day is past; the claimer's role sees those of all tenants.
+
+    Raises:
+        PreconditionFailed, Conflict: see `lapse`; the rest waits for the next call.
+    """
+    async with claimer.connection() as connection:
+        rows = await lapsed(connection, now.date(), _MOST)
+    for row in rows:
+        async with database.transaction(Context(row["tenant_id"], "service:validator", now)) as tx:
+            await lapse(tx, row["id"])
 
 
 async def lapsed(connection: Any, today: date, count: int) -> Sequence[Row]:

@@ -14,8 +14,8 @@ TRANSITIONS: Mapping[str, frozenset[str]] = MappingProxyType(
         "closed": frozenset({"open"}),
     }
 )
-"""Status → what may follow. An open one closes only where its verdict is never told, a closed one opens again
-only by a later verdict on the same record."""
+"""Status → what may follow. An open one closes only where its verdict is never told or its run was cancelled, a closed
+one opens again only by a later verdict on the same record."""
 
 STATUSES = tuple(TRANSITIONS)
 WAITING = tuple(status for status in STATUSES if status not in ("resubmitted", "closed"))

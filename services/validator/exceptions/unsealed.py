@@ -1,7 +1,8 @@
 """Exceptions of a verdict that is not told yet: shown as provisional until it is, closed where it never is.
 
-Those of a verdict that was told stay as they are, however their run ends: who repeats it takes the verdict over, and
-the exceptions with it.
+Those of a verdict that was told stay when their run fails: who repeats it takes the verdict over, and the exceptions
+with it. A run that was cancelled is repeated from its beginning, and its own records can not be sent again: what is
+open of it closes as well. The records of a correction are held by the run that it corrects, and wait there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -37,8 +38,14 @@ WHERE j.tenant_id = $1 AND j.status = 'queued' AND j.task IN ('validate', 'void'
 """
 _STOP = """
 UPDATE job SET status = 'failed', ended_at = $3
-WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate' AND status = 'queued' RETURNING request_id, request
+WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate' AND status = 'queued' RETURNING request
 """
+_LOST = """
+SELECT why FROM lost_run l WHERE tenant_id = $1 AND run_id = $2 AND (cancelled OR EXISTS (
+    SELECT FROM job j WHERE j.tenant_id = $1 AND j.run_id = $2 AND j.task = 'validate' AND j.status = 'failed'
+    AND j.request->>'phase' = $3))
+"""
+_PHASES = ("input", "output")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,8 @@ async def judging(tx: Transaction) -> Sequence[Judged]:
     return [Judged(**row) for row in await tx.connection.fetch(_JUDGING, tx.tenant_id)]
 
 
-async def leave(tx: Transaction, request_id: UUID, request: Any, why: str) -> None:
-    """Have the exceptions closed that a validation opened which comes to no verdict."""
+async def leave(tx: Transaction, request: Any, why: str, cause: str = "") -> None:
+    """Have the exceptions closed that a validation opened, once for each `cause`: nobody has anything to do about them."""
     told = {name: str(request[name]) for name in ("run_id", "report_id", "phase")} | {"reason": why[:2000]}
     run_id = UUID(told["run_id"])
     sent = await of_correction(tx, run_id)
@@ -65,7 +72,7 @@ async def leave(tx: Transaction, request_id: UUID, request: Any, why: str) -> No
         told["resubmission_id"] = str(sent["id"])
     if not await tx.value(select(select(_E.id).where(*_opened(told), _E.status == "open").exists())):
         return
-    job = derived_id(TASK, str(request_id))
+    job = derived_id(TASK, str(tx.tenant_id), *(told[name] for name in ("run_id", "phase")), cause)
     if await store.add_job(tx, job, run_id, told, task=TASK):
         await tx.poke("validate", request_id=str(job))
 
@@ -83,8 +90,21 @@ async def on_run_ended(tx: Transaction, event: Event) -> None:
     data = RunEnded.model_validate(event.data)
     if data.after not in ("failed", "cancelled"):
         return
+    why, cancelled = f"The run {_ended(data)}", data.after == "cancelled"
+    await store.lose_run(tx, data.run_id, why, cancelled=cancelled)
     for row in await tx.connection.fetch(_STOP, tx.tenant_id, data.run_id, tx.context.now):
-        await leave(tx, row["request_id"], row["request"], f"The run {_ended(data)}")
+        await leave(tx, row["request"], why)
+    for phase in _PHASES if cancelled and data.kind == "report" else ():
+        await leave(tx, {"run_id": data.run_id, "report_id": data.report_id, "phase": phase}, why)
+
+
+async def leave_again(tx: Transaction, place: Row, cause: UUID) -> None:
+    """Have exceptions closed that `cause` opened again, of a run (and its report) that leaves nobody anything to do."""
+    for phase in _PHASES:
+        why = await tx.connection.fetchval(_LOST, tx.tenant_id, place["run_id"], phase)
+        if why is not None:
+            named = {"run_id": place["run_id"], "report_id": place["report_id"], "phase": phase}
+            await leave(tx, named, why, str(cause))
 
 
 def _ended(data: RunEnded) -> str:
