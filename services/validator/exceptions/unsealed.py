@@ -125,7 +125,12 @@ async def _close_some(tx: Transaction, job: Row, lease: timedelta) -> bool:
     if not await store.extend_lease(tx, job["request_id"], job["attempts"], tx.context.now + lease):
         return False
     told = job["request"]
-    found = select(exception).where(*_opened(told), _E.status == "open").order_by(_E.opened_at, _E.id).limit(_CHUNK)
+    found = (
+        select(_E.id, _E.status, _E.resolution)
+        .where(*_opened(told), _E.status == "open")
+        .order_by(_E.opened_at, _E.id)
+        .limit(_CHUNK)
+    )
     rows = await tx.rows(found.with_for_update())
     if rows:
         change = Change("closed", {"status": "closed", "resolution": "void"}, told["reason"])
