@@ -16,6 +16,7 @@ MAX_JOINS = 4
 MAX_TABLES = 12
 MAX_CTES = 8
 MAX_WINDOWS = 20
+MAX_GROUPINGS = 64
 MAX_PATTERN = 256
 MAX_PAD = 1000
 _PATTERNS = frozenset({"regexp_extract", "regexp_full_match", "regexp_matches", "regexp_replace"})
@@ -88,6 +89,10 @@ def _check_sizes(nodes: Sequence[Node], known: Known, text: str) -> None:
     if len(tables) > MAX_TABLES:
         raise refused(
             "size", f"it reads tables in more than {MAX_TABLES} places", tables[MAX_TABLES], text, expected="fewer"
+        )
+    if sum(len(node.get("group_sets", ())) for node in nodes) > MAX_GROUPINGS:  # the binder's time and memory
+        raise refused(
+            "size", f"it groups in more than {MAX_GROUPINGS} ways", nodes[0], text, expected="fewer groupings"
         )
     if sum(expanded_size(node) for node in nodes if node["type"] == "SELECT_NODE") > MAX_EXPANDED:
         raise refused("size", "its names stand for too much", nodes[0], text, expected="names that are used less often")

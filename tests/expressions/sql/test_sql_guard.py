@@ -54,6 +54,11 @@ BOMBS = {
     "betweens": "SELECT ok BETWEEN " + "ok AND ok BETWEEN " * 400 + "ok AND ok",
     "dots": "SELECT " + "a." * 3000 + "b",
     "casing": "SELECT " + "case " * 1500,
+    "a cube": "SELECT max(_ordinal) AS _ordinal FROM records GROUP BY CUBE (" + ",".join(f"version + {n}" for n in range(15)) + ")",
+    "a small cube": "SELECT max(_ordinal) AS _ordinal FROM records GROUP BY CUBE (" + ",".join(f"version + {n}" for n in range(7)) + ")",
+    "roll-ups": "SELECT max(_ordinal) AS _ordinal FROM records GROUP BY " + ",".join(f"ROLLUP (version + {n}, id, ccy)" for n in range(4)),
+    "cubes of cubes": "SELECT 1 AS _ordinal FROM records GROUP BY " + ",".join(["CUBE (id, ccy, venue)"] * 5),
+    "a cube in a query": "SELECT 1 AS _ordinal WHERE EXISTS (SELECT 1 FROM records GROUP BY CUBE (id, ccy, venue, action, version, ok, booked))",
     "at signs": "SELECT " + "@" * 8000,
 }  # fmt: skip
 
