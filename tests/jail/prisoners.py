@@ -120,6 +120,15 @@ def _crash(job: dict[str, Any], files: Sequence[int]) -> None:
     ctypes.string_at(0)
 
 
+def _gather_threads(job: dict[str, Any], files: Sequence[int]) -> int:
+    """Begin threads with little of a stack; they stay for a while."""
+    threading.stack_size(64 << 10)
+    for _ in range(job["count"]):
+        threading.Thread(target=time.sleep, args=(600,), daemon=True).start()
+    time.sleep(0.2 if job["count"] < 512 else 600)
+    return threading.active_count()
+
+
 def _exit(job: dict[str, Any], files: Sequence[int]) -> None:
     os._exit(job["code"])
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import signal
 import socket
 from pathlib import Path
@@ -178,3 +179,21 @@ def _confined_and_shut_in() -> bool:
     except PermissionError:
         return {"files", "tcp", "no_new_privs", "rlimits", "capabilities"} <= set(layers)
     return False
+
+
+_HEADERS = {
+    "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+    "aarch64": Path("/usr/include/asm-generic/unistd.h"),
+}
+_OTHER_NAMES = {"newfstatat": "fstatat"}
+
+
+@pytest.mark.parametrize("machine", [name for name in _HEADERS if _HEADERS[name].exists()])
+def test_calls_have_the_numbers_of_the_kernel(machine: str) -> None:
+    """A number that is another call's would let that one through: each is what the system's headers say."""
+    text = _HEADERS[machine].read_text()
+    told = {name: int(number) for name, number in re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)\b", text)}
+    kinds = (calls.allowed, calls.deadly, calls.judged, calls.contacts, calls.programs)
+    ours = {name: number for kind in kinds for name, number in kind(machine).items()}
+    assert len(ours) > 100
+    assert {name: told.get(_OTHER_NAMES.get(name, name), told.get(name)) for name in ours} == ours

@@ -46,7 +46,8 @@ class Escape:
 def escapes(category: str) -> Iterator[Escape]:
     """Yield the cases of a category: a heading with flags, then code.
 
-    `safe` ones take effect without a jail, `exec` ones would leave without an answer, `namespaces` need that tier.
+    `safe` ones take effect without a jail, `exec` ones would leave without an answer, `namespaces` need that tier, results of
+    `sound` ones may be taken.
     """
     for part in (CORPUS / f"{category}.txt").read_text(encoding="utf-8").split("## ")[1:]:
         heading, _, code = part.partition("\n")
@@ -103,13 +104,13 @@ async def escaped(server: JobServer, outside: Outside, case: Escape) -> list[str
 
 
 async def unsound(server: JobServer, outside: Outside, case: Escape) -> list[str]:
-    """Return what is wrong when a hostile result gets through: flipped bits may leave a sound file, nothing else may."""
+    """Return what is wrong when a hostile result gets through: only one of which nothing but sound values can be read may."""
     source, target = outside.place / "output", outside.place / "sealed"
     try:
         await reseal_tables(server, [Expected(source, target, SCHEMA, 2, most_rows=10)])
     except TableError:
         return []
-    return [] if "flips" in case.name else ["a hostile result was taken"]
+    return [] if "sound" in case.flags else ["a hostile result was taken"]
 
 
 async def tried(server: JobServer, outside: Outside, category: str, *, namespaces: bool, every: int = 1) -> list[str]:

@@ -1,14 +1,16 @@
 """How jobs end: a process that is done stops, is killed where it stands, and does nothing more."""
 
 import asyncio
+import ctypes
 import os
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
 from libs.common.jail import JobCrashed, JobServer, JobTimedOut, Limits, Report
-from libs.common.jail.families import stopped
+from libs.common.jail.families import stopped, threads_of, usage_so_far
 
 
 async def test_nothing_is_written_after_the_answer(jobs: JobServer, tmp_path: Path) -> None:
@@ -78,3 +80,32 @@ async def test_nobody_waits_for_the_dying() -> None:
         await test_nothing_is_left_of_jobs_that_ended(jobs)
     assert [(report.timed_out, report.code) for report in reports] == [(True, -9)] * 5
     assert all(0.0 < report.cpu_seconds < 5.0 for report in reports)
+
+
+def test_a_process_calls_itself_what_it_likes() -> None:
+    """A name that is no text, or looks like the end of one, is no trouble for whoever counts what it used."""
+    for name in (b"\xff\xfe", b"a) R 1 1", b"\n) Z"):
+        told, tell = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            ctypes.CDLL(None).prctl(15, name, 0, 0, 0)
+            os.write(tell, b"1")
+            signal.pause()
+        os.read(told, 1)
+        try:
+            assert usage_so_far(pid).ru_maxrss > 0
+            assert threads_of(pid) == 1
+        finally:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        assert threads_of(pid) == 0
+
+
+async def test_threads_are_few(jobs: JobServer) -> None:
+    """A job that has more threads than any needs is killed, however small they are; one with many is not."""
+    assert await jobs.run({"act": "gather_threads", "count": 200}) == 201
+    began = time.perf_counter()
+    with pytest.raises(JobCrashed) as crash:
+        await jobs.run({"act": "gather_threads", "count": 2000}, limits=Limits(wall_seconds=60))
+    assert crash.value.signal == signal.SIGKILL
+    assert time.perf_counter() - began < 30

@@ -2,6 +2,7 @@
 
 import os
 import re
+import stat
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,7 +11,7 @@ import pytest
 
 from libs.common.jail import JobCrashed, JobFailed, JobServer
 from services.validator.jail import broker
-from services.validator.jail.broker import Request, ResultError, validate
+from services.validator.jail.broker import Request, ResultError, in_memory, validate
 from services.validator.jail.sealing import FAILURES, raw, seal
 from tests.validator.judging import MAPPINGS, planned, record, rule
 
@@ -109,11 +110,9 @@ OPENED = {
     "exceptions/concluding.py": "the runner's own ledger",
     "exceptions/opening.py": "failures, written anew behind the wall",
     "exceptions/verdicts.py": "the runner's own tables of held rows and their origins",
-    "jail/transforms.py": "the footers of what the gate wrote anew",
-    "transforms/trying.py": "rows, origins and drops, written anew by the gate",
     "tries/worker.py": "failures and corrections, written anew behind the wall",
 }
-_CONFINED = ("accounting", "gate", "python", "warmth", "work")
+_CONFINED = ("accounting", "gate", "python", "showing", "warmth", "work")
 
 
 def test_the_service_opens_no_table_of_a_tenant() -> None:
@@ -127,3 +126,27 @@ def test_the_service_opens_no_table_of_a_tenant() -> None:
         if path not in confined and reading.search(path.read_text())
     }
     assert found == OPENED.keys()
+
+
+def test_a_mapping_is_memory_that_no_job_can_enlarge() -> None:
+    """What a job gets of it counts against no limit of its own: it can neither grow nor change."""
+    descriptor = in_memory(pa.table({"key": ["a"]}))
+    try:
+        for attempt in (lambda: os.ftruncate(descriptor, 1 << 20), lambda: os.pwrite(descriptor, b"x", 0)):
+            with pytest.raises(PermissionError):
+                attempt()
+        assert pq.read_table(f"/proc/self/fd/{descriptor}").to_pylist() == [{"key": "a"}]
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("size", [1000, 5 << 20])
+def test_only_who_spills_can_make_files(tmp_path: Path, size: int) -> None:
+    """Little data needs no directory: then the kernel alone bounds what a job writes."""
+    data = tmp_path / "data.parquet"
+    data.write_bytes(b"x" * size)
+    request = Request(plan=planned([]), data=data, scratch=tmp_path)
+    with broker._descriptors(request) as (_, writable):
+        directories = [one for one in writable if stat.S_ISDIR(os.fstat(one).st_mode)]
+    assert len(directories) == (size > 4 << 20)
+    assert (broker._limits(request).total_size is None) == (size < 4 << 20)

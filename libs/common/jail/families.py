@@ -30,13 +30,26 @@ class _SoFar:
 def usage_so_far(pid: int) -> Usage:
     """Return what a child that has not ended used until now; its memory may be gone already, and counts as none then."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        status = Path(f"/proc/{pid}/status").read_text()
+        fields = _fields(pid)
+        status = Path(f"/proc/{pid}/status").read_bytes()
     except OSError:
         return _SoFar()
     ticks = os.sysconf("SC_CLK_TCK")
-    peak = next((int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+    peak = next((int(line.split()[1]) for line in status.splitlines() if line.startswith(b"VmHWM:")), 0)
     return _SoFar(int(fields[11]) / ticks, int(fields[12]) / ticks, peak)
+
+
+def threads_of(pid: int) -> int:
+    """Return how many threads a process has, 0 where it is gone."""
+    try:
+        return int(_fields(pid)[17])
+    except OSError:
+        return 0
+
+
+def _fields(pid: int) -> list[bytes]:
+    # a process calls itself what it likes, be it text or not
+    return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
 
 
 def kill_group(pid: int) -> None:

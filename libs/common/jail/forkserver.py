@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from libs.common.jail import child, privileges, sockets, wire
-from libs.common.jail.families import Usage, children, kill_group, news_of_children, stopped, usage_so_far
+from libs.common.jail.families import Usage, children, kill_group, news_of_children, stopped, threads_of, usage_so_far
 from libs.common.jail.isolation import House
 from libs.common.jail.room import Room
 from libs.common.jail.running import DYING_SECONDS, Running
@@ -23,7 +23,10 @@ from libs.common.jail.settings import WarmParent
 from libs.common.jail.settling import load, settle
 from libs.common.jail.spares import Rehearsal, Spare
 
-_TIDY_SECONDS = 1.0
+_TIDY_SECONDS = 0.05
+_MOST_THREADS = (
+    512  # nothing else bounds them: a thread needs no memory of its own, and there are so many of the system's
+)
 _REFILL_SECONDS = 0.02
 _DEMOTED_AFTER, _DEMOTED = 1.0, 10
 
@@ -232,6 +235,8 @@ class Forkserver:
         for pidfd, running in list(self._running.items()):
             room = running.room
             if room is not None and room.due <= now and not room.exceeded and room.look():
+                kill_group(running.pid)
+            if threads_of(running.pid) > _MOST_THREADS:
                 kill_group(running.pid)
             if running.timed_out:
                 if running.deadline + DYING_SECONDS <= now:

@@ -128,11 +128,18 @@ def _judge(numbers: dict[str, int], pid: int, *, maps: bool) -> Iterator[bytes]:
         allow,
     )
     yield from _on(numbers["tgkill"], _argument(0), _jump(_JUMP_EQUAL, pid, 1, 0), refuse, allow)
-    low, high = _argument(2), _argument(2, high=True)
-    empty = _jump(_JUMP_EQUAL, 0, 0, 2), _jump(_JUMP_EQUAL, 0, 1, 0)
     own = _argument(0), _jump(_JUMP_EQUAL, 0, 2, 0), _jump(_JUMP_EQUAL, pid, 1, 0), refuse
-    yield from _on(numbers["prlimit64"], *own, low, empty[0], high, empty[1], refuse, allow)
+    yield from _on(numbers["prlimit64"], *own, *_without(2), refuse, allow)
+    yield from _on(
+        numbers["sendto"], *_without(4), refuse, allow
+    )  # an address would be anybody's: of sockets in a path too
     yield from _on(numbers["prctl"], _argument(0), *_among(_NAMES), refuse, allow)
+
+
+def _without(place: int) -> tuple[bytes, ...]:
+    """Skip one instruction where an argument, a pointer, is none: what follows is the refusal, then the permission."""
+    is_none = _jump(_JUMP_EQUAL, 0, 0, 2), _jump(_JUMP_EQUAL, 0, 1, 0)
+    return _argument(place), is_none[0], _argument(place, high=True), is_none[1]
 
 
 def _among(values: Sequence[int]) -> list[bytes]:
