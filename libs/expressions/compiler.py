@@ -12,6 +12,7 @@ from libs.expressions.functions import FUNCTIONS, Context, call
 from libs.expressions.parsing import MAX_STRING, Source, parse
 from libs.expressions.quoting import quote_identifier
 from libs.expressions.scope import Compiled, Lookup, Moment, Scope
+from libs.expressions.slips import ELSEWHERE, WRITTEN_OTHERWISE
 from libs.expressions.values import (
     NUMERIC,
     SQL_TYPES,
@@ -28,6 +29,7 @@ MAX_SQL = 262_144
 ANY_MOMENT = Moment(date(2000, 1, 1), datetime(2000, 1, 1, tzinfo=UTC))
 """For looking at what an expression says, whenever it is judged."""
 _WORDS = {"true": True, "false": False}
+_NAMES = ("null", "business_date", "as_of")
 
 
 def compile_expression(text: str, scope: Scope, moment: Moment, expect: FieldType | None = None) -> Compiled:
@@ -132,6 +134,9 @@ class _Compiler:
             raise Refusal("two texts stand side by side", expected="+ between them, or \\' for a quote inside a text")
         if len(value) > MAX_STRING:
             raise Refusal(f"the text has {len(value)} characters", expected=f"at most {MAX_STRING}")
+        odd = next((char for char in value if char < " " and char not in "\t\n\r"), None)
+        if odd is not None:  # Python reads '\b' as backspace and '\1' as U+0001, where a pattern was meant
+            raise Refusal(f"the text holds the character U+{ord(odd):04X}", expected="\\\\ for a backslash, or r'...'")
         try:
             return text_constant(value)
         except ValueError as error:
@@ -162,9 +167,9 @@ class _Compiler:
         if found is None:
             if name in FUNCTIONS:
                 raise Refusal(f"{name} is a function", expected=FUNCTIONS[name].signature)
-            known = [field.name for field in self.scope.schema.fields]
+            known = [*(field.name for field in self.scope.schema.fields), *_WORDS, *_NAMES]
             raise Refusal(
-                f"unknown field {_short(name)}", expected="a field of the schema", nearest=nearest_name(name, known)
+                f"unknown field {_short(name)}", expected=self.scope.fields_are, nearest=nearest_name(name, known)
             )
         self.fields.add(name)
         return _field_value(found)
@@ -249,10 +254,10 @@ class _Compiler:
             raise Refusal("only functions of the language can be called", expected="a function name")
         name = node.func.id
         if name not in FUNCTIONS:
+            otherwise = WRITTEN_OTHERWISE.get(name.lower())
+            near = None if otherwise else ELSEWHERE.get(name.lower()) or nearest_name(name, FUNCTIONS)
             raise Refusal(
-                f"unknown function {_short(name)}",
-                expected="a function of the language",
-                nearest=nearest_name(name, FUNCTIONS),
+                f"unknown function {_short(name)}", expected=otherwise or "a function of the language", nearest=near
             )
         if node.keywords:
             raise Refusal("named arguments are not part of the language", expected="arguments in order")

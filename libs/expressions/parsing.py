@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import threading
 import tokenize
 import warnings
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from libs.expressions.errors import ExpressionError
+from libs.expressions.slips import slip, unbalanced
 
 MAX_TEXT = 4096
 MAX_NODES = 400
@@ -26,6 +28,8 @@ _ALLOWED = (
 
 _REFUSED = {
     ast.Attribute: "attributes (`a.b`) are not part of the language",
+    ast.Set: "braces are not part of the language",
+    ast.Dict: "braces are not part of the language",
     ast.Subscript: "subscripts (`a[b]`) are not part of the language",
     ast.Lambda: "lambda is not part of the language",
     ast.JoinedStr: "format strings are not part of the language",
@@ -35,6 +39,13 @@ _REFUSED = {
     ast.SetComp: "comprehensions are not part of the language",
     ast.DictComp: "comprehensions are not part of the language",
     ast.GeneratorExp: "comprehensions are not part of the language",
+}
+
+
+_INSTEAD = {
+    ast.Attribute: "a field's name alone; functions stand before their values, as in upper(name)",
+    ast.Set: "a field's name alone, or a list in [ ]",
+    ast.Dict: "a field's name alone, or a list in [ ]",
 }
 
 
@@ -74,7 +85,7 @@ def parse(text: str) -> tuple[ast.expr, Source]:
     body = _syntax(text)
     _check_nodes(body, source)
     if body.col_offset == 0 and body.lineno == 1:
-        raise ExpressionError("a parenthesis closes before it opens", expected="balanced parentheses")
+        raise unbalanced(text) or source.error(body, "a list can only stand after `in`", expected="a value")
     return body, source
 
 
@@ -107,7 +118,7 @@ def _syntax(text: str) -> ast.expr:
             warnings.simplefilter("ignore")
             return ast.parse(f"({text}\n)", filename="<expression>", mode="eval").body
     except SyntaxError as error:
-        raise _syntax_error(text, error) from None
+        raise slip(text) or _syntax_error(text, error) from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError(
             "the expression is nested too deeply or holds a number that is too long",
@@ -121,7 +132,7 @@ def _syntax_error(text: str, error: SyntaxError) -> ExpressionError:
     column = (error.offset or 1) - (1 if line == 1 else 0)
     if (error.lineno or 1) > lines:
         column = len(text) - text.rfind("\n")
-    message = (error.msg or "invalid syntax").split(" (<expression>")[0]
+    message = re.split(r" \(<expression>|\. (?:Maybe|Perhaps) you ", error.msg or "invalid syntax")[0]
     return ExpressionError(message, line=line, column=max(column, 1), expected="an expression")
 
 
@@ -163,4 +174,4 @@ def _check_kind(node: ast.AST, source: Source) -> None:
         raise source.error(node, f"the list has {len(node.elts)} elements", expected=f"at most {MAX_LIST}")
     if not isinstance(node, _ALLOWED):
         message = _REFUSED.get(type(node), f"{type(node).__name__} is not part of the language")
-        raise source.error(node, message)
+        raise source.error(node, message, expected=_INSTEAD.get(type(node), ""))

@@ -25,7 +25,7 @@ def _problem(pattern: str) -> str:
     try:
         _engine().execute("SELECT regexp_full_match('', $1)", [pattern]).fetchall()
     except duckdb.Error as error:
-        return str(error).splitlines()[0][:200]
+        return str(error).splitlines()[0].removeprefix("Invalid Input Error: ")[:200]
     return ""
 
 

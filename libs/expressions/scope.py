@@ -18,10 +18,14 @@ class MappingTable:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What an expression may name: the record's fields and the mappings, by alias."""
+    """What an expression may name: the record's fields and the mappings, by alias.
+
+    `fields_are` says to people what the fields are of.
+    """
 
     schema: SchemaSpec
     mappings: Mapping[str, MappingTable] = field(default_factory=dict)
+    fields_are: str = "a field of the schema"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What makes a rule whole, and what a validation comes to. No I/O."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from libs.common.definitions.kinds import Reference
 from libs.common.errors import FieldProblem
@@ -17,9 +17,11 @@ from libs.common.vocabulary.rules import (
 )
 from libs.common.vocabulary.schemas import FieldType, SchemaSpec
 from libs.expressions import ExpressionError, MappingTable, Scope, typecheck
+from libs.expressions.errors import nearest_name
 from libs.expressions.sql import SqlError, inspect
 from services.validator.aggregates import figure_of
 from services.validator.history import compared_schema
+from services.validator.messages import names_in
 from services.validator.reading import Reading
 from services.validator.tables import ORDINAL, declared_tables
 
@@ -36,7 +38,8 @@ def rule_problems(spec: RuleSpec, schema: SchemaSpec, mappings: Mapping[str, Map
     tables = {alias: MappingTable(alias, mapping.columns) for alias, mapping in mappings.items()}
     scope = Scope(schema, tables)
     problems = list(_check_problems(spec, scope))
-    problems += _unknown_fields(spec.fields, schema, "/spec/fields")
+    problems += _named(spec.fields, schema, "/spec/fields")
+    problems += _message(spec, schema)
     for number, test in enumerate(spec.tests):
         for place, record in enumerate(test.records):
             problems += _unknown_fields(tuple(record), schema, f"/spec/tests/{number}/records/{place}")
@@ -54,17 +57,17 @@ def _check_problems(spec: RuleSpec, scope: Scope) -> Iterator[FieldProblem]:
     if isinstance(check, ExpressionCheck):
         yield from _expression(check.expression, scope, f"{place}/expression", "boolean")
     elif isinstance(check, UniqueCheck):
-        yield from _unknown_fields(check.fields, scope.schema, f"{place}/fields")
+        yield from _named(check.fields, scope.schema, f"{place}/fields")
     elif isinstance(check, ReferenceCheck):
         yield from _unknown_fields((check.field,), scope.schema, f"{place}/field")
     elif isinstance(check, SequenceCheck):
-        yield from _unknown_fields(check.fields, scope.schema, f"{place}/fields")
+        yield from _named(check.fields, scope.schema, f"{place}/fields")
         yield from _expression(check.when, scope, f"{place}/when", "boolean")
         yield from _expression(check.requires, scope, f"{place}/requires", "boolean")
     elif isinstance(check, AggregateCheck):
         yield from _aggregate(check, spec, scope, place)
     elif isinstance(check, HistoryCheck):
-        yield from _unknown_fields(check.key, scope.schema, f"{place}/key")
+        yield from _named(check.key, scope.schema, f"{place}/key")
         yield from _expression(
             check.condition, Scope(compared_schema(scope.schema), scope.mappings), f"{place}/condition", "boolean"
         )
@@ -74,12 +77,12 @@ def _check_problems(spec: RuleSpec, scope: Scope) -> Iterator[FieldProblem]:
 
 def _aggregate(check: AggregateCheck, spec: RuleSpec, scope: Scope, place: str) -> Iterator[FieldProblem]:
     """Name what is wrong with the parts; the condition is looked at once these are right."""
-    problems = _unknown_fields(check.group_by, scope.schema, f"{place}/group_by")
+    problems = _named(check.group_by, scope.schema, f"{place}/group_by")
     reading = Reading.of(scope, spec)
     fields = [field for field in scope.schema.fields if field.name in check.group_by]
     for name, measure in check.measures.items():
         at = f"{place}/measures/{name}"
-        problems += _unknown_fields(measure.fields, scope.schema, f"{at}/fields")
+        problems += _named(measure.fields, scope.schema, f"{at}/fields")
         problems += _expression(measure.where, scope, f"{at}/where", "boolean") if measure.where else []
         try:
             fields.append(figure_of(name, measure, spec, reading).field)
@@ -87,14 +90,34 @@ def _aggregate(check: AggregateCheck, spec: RuleSpec, scope: Scope, place: str) 
             problems += [_located(error, f"{at}/value")] if measure.value else []
     yield from problems
     if not problems:
-        yield from _expression(
-            check.condition, Scope(SchemaSpec(fields=tuple(fields)), scope.mappings), f"{place}/condition", "boolean"
-        )
+        measured = Scope(SchemaSpec(fields=tuple(fields)), scope.mappings, "a measure or a field of group_by")
+        yield from _expression(check.condition, measured, f"{place}/condition", "boolean")
 
 
-def _unknown_fields(names: tuple[str, ...], schema: SchemaSpec, place: str) -> list[FieldProblem]:
-    unknown = [name for name in names if schema.field(name) is None]
-    return [FieldProblem(place, f"the schema has no field {name!r}") for name in unknown]
+def _named(names: tuple[str, ...], schema: SchemaSpec, place: str) -> list[FieldProblem]:
+    """Name the fields that are not there, and those that are named twice."""
+    twice = sorted({name for name in names if names.count(name) > 1})
+    problems = [FieldProblem(place, f"{name!r} is named twice", {"expected": "each field once"}) for name in twice]
+    return _unknown_fields(names, schema, place) + problems
+
+
+def _unknown_fields(names: Iterable[str], schema: SchemaSpec, place: str) -> list[FieldProblem]:
+    known = [field.name for field in schema.fields]
+    return [_unknown(name, known, place, "the schema has no field") for name in names if name not in known]
+
+
+def _unknown(name: str, known: Iterable[str], place: str, said: str) -> FieldProblem:
+    nearest = nearest_name(name, known)
+    hint = f"; did you mean {nearest!r}?" if nearest else ""
+    return FieldProblem(place, f"{said} {name!r}{hint}", {"nearest": nearest} if nearest else {})
+
+
+def _message(spec: RuleSpec, schema: SchemaSpec) -> list[FieldProblem]:
+    """Name what the message would show in its braces and there is not."""
+    figures = spec.check.measures if isinstance(spec.check, AggregateCheck) else {}
+    known = [*(field.name for field in schema.fields), *figures]
+    unknown = [name for name in names_in(spec.message) if name not in known]
+    return [_unknown(name, known, "/spec/message", "the message shows a field that is not there:") for name in unknown]
 
 
 def _expression(text: str, scope: Scope, place: str, expected: FieldType) -> list[FieldProblem]:

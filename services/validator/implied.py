@@ -7,6 +7,14 @@ from libs.expressions import TypedColumn, quote_identifier
 from services.validator.checks import Condition, Correction
 from services.validator.messages import message_sql
 
+_LOOKS = {
+    "text": "any text",
+    "integer": "a whole number of at most 18 digits",
+    "boolean": "true or false",
+    "date": "YYYY-MM-DD",
+    "timestamp": "YYYY-MM-DDTHH:MM:SS with a zone, at most 6 places after the second",
+}
+
 
 def implied(field: SchemaField, column: TypedColumn, corrections: Sequence[Correction]) -> Iterator[Condition]:
     """Yield the checks of one field; what a correction replaced counts as it is afterwards."""
@@ -14,12 +22,19 @@ def implied(field: SchemaField, column: TypedColumn, corrections: Sequence[Corre
     shown = f"{{{field.name}}}"
     if column.conforms != "true":
         sound = " OR ".join([f'"t"."?type:{field.name}"', *corrected])
-        yield _condition(field, "type", sound, f"{field.name} {shown} is not of type {field.type}")
+        yield _condition(field, "type", sound, f"{field.name} {shown} is not of type {field.type} ({_looks(field)})")
     if field.required:
         yield _condition(field, "required", _given(field.name, corrected), f"{field.name} is missing")
     if column.fits != "true":
         fits = _fits(field) if corrected else f'"t"."?length:{field.name}"'
         yield _condition(field, "length", fits, f"{field.name} is longer than {field.max_length} characters")
+
+
+def _looks(field: SchemaField) -> str:
+    """Say what the texts of a type look like: a number with more digits than the field's is not of it either."""
+    if field.type == "decimal":
+        return f"at most {field.precision - field.scale} digits before the point, {field.scale} after it"
+    return _LOOKS[field.type]
 
 
 def _given(name: str, corrected: Sequence[str]) -> str:

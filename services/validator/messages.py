@@ -9,6 +9,11 @@ _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _EMPTY = "(empty)"
 
 
+def names_in(template: str) -> list[str]:
+    """Return the names that stand in braces, each once, in order."""
+    return list(dict.fromkeys(_PLACEHOLDER.findall(template)))
+
+
 def placeholders(template: str, known: Sequence[str]) -> list[str]:
     """Return the fields that `template` shows, in order; other braces are plain text."""
     return [name for name in _PLACEHOLDER.findall(template) if name in known]

@@ -203,6 +203,15 @@ async def test_a_query_reads_the_previous_extract(jail: JobServer, tmp_path: Pat
             "previous_price",
         ),
         ({"kind": "history", "key": ["x"], "condition": "previous_exists"}, "key", "no field 'x'"),
+        ({"kind": "history", "key": ["ccy", "ccy"], "condition": "previous_exists"}, "key", "'ccy' is named twice"),
+        (measured({"n": {"function": "count"}}, "n > 1", group_by=["ccy", "ccy"]), "group_by", "'ccy' is named twice"),
+        (measured({"n": {"function": "count"}}, "n > 1", group_by=["cy"]), "group_by", "did you mean 'ccy'?"),
+        (
+            measured({"total": {"function": "count"}}, "totl > 1"),
+            "condition",
+            "expected a measure or a field of group_by",
+        ),
+        ({"kind": "unique", "fields": ["ccy", "trade_id", "ccy"]}, "fields", "'ccy' is named twice"),
     ],
 )
 def test_what_does_not_fit_is_named(check: dict[str, Any], field: str, told: str) -> None:
@@ -211,6 +220,14 @@ def test_what_does_not_fit_is_named(check: dict[str, Any], field: str, told: str
     problems = rule_problems(spec, SCHEMA, {})
     assert [one.field for one in problems] == [f"/spec/check/{field}"]
     assert told in problems[0].message
+
+
+def test_a_message_shows_only_what_there_is() -> None:
+    """A name in braces is a field or a measure; other braces are plain text."""
+    check = measured({"total": {"function": "count"}}, "total > 1")
+    assert rule_problems(rule("right", check, message="{ccy} has {total}, {not a name} {}").spec, SCHEMA, {}) == []
+    [problem] = rule_problems(rule("wrong", check, message="{ccy} has {totl}").spec, SCHEMA, {})
+    assert (problem.field, problem.place) == ("/spec/message", {"nearest": "total"})
 
 
 def test_what_makes_no_sense_is_refused() -> None:

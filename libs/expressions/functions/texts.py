@@ -110,7 +110,9 @@ def _matches(value: Value, pattern: Value) -> Value:
     try:
         check_pattern(written)
     except ValueError as error:
-        raise Refusal(str(error), expected="a regular expression of RE2", argument=1) from None
+        raise Refusal(
+            str(error), expected="a regular expression of RE2, without look-around and back-references", argument=1
+        ) from None
     return boolean(f"regexp_full_match({value.sql}, {quote_literal(written)})", value)
 
 

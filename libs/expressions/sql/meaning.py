@@ -26,6 +26,9 @@ _PADS = frozenset({"lpad", "rpad"})
 GROWING = frozenset({"concat_ws", "regexp_replace", "replace"})
 """Functions whose text can be many times what they are given: of literals alone, the binder would work it out at once."""
 _LITERALS = frozenset({"INTEGER", "NUMERIC", "STRING", "BOOLEAN", "NULL_LITERAL"})
+_CLOCKS = frozenset(
+    {"now", "today", "current_date", "current_timestamp", "get_current_timestamp", "transaction_timestamp"}
+)
 _JOINS = frozenset({"INNER", "LEFT", "RIGHT", "FULL", "SEMI", "ANTI"})
 
 
@@ -179,11 +182,11 @@ def _called(node: Node, allowed: frozenset[str], text: str) -> str:
     if path is not None and path != [node["function_name"]]:
         raise refused("function", "a function has no schema before it", node, text, expected="its name alone")
     if name not in allowed:
-        near = nearest_name(name, [one for one in allowed if one[:1].isalpha()])
+        near = None if name in _CLOCKS else nearest_name(name, [one for one in allowed if one[:1].isalpha()])
+        wanted = "as_of or business_date of the table run" if name in _CLOCKS else "a function of the list"
         raise refused(
-            "function", f"the function {name[:80]!r} cannot be used", node, text,
-            expected="a function of the list", nearest=near,
-        )  # fmt: skip
+            "function", f"the function {name[:80]!r} cannot be used", node, text, expected=wanted, nearest=near
+        )
     return name
 
 

@@ -155,7 +155,8 @@ def _check(node: Node, shape: Shape, text: str, at: Node) -> None:
         if name in _ALWAYS or name in shape.inside or name in shape.plain or _idle(value):
             continue
         what = _PARTS.get(name, name.replace("_", " "))
-        raise refused("shape", f"{what} cannot be used here", at, text, expected="a plain query")
+        wanted = "JOIN ... ON or USING" if name == "is_implicit" else "a plain query"
+        raise refused("shape", f"{what} cannot be used here", at, text, expected=wanted)
 
 
 def _idle(value: Any) -> bool:

@@ -123,6 +123,7 @@ PLACES = [
     ("SELECT _ordinal FROM records\nWHERE amonut > 1", "column", 2, 7, "amount"),
     ("SELECT _ordinal FROM recrods", "table", 1, 22, "records"),
     ("SELECT 'é', uper(id) FROM records", "function", 1, 13, "upper"),
+    ("SELECT _ordinal FROM records WHERE today() > now()", "function", 1, 36, None),
     ("SELECT r.id FROM records x", "table", 1, 8, None),
     ("SELECT CAST(id AS INTEGR) FROM records", "type", 1, 19, "integer"),
     ("SELECT _ordinal\nFROM records\nWHERE id >", "syntax", 3, 10, None),
