@@ -12,12 +12,14 @@ from libs.expressions.sql.engine import Tables, bound, parsed, written
 from libs.expressions.sql.errors import Category, SqlError
 from libs.expressions.sql.meaning import check_meaning
 from libs.expressions.sql.second import check_again
-from libs.expressions.sql.tree import nodes_of
+from libs.expressions.sql.tree import Node, nodes_of
+from libs.expressions.sql.widths import columns_made
 
 __all__ = ["MAX_BYTES", "Category", "Guarded", "SqlError", "Tables", "guarded", "inspect"]
 
 MAX_BYTES = 8192
 MAX_BRACKETS = 60
+MAX_COLUMNS = 10_000
 VERSION = 1
 """Goes up whenever something else is accepted."""
 
@@ -55,12 +57,19 @@ def inspect(sql: str, tables: Tables, *, collecting: bool = False) -> Guarded:
         raise SqlError("statement", f"it holds {len(statements)} statements", expected="one SELECT")
     nodes = nodes_of(statements[0], sql)
     check_meaning(nodes, tables, sql, collecting=collecting)
+    _check_width(statements[0], tables)
     check_again(sql, collecting=collecting)
     text = written(statements[0])
     reads = frozenset(node["column_names"][-1].lower() for node in nodes if node.get("class") == "COLUMN_REF")
     columns = bound(text, sql, tables)
     _check_result({name: kind for name, kind in columns.items() if not (collecting and (name, kind) == _COLLECTED)})
     return Guarded(text, columns, reads)
+
+
+def _check_width(statement: Node, tables: Tables) -> None:
+    made = columns_made(statement, {name.lower(): len(columns) for name, columns in tables.items()})
+    if made > MAX_COLUMNS:
+        raise SqlError("size", f"it makes {made} columns on its way", expected=f"at most {MAX_COLUMNS}: fewer stars")
 
 
 def _check_result(columns: dict[str, str]) -> None:

@@ -25,7 +25,10 @@ def parsed(text: str) -> list[Any]:
     """Return the engine's parse trees of the statements in `text`; SqlError where it cannot be read."""
     with _ONE_AT_A_TIME:
         answer = _one("SELECT json_serialize_sql($1)", text)
-    found = json.loads(answer)
+    try:
+        found = json.loads(answer)
+    except RecursionError:
+        raise SqlError("size", "it is nested too deep", expected="a flatter query") from None
     if not found["error"]:
         statements: list[Any] = found["statements"]
         return statements

@@ -17,6 +17,7 @@ MAX_TABLES = 12
 MAX_CTES = 8
 MAX_WINDOWS = 20
 MAX_GROUPINGS = 64
+MAX_PATTERNS = 20
 MAX_PATTERN = 256
 MAX_PAD = 1000
 _PATTERNS = frozenset({"regexp_extract", "regexp_full_match", "regexp_matches", "regexp_replace"})
@@ -87,6 +88,11 @@ def _check_sizes(nodes: Sequence[Node], known: Known, text: str) -> None:
     windows = [node for node in nodes if node.get("class") == "WINDOW"]
     if len(windows) > MAX_WINDOWS:
         raise refused("size", f"it has more than {MAX_WINDOWS} windows", windows[MAX_WINDOWS], text, expected="fewer")
+    patterns = [node for node in nodes if node.get("function_name") in _PATTERNS]
+    if len(patterns) > MAX_PATTERNS:  # one may take the twentieth part of a second to be read
+        raise refused(
+            "size", f"it has more than {MAX_PATTERNS} patterns", patterns[MAX_PATTERNS], text, expected="fewer"
+        )
     if len(joins) > MAX_JOINS:
         raise refused("join", f"it has more than {MAX_JOINS} joins", joins[MAX_JOINS], text, expected="fewer joins")
     if len(tables) > MAX_TABLES:

@@ -11,6 +11,7 @@ from libs.expressions.sql import SqlError, guarded, inspect
 from libs.expressions.sql.engine import parsed, written
 from libs.expressions.sql.names import AGGREGATES, FUNCTIONS, SCALARS, WINDOWS
 from libs.expressions.sql.second import check_again
+from libs.expressions.sql.widths import columns_made
 from services.validator.tables import declared_tables
 from tests.expressions.sql.legitimate import QUERIES, SCHEMA
 
@@ -59,6 +60,16 @@ BOMBS = {
     "roll-ups": "SELECT max(_ordinal) AS _ordinal FROM records GROUP BY " + ",".join(f"ROLLUP (version + {n}, id, ccy)" for n in range(4)),
     "cubes of cubes": "SELECT 1 AS _ordinal FROM records GROUP BY " + ",".join(["CUBE (id, ccy, venue)"] * 5),
     "a cube in a query": "SELECT 1 AS _ordinal WHERE EXISTS (SELECT 1 FROM records GROUP BY CUBE (id, ccy, venue, action, version, ok, booked))",
+    "stars of stars": "SELECT 1 AS _ordinal FROM " + "(SELECT *, * FROM " * 14 + "records" + ")" * 14,
+    "ten stars of ten": "SELECT 1 AS _ordinal FROM " + "(SELECT *, *, *, *, *, *, *, *, *, * FROM " * 4 + "records" + ")" * 4,
+    "stars of named queries": "WITH a0 AS (SELECT *, *, *, * FROM records), "
+    + ", ".join(f"a{n} AS (SELECT *, *, *, * FROM a{n - 1})" for n in range(1, 8))
+    + " SELECT 1 AS _ordinal FROM a7",
+    "stars of joins": "SELECT r._ordinal FROM records r "
+    + " ".join(f"JOIN (SELECT {', '.join(['*'] * 99)} FROM (SELECT *, *, *, * FROM records)) t{n} ON r.id = t{n}.id" for n in range(4)),
+    "stars where nobody looks": "SELECT _ordinal FROM records WHERE EXISTS (SELECT * FROM " + "(SELECT *, *, *, * FROM " * 8 + "records" + ")" * 9,
+    "a long chain": "SELECT " + " || ".join(["id"] * 390) + " FROM records",
+    "patterns": "SELECT " + ", ".join(f"regexp_matches(id, '((a{{1,50}}){{1,19}}){n}')" for n in range(100)) + " FROM records",
     "at signs": "SELECT " + "@" * 8000,
 }  # fmt: skip
 
@@ -177,3 +188,23 @@ def test_results_are_plain() -> None:
     told = refusal("SELECT (id, ccy) AS pair FROM records")
     assert told is not None
     assert told.category == "type"
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("SELECT 1 AS _ordinal", 1),
+        ("SELECT * FROM records", 10),
+        ("SELECT *, r.* FROM records r JOIN venues v ON r.venue = v.key", 26),
+        ("WITH a AS (SELECT *, * FROM records) SELECT * FROM a", 40),
+        ("WITH A AS (SELECT 1 AS x), b AS (SELECT * FROM a) SELECT * FROM B", 3),
+        ("SELECT id FROM records WHERE EXISTS (SELECT * FROM venues)", 4),
+        ("SELECT (SELECT max(id) FROM records) FROM venues UNION ALL SELECT 'a'", 3),
+        ("SELECT * FROM (VALUES (1, 2)) AS v (a, b)", 4),
+        ("SELECT id FROM records r JOIN venues v ON r.venue = (SELECT max(key) FROM venues)", 2),
+    ],
+)
+def test_columns_are_counted_as_the_binder_makes_them(text: str, columns: int) -> None:
+    """A star is as wide as what it stands for, wherever that comes from."""
+    widths = {name: len(columns) for name, columns in TABLES.items()}
+    assert columns_made(parsed(text)[0], widths) == columns
