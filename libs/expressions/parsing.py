@@ -18,6 +18,7 @@ MAX_DEPTH = 40
 MAX_LIST = 1000
 MAX_STRING = 1024
 MAX_PATTERN = 256
+MAX_PATTERNS = 20
 MAX_DIGITS = 38
 
 _WARNING_FILTERS = threading.Lock()
@@ -137,9 +138,12 @@ def _syntax_error(text: str, error: SyntaxError) -> ExpressionError:
 
 
 def _check_nodes(body: ast.expr, source: Source) -> None:
-    count = 0
+    count = patterns = 0
     for node, depth, listed in _walk(body):
         _check_kind(node, source)
+        patterns += isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "matches"
+        if patterns > MAX_PATTERNS:  # one may take the twentieth part of a second to be read
+            raise source.error(node, f"more than {MAX_PATTERNS} patterns are matched", expected="fewer patterns")
         count += 0 if listed and isinstance(node, ast.Constant) else 1
         if count > MAX_NODES:
             raise source.error(node, f"the expression has more than {MAX_NODES} parts", expected="a shorter expression")

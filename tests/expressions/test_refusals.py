@@ -59,6 +59,7 @@ ESCAPES = [
 ]  # fmt: skip
 
 BOMBS = [
+    " and ".join(f"matches(code, '((a{{1,50}}){{1,19}}){n}')" for n in range(100)),
     "(" * 300 + "1" + ")" * 300,
     "(" * 2000,
     "[" * 2000,
