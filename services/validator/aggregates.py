@@ -17,7 +17,7 @@ from libs.expressions import (
 )
 from services.validator.checks import code_of
 from services.validator.datasets import PREVIOUS, VIEW
-from services.validator.reading import Reading
+from services.validator.reading import Reading, typed_text
 
 _WIDER = 10
 """Digits that a sum has before those of its values: enough for ten thousand million records."""
@@ -44,7 +44,7 @@ def failing_groups(check: AggregateCheck, spec: RuleSpec, reading: Reading) -> s
     figures = {name: figure_of(name, measure, spec, reading) for name, measure in check.measures.items()}
     sides = {of: _side(check, keys, figures, of, reading) for of in _SOURCES}
     judged = _judged(check, spec, reading, keys, sides)
-    shown = "".join(f", j.{quote_identifier(name)}" for name in figures)
+    shown = "".join(f", {_told('j', one.field)} AS {quote_identifier(name)}" for name, one in figures.items())
     ranked = (
         f"SELECT *, row_number() OVER (PARTITION BY {', '.join(keys) or '1'} ORDER BY _ordinal) AS place FROM {VIEW}"
     )
@@ -133,7 +133,8 @@ def _missing(name: str, measure: Measure, keys: Sequence[str], reading: Reading)
     before = f"SELECT DISTINCT {', '.join([*keys, *(one for one in fields if one not in keys)])} FROM {PREVIOUS}"
     gone = " AND ".join(f"a.{one} IS NOT DISTINCT FROM b.{one}" for one in fields)
     lost = f"SELECT a.* FROM ({before}) AS a ANTI JOIN {VIEW} AS b ON {gone}"
-    shown = "concat_ws('|', " + ", ".join(f"CAST({quote_identifier(one)} AS VARCHAR)" for one in measure.fields) + ")"
+    parts = [f"coalesce({typed_text(quote_identifier(one), reading.field(one))}, '')" for one in measure.fields]
+    shown = f"concat_ws('|', {', '.join(parts)})"
     figure = (
         "count(*)"
         if measure.function == "missing"
@@ -160,6 +161,12 @@ def _shown(name: str, measure: Measure) -> str:
     column = f"{'n' if measure.of == 'records' else 'p'}.{quote_identifier(name)}"
     none = {"missing": "0", "missing_keys": "''"}.get(measure.function)
     return f"CASE WHEN p.present IS NOT NULL THEN coalesce({column}, {none}) END" if none else column
+
+
+def _told(side: str, field: SchemaField) -> str:
+    """Return SQL of a figure as it is told: an instant as text, in ISO 8601 as everywhere."""
+    column = f"{side}.{quote_identifier(field.name)}"
+    return typed_text(column, field) if field.type == "timestamp" else column
 
 
 def _equal(left: str, right: str, keys: Iterable[str]) -> str:

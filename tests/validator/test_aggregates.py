@@ -92,6 +92,8 @@ FIGURES = [
     ({"function": "avg", "value": "price", "where": "version == 2 and price < 2"}, "1.5000000000"),
     ({"function": "sum", "value": "price", "where": "version > 100"}, "(empty)"),
     ({"function": "min", "value": "lookup('venues', venue, 'mic')"}, "XLON"),
+    ({"function": "max", "value": "timestamp('2026-03-06T11:00:00.500+01:00')"}, "2026-03-06T10:00:00.5Z"),
+    ({"function": "min", "value": "add_months(date('2024-01-31'), 1)"}, "2024-02-29"),
 ]
 
 
@@ -155,6 +157,15 @@ async def test_keys_that_are_missing_are_named(jail: JobServer, tmp_path: Path) 
     assert judged.rule("lost").passed == len(BEFORE)
     judged = await judge(jail, tmp_path, [lost], BEFORE[:7])
     assert judged.rule("lost").unknown == 1
+
+
+async def test_a_missing_key_keeps_the_place_of_what_is_null(jail: JobServer, tmp_path: Path) -> None:
+    """The first of two parts and the second are told apart, as in a record's own key."""
+    measures = {"names": {"function": "missing_keys", "of": "previous", "fields": ["ccy", "venue"]}}
+    check = measured(measures, "names == ''", fails="first")
+    before = table([record(ccy="X", venue=None), record(ccy=None, venue="X"), record(ccy="Y")])
+    [failure] = (await judge(jail, tmp_path, [rule("lost", check, message="{names}")], [record(ccy="Y")], before)).failures
+    assert failure["message"] == "X|, |X"
 
 
 async def test_a_value_that_changed(jail: JobServer, tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from libs.common.database.transaction import Row, Transaction
 from libs.common.definitions import copies, gate, policies, store
 from libs.common.definitions.gate import Decision, with_maker
 from libs.common.definitions.kinds import Kind, Reference
-from libs.common.definitions.places import pointer
 from libs.common.definitions.publishing import NotYetVisible, add_version, distinct, require_published
 from libs.common.definitions.sealing import reference, seal_draft, seal_version
 from libs.common.errors import Conflict, FieldProblem, Invalid
@@ -26,6 +25,7 @@ from libs.common.events.definitions import (
 )
 from libs.common.events.runner import VersionReference
 from libs.common.http.door import require_revision
+from libs.common.http.places import problem_of
 from libs.common.ids import uuid7
 from libs.common.objects import Objects, hash_bytes
 
@@ -203,7 +203,7 @@ class Definitions:
                 else kind.spec.validate_json(orjson.dumps(body))
             )
         except ValidationError as error:
-            fields = [FieldProblem(pointer(item["loc"], body), item["msg"]) for item in error.errors()]
+            fields = [problem_of(item, body, item["loc"], "/spec") for item in error.errors()]
             raise Invalid(f"The {kind.name} is not valid.", fields=fields[:50]) from error
         await kind.check(tx, spec, self)
         return spec

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 from libs.common.errors import FieldProblem, Invalid, Refusal, Unavailable
 from libs.common.http.challenges import challenge
 from libs.common.http.json import json_bytes
+from libs.common.http.places import problem_of
 
 _LOG = structlog.get_logger(__name__)
 _TITLES = {404: ("not-found", "Not found"), 405: ("method-not-allowed", "The method is not allowed here")}
@@ -70,18 +71,17 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _malformed(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    fields = [FieldProblem(_pointer(item["loc"]), item["msg"]) for item in error.errors()]
+    fields = [_field(item, error.body) for item in error.errors()]
     return refusal_response(request, Invalid("The request does not fit its description.", fields=fields[:50]))
 
 
-def _pointer(location: tuple[int | str, ...]) -> str:
-    """Turn a location into a JSON pointer for the body, or the parameter's name."""
-    where, *path = location
+def _field(error: Any, body: Any) -> FieldProblem:
+    """Name a field of the body by its JSON pointer, a parameter by its name."""
+    where, *path = error["loc"]
     if where != "body":
-        return ".".join(str(part) for part in path) or str(where)
-    if len(path) == 1 and isinstance(path[0], int):  # the position of a JSON syntax error
-        return ""
-    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
+        return FieldProblem(".".join(str(part) for part in path) or str(where), error["msg"])
+    is_syntax = len(path) == 1 and isinstance(path[0], int)  # the position of a JSON syntax error
+    return problem_of(error, body, () if is_syntax else tuple(path))
 
 
 async def _plain(request: Request, error: Exception) -> Response:

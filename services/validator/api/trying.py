@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from libs.common.context import Context
 from libs.common.database.transaction import Row
@@ -24,6 +24,15 @@ trying: APIRouter = OpenDoor("/v1/rules:try", tag="rules")
 results: APIRouter = Door("/v1/rules:try", tag="rules")
 
 
+def _named_or_written(rule: Any) -> str:
+    return "written" if isinstance(rule, dict | RuleSpec) else "named"
+
+
+AnyRule = Annotated[
+    Annotated[UUID, Tag("named")] | Annotated[RuleSpec, Tag("written")], Discriminator(_named_or_written)
+]
+
+
 class Try(BaseModel):
     """Rules and what to try them on: given records, or the sealed records of a run.
 
@@ -34,7 +43,7 @@ class Try(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    rules: list[UUID | RuleSpec] = Field(min_length=1, max_length=50)
+    rules: list[AnyRule] = Field(min_length=1, max_length=50)
     records: list[dict[Name, GivenValue]] | None = Field(default=None, min_length=1, max_length=1000)
     run_id: UUID | None = Field(default=None, description="a sample, or any other run with a sealed extract")
     business_key: tuple[Name, ...] = Field(default=(), max_length=10)

@@ -1,0 +1,38 @@
+from collections.abc import Mapping
+from typing import Any
+
+from libs.common.errors import FieldProblem
+
+_Way = tuple[bool, tuple[int | str, ...]]
+
+
+def problem_of(error: Mapping[str, Any], body: Any, location: tuple[int | str, ...], below: str = "") -> FieldProblem:
+    """Return what a model's validation says of one field of `body`, by its JSON pointer; `below` is put before it."""
+    places = _places(location, body, missing=error["type"] == "missing")
+    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in places)
+    return FieldProblem(below + pointer, str(error["msg"]).removeprefix("Value error, "))
+
+
+def _places(location: tuple[int | str, ...], body: Any, *, missing: bool) -> list[int | str]:
+    """Return the location without the parts that only name a variant of a model, which the body does not have."""
+    return list(location) if not isinstance(body, dict | list) else list(_found(location, body, missing)[1])
+
+
+def _found(location: tuple[int | str, ...], body: Any, missing: bool) -> _Way:  # noqa: FBT001
+    """Return the way into the body, and whether it reaches the last part: a variant can be called like a field."""
+    if not location:
+        return True, ()
+    part, rest = location[0], location[1:]
+    if missing and not rest and isinstance(body, dict) and part not in body:
+        return True, (part,)
+    ways: list[_Way] = [_found(rest, body, missing)] if rest else [(False, ())]
+    if _has(body, part):
+        reached, way = _found(rest, body[part], missing)
+        ways.append((reached, (part, *way)))
+    return max(ways, key=lambda way: (way[0], len(way[1])))
+
+
+def _has(body: Any, part: int | str) -> bool:
+    if isinstance(body, dict):
+        return part in body
+    return isinstance(body, list) and isinstance(part, int) and part < len(body)

@@ -1,0 +1,50 @@
+"""What a body's validation says is told by the place in the body, without the names of our models."""
+
+from typing import Any
+
+import pytest
+from pydantic import TypeAdapter, ValidationError
+
+from libs.common.http.places import problem_of
+from services.validator.api.trying import Try
+
+CHECK = {"kind": "expression", "expression": "true"}
+SCHEMA = "019b0000-0000-7000-8000-000000000000"
+
+
+def told(body: Any) -> list[tuple[str, str]]:
+    """Return what is wrong with the body of a try."""
+    with pytest.raises(ValidationError) as caught:
+        TypeAdapter(Try).validate_python(body)
+    problems = [problem_of(item, body, item["loc"]) for item in caught.value.errors()]
+    return [(one.field, one.message) for one in problems]
+
+
+def rule(**spec: Any) -> dict[str, Any]:
+    """Return the body of a try of one rule."""
+    return {"rules": [{"schema_id": SCHEMA, "check": CHECK, **spec}], "records": [{"id": "1"}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        (rule(check={**CHECK, "expression": ""}), "/rules/0/check/expression", "at least 1 character"),
+        (rule(check={**CHECK, "on_unkown": "fail"}), "/rules/0/check/on_unkown", "not permitted"),
+        (rule(check={"kind": "expression"}), "/rules/0/check/expression", "required"),
+        (rule(check={"kind": "nope"}), "/rules/0/check", "expected tags: 'expression'"),
+        (rule(check={"kind": "reference", "field": "id", "mapping": "x"}), "/rules/0", "check.mapping names 'x'"),
+        (rule(severity="correctable"), "/rules/0", "a correctable rule declares a fix"),
+        (rule(severity="bloking"), "/rules/0/severity", "'blocking'"),
+        (rule(**{"a/b~c": 1}), "/rules/0/a~1b~0c", "not permitted"),
+        (rule(mappings={"Bad": SCHEMA}), "/rules/0/mappings/Bad", "lower-case letter"),
+        ({"rules": ["nonsense"], "records": [{"id": "1"}]}, "/rules/0", "valid UUID"),
+        ({"rules": [SCHEMA], "records": [{"id": []}]}, "/records/0/id", "string"),
+        ({"records": [{"id": "1"}]}, "/rules", "required"),
+    ],
+)
+def test_a_problem_is_told_by_its_place_in_the_body(body: Any, field: str, message: str) -> None:
+    """A pointer into what was sent, and nothing of unions, tags or validators."""
+    problems = told(body)
+    assert {place for place, _ in problems} == {field}
+    assert any(message in said for _, said in problems), problems
+    assert not any(said.startswith("Value error") for _, said in problems)
