@@ -167,6 +167,8 @@ class _Compiler:
         if found is None:
             if name in FUNCTIONS:
                 raise Refusal(f"{name} is a function", expected=FUNCTIONS[name].signature)
+            if name in self.scope.mappings:
+                raise Refusal(f"{name} is a mapping", expected=f"its name in quotes, as in has('{name}', key)")
             known = [*(field.name for field in self.scope.schema.fields), *_WORDS, *_NAMES]
             raise Refusal(
                 f"unknown field {_short(name)}", expected=self.scope.fields_are, nearest=nearest_name(name, known)

@@ -59,4 +59,6 @@ def _surprises(test: RuleTest, tried: Tried) -> str:
         f"record {place} should pass and fails: {messages[place]}"
         for place in sorted(messages.keys() - set(test.failing))
     ]
-    return "; ".join(passed + failed)
+    unknown = sum(rule.unknown for rule in tried.outcome.rules if rule.rule_id == _RULE)
+    hint = [f"{unknown} unknown, which passes as `on_unknown` is"] if passed and unknown else []
+    return "; ".join(passed + hint + failed)

@@ -36,6 +36,7 @@ SLIPS = [
     ("{price} > 0", 1, 1, "a field's name alone, or a list in [ ]"),
     ("t.price > 0", 1, 1, "a field's name alone; functions stand before their values, as in upper(name)"),
     ("isnull(code)", 1, 1, "value is null"),
+    ("lookup(cp, code, 'lei') == 'x'", 1, 8, "its name in quotes, as in has('cp', key)"),
     ("sum(price) > 1", 1, 1, "a measure of an aggregate rule"),
     ("matches(code, '\\bA\\b')", 1, 15, "\\\\ for a backslash, or r'...'"),
     ("matches(code, '(a)\\1')", 1, 15, "\\\\ for a backslash, or r'...'"),

@@ -147,6 +147,18 @@ async def test_a_rule_is_published_only_when_its_own_tests_pass(tenant: Tenant) 
     assert (await tenant.api.post(f"/v1/rules/{rule['id']}/publish", {}))["status"] == "published"
 
 
+async def test_a_record_that_passes_as_unknown_is_told_so(tenant: Tenant) -> None:
+    """Who expects a record without a value to fail reads why it does not."""
+    schema = await publish(tenant.api, "/v1/schemas", "payments", SCHEMA)
+    spec = rule_spec(schema).model_dump(mode="json")
+    tests = [{"records": [{"amount": "1"}, {"amount": ""}], "failing": [2]}]
+    rule = await tenant.api.post("/v1/rules", {"name": "tested", "spec": {**spec, "tests": tests}})
+    with pytest.raises(ApiError) as refused:
+        await tenant.api.post(f"/v1/rules/{rule['id']}/publish", {})
+    (told,) = refused.value.problem["errors"]
+    assert told["message"] == "record 2 should fail and passes; 1 unknown, which passes as `on_unknown` is"
+
+
 async def test_a_test_of_a_rule_names_only_what_there_is(tenant: Tenant) -> None:
     """Fields that the schema lacks and places without a record are refused when the draft is saved."""
     schema = await publish(tenant.api, "/v1/schemas", "payments", SCHEMA)

@@ -164,7 +164,9 @@ async def test_a_missing_key_keeps_the_place_of_what_is_null(jail: JobServer, tm
     measures = {"names": {"function": "missing_keys", "of": "previous", "fields": ["ccy", "venue"]}}
     check = measured(measures, "names == ''", fails="first")
     before = table([record(ccy="X", venue=None), record(ccy=None, venue="X"), record(ccy="Y")])
-    [failure] = (await judge(jail, tmp_path, [rule("lost", check, message="{names}")], [record(ccy="Y")], before)).failures
+    [failure] = (
+        await judge(jail, tmp_path, [rule("lost", check, message="{names}")], [record(ccy="Y")], before)
+    ).failures
     assert failure["message"] == "X|, |X"
 
 
