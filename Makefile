@@ -50,8 +50,8 @@ $(NPM_STAMP): $(NPM_CLIENTS)/package.json $(NPM_CLIENTS)/package-lock.json
 	else echo "npm is missing or could not install $(NPM_CLIENTS): its tests will be skipped" >&2; fi
 
 .PHONY: test-long
-test-long: setup ## Run the chaos, fuzz and scale suites
-	$(PYTEST) $(TESTS) -m "long or chaos"
+test-long: setup ## Run the chaos, fuzz and scale suites, each within its budget (SUITES=jail narrows them)
+	$(BIN)/python -m tests.long $(SUITES)
 
 .PHONY: lint
 lint: setup ## Check style, types and the shape of imports
