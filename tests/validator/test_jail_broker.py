@@ -76,6 +76,19 @@ async def test_files_must_be_what_was_announced(jail: JobServer, tmp_path: Path)
             await seal(jail, tmp_path, {"failures": 1}, 0, None)
 
 
+async def test_a_file_is_read_no_further_than_announced(jail: JobServer, tmp_path: Path) -> None:
+    """Few bytes can say that there are millions of rows: one more than were announced ends it."""
+    rows = 3_000_000
+    row = [1, "k", "r", 1, "blocking", "fail", "{}", "m"]
+    columns = [pa.array([value], kind) for value, kind in zip(row, FAILURES.types, strict=True)]
+    table = pa.table([column.take(pa.array([0] * rows)) for column in columns], schema=FAILURES)
+    pq.write_table(table, raw(tmp_path, "failures"), compression="zstd")
+    with pytest.raises(ResultError, match="more than 10 rows"):
+        await seal(jail, tmp_path, {"failures": 10}, 0, None)
+    with pytest.raises(ResultError, match=f"{rows} rows, not {rows + 1}"):
+        await seal(jail, tmp_path, {"failures": rows + 1}, 0, None)
+
+
 async def test_a_file_is_written_anew(jail: JobServer, tmp_path: Path) -> None:
     """What is sealed holds the announced rows and nothing that a job's own file carried beside them."""
     row = [1, "k", "r", 1, "blocking", "fail", "{}", "m"]
