@@ -1,7 +1,7 @@
 """How dates and instants are written: one reading for literals, one set of patterns for data."""
 
 import re
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 from libs.expressions.errors import Refusal
 
@@ -23,13 +23,16 @@ def read_date(written: str) -> date:
 
 
 def read_timestamp(written: str) -> datetime:
-    """Read an ISO 8601 instant with its zone, `2025-01-31T10:00:00Z`; Refusal otherwise."""
+    """Read an ISO 8601 instant with its zone, `2025-01-31T10:00:00Z`; Refusal otherwise, also outside the years 1 to 9999."""
     try:
         if re.fullmatch(TIMESTAMP_PATTERN, written):
-            return datetime.fromisoformat(re.sub(r"(\.[0-9]{6})0+", r"\1", written))
-    except ValueError:
+            read = datetime.fromisoformat(re.sub(r"(\.[0-9]{6})0+", r"\1", written))
+            read.astimezone(UTC)  # a zone could lead out of the calendar
+            return read
+    except (ValueError, OverflowError):
         pass
-    raise Refusal("not an instant with a zone", expected="YYYY-MM-DDTHH:MM:SSZ", argument=0)
+    wanted = "YYYY-MM-DDTHH:MM:SSZ, with at most 6 places after the second"
+    raise Refusal("not an instant with a zone", expected=wanted, argument=0)
 
 
 def date_sql(raw: str) -> str:

@@ -36,6 +36,8 @@ from services.validator.plan import ResolvedRule
 TRIES = Counter("regent_rule_tries_total", "Tries of rules on given records", ["outcome"])
 MEMORY_MIB, WALL_SECONDS = 256, 10.0
 _MOST_ROWS = 100_000
+_INEXACT = 2.0**53
+"""From here on a JSON number that is no integer of ours has lost digits before we see it."""
 _OVER = "Your tries have used up their processor time; try again later."
 
 
@@ -136,6 +138,12 @@ def _require_known(given: Given, schema: SchemaSpec) -> None:
         for number, record in enumerate(given.records)
         for name in record
         if name not in names
+    ]
+    unknown += [
+        FieldProblem(f"/records/{number}/{name}", "is no exact number any more; write it as text")
+        for number, record in enumerate(given.records)
+        for name, value in record.items()
+        if isinstance(value, float) and abs(value) >= _INEXACT
     ]
     unknown += [
         FieldProblem("/business_key", f"the schema has no field {name!r}")

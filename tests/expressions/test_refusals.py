@@ -43,6 +43,7 @@ ESCAPES = [
     "0x" + "f" * 60, "1" + "0" * 4000, "'it''s'",
     # constants of functions
     "date('2025-02-30')", "date('2025-1-5')", "date(code)", "date('now')", "timestamp('2025-01-01T00:00:00')", "timestamp('now')",
+    "date(timestamp('0001-01-01T00:00:00+02:00'))", "year(timestamp('9999-12-31T23:59:59-01:00'))", "timestamp('2025-01-01T00:00:00.1234567Z')",
     "timestamp(code)", "matches(code, code)", "matches(code, '(')", "matches(code, '(?=a)')", "matches(code, '(a)\\\\1')",
     "matches(code, '" + "a" * 257 + "')", "matches(code, '((a{1000}){1000}){1000}')", "matches(code, 'a{1001}')", "matches(code, '[')",
     "replace(code, '', 'x')", "replace(code, code, 'x')", "replace(replace(code, 'a', '" + "a" * 60 + "'), 'a', '" + "a" * 60 + "')",

@@ -1,9 +1,10 @@
 """What all definitions share: strictness, names, limits."""
 
 import re
+from datetime import UTC, datetime
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
@@ -22,6 +23,18 @@ def _lower_snake(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_lower_snake)]
 """A name that is safe as a column, a field and an alias: lower-case snake, 63 characters at most."""
+
+
+def _in_the_calendar(value: datetime) -> datetime:
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("lies outside the years 1 to 9999 in UTC") from None
+    return value
+
+
+Instant = Annotated[AwareDatetime, AfterValidator(_in_the_calendar)]
+"""A moment with its zone; at the two ends of the calendar a zone could lead out of it."""
 
 Text = Annotated[str, Field(max_length=500)]
 """A label or description."""

@@ -2,9 +2,9 @@ from datetime import date
 from typing import Annotated, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, Field, FiniteFloat, model_validator
+from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
-from libs.common.vocabulary.base import ExpressionText, Name, SqlText, Strict, Text
+from libs.common.vocabulary.base import ExpressionText, Instant, Name, SqlText, Strict, Text
 
 Severity = Literal["blocking", "warning", "correctable"]
 Phase = Literal["input", "output"]
@@ -164,7 +164,7 @@ class RuleTest(Strict):
     records: tuple[dict[Name, GivenValue], ...] = Field(min_length=1, max_length=50)
     failing: tuple[int, ...] = Field(default=(), max_length=50)
     business_date: date | None = None
-    as_of: AwareDatetime | None = None
+    as_of: Instant | None = None
 
     @model_validator(mode="after")
     def _places_exist(self) -> Self:

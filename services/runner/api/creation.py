@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.database.transaction import Row
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
+from libs.common.vocabulary.base import Instant
 from services.runner.api.answers import answer, run_answer
 from services.runner.api.patience import library_of, patiently
 from services.runner.commands.creation import Order, create_run
@@ -28,7 +29,7 @@ class NewRun(BaseModel):
 
     report_id: UUID
     business_date: date
-    as_of: AwareDatetime | None = None
+    as_of: Instant | None = None
     kind: Literal["report", "sample"] = Field(
         default="report", description="a sample only takes a few records from the source, for rules to be tried on"
     )

@@ -5,14 +5,14 @@ from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from libs.common.context import Context
 from libs.common.database.transaction import Row
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, permission, request_context
 from libs.common.http.json import json_bytes
-from libs.common.vocabulary.base import Name
+from libs.common.vocabulary.base import Instant, Name
 from libs.common.vocabulary.rules import GivenValue, Phase, RuleSpec, Severity
 from libs.expressions import Moment
 from services.validator.jail.broker import RuleTally
@@ -48,7 +48,7 @@ class Try(BaseModel):
     run_id: UUID | None = Field(default=None, description="a sample, or any other run with a sealed extract")
     business_key: tuple[Name, ...] = Field(default=(), max_length=10)
     business_date: date | None = Field(default=None, description="default: today in UTC")
-    as_of: AwareDatetime | None = Field(default=None, description="default: now")
+    as_of: Instant | None = Field(default=None, description="default: now")
 
 
 class TriedFailure(BaseModel):
