@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from libs.expressions.errors import ExpressionError
-from libs.expressions.slips import slip, unbalanced
+from libs.expressions.slips import CHOICE, slip, unbalanced
 
 MAX_TEXT = 4096
 MAX_NODES = 400
@@ -48,6 +48,15 @@ _INSTEAD = {
     ast.Set: "a field's name alone, or a list in [ ]",
     ast.Dict: "a field's name alone, or a list in [ ]",
 }
+
+
+_WANTED = {
+    "unterminated": "a quote that ends the text",
+    "expected 'else'": CHOICE,
+    "decimal literal": "a number",
+    "non-printable": "a plain space",
+}
+"""What to write where Python's own message says that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +128,8 @@ def _syntax(text: str) -> ast.expr:
             warnings.simplefilter("ignore")
             return ast.parse(f"({text}\n)", filename="<expression>", mode="eval").body
     except SyntaxError as error:
-        raise slip(text) or _syntax_error(text, error) from None
+        told = None if "unterminated" in str(error.msg) else slip(text) or unbalanced(text)
+        raise told or _syntax_error(text, error) from None
     except (ValueError, RecursionError, MemoryError):
         raise ExpressionError(
             "the expression is nested too deeply or holds a number that is too long",
@@ -133,8 +143,9 @@ def _syntax_error(text: str, error: SyntaxError) -> ExpressionError:
     column = (error.offset or 1) - (1 if line == 1 else 0)
     if (error.lineno or 1) > lines:
         column = len(text) - text.rfind("\n")
-    message = re.split(r" \(<expression>|\. (?:Maybe|Perhaps) you ", error.msg or "invalid syntax")[0]
-    return ExpressionError(message, line=line, column=max(column, 1), expected="an expression")
+    message = re.split(r" \((?:<expression>|detected)|\. (?:Maybe|Perhaps) you ", error.msg or "invalid syntax")[0]
+    wanted = next((wanted for part, wanted in _WANTED.items() if part in message), "an expression")
+    return ExpressionError(message, line=line, column=max(column, 1), expected=wanted)
 
 
 def _check_nodes(body: ast.expr, source: Source) -> None:

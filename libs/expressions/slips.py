@@ -13,15 +13,15 @@ _TOKEN = re.compile(
 )
 _OWN = frozenset({"and", "or", "not", "in", "is", "if", "else"})
 _VALUES = frozenset({"True", "False", "None"})
-_CHOICE = "a if condition else b"
+CHOICE = "a if condition else b"
 _SIGNS = {
-    "=": "==", "<>": "!=", "&&": "and", "||": "or, or + to join texts", "!": "not", "?": _CHOICE, ";": "one expression",
+    "=": "==", "<>": "!=", "&&": "and", "||": "or, or + to join texts", "!": "not", "?": CHOICE, ";": "one expression",
     "≥": ">=", "≤": "<=", "≠": "!=", "\u2212": "-", "\u2013": "-", "\u00d7": "*", "÷": "/", "\u00a0": "a plain space", "`": "a field's name alone",
     "$": "a field's name alone", "@": "a field's name alone", **dict.fromkeys("\u201c\u201d\u201e\u2018\u2019\u201a\u00ab\u00bb", "plain quotes, ' or \""),
 }  # fmt: skip
 _WORDS = {
     "like": "matches(text, pattern), starts_with, ends_with or contains", "ilike": "matches(text, '(?i)pattern')",
-    "between": "between(value, low, high), or low <= value <= high", "case": _CHOICE, "when": _CHOICE, "then": _CHOICE,
+    "between": "between(value, low, high), or low <= value <= high", "case": CHOICE, "when": CHOICE, "then": CHOICE,
 }  # fmt: skip
 _CLOSING = frozenset({")", "]"})
 
@@ -47,7 +47,7 @@ ELSEWHERE = {
 
 WRITTEN_OTHERWISE = {
     **dict.fromkeys(("isnull", "is_null", "isblank", "is_blank", "isempty", "is_empty"), "value is null"),
-    **dict.fromkeys(("if", "iif", "case", "switch", "decode", "nullif"), _CHOICE),
+    **dict.fromkeys(("if", "iif", "case", "switch", "decode", "nullif"), CHOICE),
     **dict.fromkeys(("sum", "count", "avg", "mean", "median"), "a measure of an aggregate rule"),
     "pow": "value * value", "power": "value * value", "mod": "a % b", "not": "not condition",
 }  # fmt: skip
@@ -75,14 +75,19 @@ def slip(text: str) -> ExpressionError | None:
 
 
 def unbalanced(text: str) -> ExpressionError | None:
-    """Return the error of what stands outside the one expression: a parenthesis that closes before it opens, a comma."""
-    depth = 0
+    """Return the error of a parenthesis without its counterpart, or of a comma outside all of them."""
+    opened: list[_Token] = []
     for token in _tokens(text):
-        depth += {"(": 1, "[": 1, ")": -1, "]": -1}.get(token.text, 0) if token.kind == "sign" else 0
-        if depth < 0:
-            return _at(text, token.start, "a parenthesis closes before it opens", "balanced parentheses")
-        if token.text == "," and depth == 0:
+        if token.kind == "sign" and token.text in ("(", "["):
+            opened.append(token)
+        elif token.kind == "sign" and token.text in _CLOSING:
+            if not opened:
+                return _at(text, token.start, "a parenthesis closes before it opens", "balanced parentheses")
+            opened.pop()
+        elif token.text == "," and not opened:
             return _at(text, token.start, "a comma stands between two values", "one value; a number has no commas")
+    if opened:
+        return _at(text, opened[-1].start, f"`{opened[-1].text}` is never closed", "balanced parentheses")
     return None
 
 
@@ -109,7 +114,7 @@ def _word(before: _Token | None, token: _Token, after: _Token | None) -> tuple[s
     if lower in _OWN and token.text != lower:
         return f"`{token.text}` is written in lower case", lower
     if token.text == "if" and not (before and _ends(before)):
-        return "`if` stands before its value", _CHOICE
+        return "`if` stands before its value", CHOICE
     if keyword.iskeyword(token.text) and token.text not in _OWN | _VALUES:
         return f"`{token.text}` is a word of the language", f"field('{token.text}') for a field of that name"
     if lower in _WORDS and after is not None and _begins(after):

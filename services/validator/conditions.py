@@ -16,7 +16,7 @@ from libs.common.vocabulary.rules import (
 from libs.expressions import Compiled, MappingTable, Moment, fitted, quote_identifier
 from services.validator.checks import Condition, Correction, Join, Plan, ResolvedRule, Subject, joins_of
 from services.validator.implied import implied
-from services.validator.messages import message_sql
+from services.validator.messages import Said, message_sql, said_of
 from services.validator.reading import Reading, typed_text
 from services.validator.sets import DatasetPlanner
 
@@ -77,7 +77,7 @@ class Planner:
             total=compiled.total,
             unknown_fails=check.on_unknown == "fail",
             read=compiled.fields,
-            default=f"does not hold: {check.expression}",
+            default=Said(f"does not hold: {check.expression}"),
         )
         if rule.spec.fix is None:
             self._conditions.append(condition)
@@ -120,7 +120,7 @@ class Planner:
             holds=f'({value} IS NULL OR "{join.alias}"."key" IS NOT NULL)',
             joins=(join,),
             read=[field.name],
-            default=f"{field.name} {{{field.name}}} is not in {check.mapping}",
+            default=Said("", f"{field.name} {{{field.name}}} is not in {check.mapping}"),
         )
         self._conditions.append(condition)
 
@@ -130,12 +130,12 @@ class Planner:
         *,
         holds: str,
         read: Iterable[str],
-        default: str,
+        default: Said,
         joins: tuple[Join, ...] = (),
         total: bool = True,
         unknown_fails: bool = False,
     ) -> Condition:
-        template = rule.spec.message or default
+        said = said_of(rule.spec.message, default)
         return Condition(
             rule_id=rule.id,
             rule_version=rule.version,
@@ -144,8 +144,8 @@ class Planner:
             joins=joins,
             total=total,
             unknown_fails=unknown_fails,
-            fields=self._reading.shown(rule.spec, sorted(read), template),
-            message=message_sql(template, list(self._reading.fields)),
+            fields=self._reading.shown(rule.spec, sorted(read), said.template),
+            message=message_sql(said.template, list(self._reading.fields), plain=said.plain),
         )
 
 

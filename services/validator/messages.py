@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from libs.expressions import quote_identifier, quote_literal
 
@@ -19,12 +20,25 @@ def placeholders(template: str, known: Sequence[str]) -> list[str]:
     return [name for name in _PLACEHOLDER.findall(template) if name in known]
 
 
-def message_sql(template: str, known: Sequence[str], figures: Sequence[str] = ()) -> str:
-    """Return SQL over the texts `h` that renders `template`; a null or empty field reads "(empty)".
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a rule without a message of its own says: `plain` as it is, then `template` with its braces."""
+
+    plain: str
+    template: str = ""
+
+
+def said_of(message: str, default: Said) -> Said:
+    """Return what a failure says: the rule's own message, or the default."""
+    return Said("", message) if message else default
+
+
+def message_sql(template: str, known: Sequence[str], figures: Sequence[str] = (), plain: str = "") -> str:
+    """Return SQL over the texts `h` that renders `template` after `plain`; a null or empty field reads "(empty)".
 
     `figures` are shown too: measures of the record's group, over `g`.
     """
-    parts: list[str] = []
+    parts = [quote_literal(plain)] if plain else []
     end = 0
     for match in _PLACEHOLDER.finditer(template):
         if match[1] in known or match[1] in figures:

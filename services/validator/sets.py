@@ -8,7 +8,7 @@ from services.validator import datasets
 from services.validator.aggregates import failing_groups
 from services.validator.checks import Question, ResolvedRule, SetCheck
 from services.validator.history import changed_records
-from services.validator.messages import message_sql
+from services.validator.messages import Said, message_sql, said_of
 from services.validator.reading import Reading
 from services.validator.tables import declared_tables
 
@@ -24,20 +24,20 @@ class DatasetPlanner:
     def add_unique(self, rule: ResolvedRule, check: UniqueCheck) -> None:
         """Plan a rule of uniqueness."""
         find = datasets.later_duplicates(self._reading.keys(check.fields))
-        self._add(rule, find, check.fields, "the same as an earlier record in " + ", ".join(check.fields))
+        self._add(rule, find, check.fields, Said("the same as an earlier record in " + ", ".join(check.fields)))
 
     def add_sequence(self, rule: ResolvedRule, check: SequenceCheck) -> None:
         """Plan a rule of sequence."""
         when, requires = (self._reading.compile(text, rule.spec) for text in (check.when, check.requires))
         find = datasets.without_counterpart(self._reading.keys(check.fields), when, requires)
-        default = f"no record with the same {', '.join(check.fields)} for which holds: {check.requires}"
+        default = Said(f"no record with the same {', '.join(check.fields)} for which holds: {check.requires}")
         self._add(rule, find, (*check.fields, *sorted(when.fields)), default)
 
     def add_aggregate(self, rule: ResolvedRule, check: AggregateCheck) -> None:
         """Plan a rule about figures over groups of records."""
         find = failing_groups(check, rule.spec, self._reading)
         told = ", ".join(f"{name} {{{name}}}" for name in check.measures)
-        default = f"does not hold: {check.condition} ({told})"
+        default = Said(f"does not hold: {check.condition}", f" ({told})")
         self._add(
             rule, find, check.group_by, default, unknown_fails=check.on_unknown == "fail", figures=tuple(check.measures)
         )
@@ -45,7 +45,7 @@ class DatasetPlanner:
     def add_history(self, rule: ResolvedRule, check: HistoryCheck) -> None:
         """Plan a rule about records and the previous ones with their keys."""
         find = changed_records(check, rule.spec, self._reading)
-        default = f"does not hold: {check.condition}"
+        default = Said(f"does not hold: {check.condition}")
         self._add(rule, find, check.key, default, unknown_fails=check.on_unknown == "fail", figures=())
 
     def add_sql(self, rule: ResolvedRule, check: SqlCheck) -> None:
@@ -73,20 +73,20 @@ class DatasetPlanner:
         rule: ResolvedRule,
         find: str,
         read: Sequence[str],
-        default: str,
+        default: Said,
         *,
         unknown_fails: bool = False,
         figures: Sequence[str] | None = None,
     ) -> None:
-        template = rule.spec.message or default
+        said = said_of(rule.spec.message, default)
         self.set_checks.append(
             SetCheck(
                 rule_id=rule.id,
                 rule_version=rule.version,
                 severity=rule.spec.severity,
                 find=find,
-                fields=self._reading.shown(rule.spec, read, template),
-                message=message_sql(template, list(self._reading.fields), figures or ()),
+                fields=self._reading.shown(rule.spec, read, said.template),
+                message=message_sql(said.template, list(self._reading.fields), figures or (), said.plain),
                 coded=figures is not None,
                 unknown_fails=unknown_fails,
             )

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from libs.common.http.places import problem_of
+from libs.common.http.places import problem_of, problems_of
 from services.validator.api.trying import Try
 
 CHECK = {"kind": "expression", "expression": "true"}
@@ -16,7 +16,7 @@ def told(body: Any) -> list[tuple[str, str]]:
     """Return what is wrong with the body of a try."""
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(Try).validate_python(body)
-    problems = [problem_of(item, body, item["loc"]) for item in caught.value.errors()]
+    problems = [problem_of(item, body, item["loc"]) for item in problems_of(caught.value)]
     return [(one.field, one.message) for one in problems]
 
 
@@ -33,6 +33,16 @@ def rule(**spec: Any) -> dict[str, Any]:
         (rule(check={"kind": "expression"}), "/rules/0/check/expression", "required"),
         (rule(check={"kind": "nope"}), "/rules/0/check", "expected tags: 'expression'"),
         (rule(check={"kind": "reference", "field": "id", "mapping": "x"}), "/rules/0", "check.mapping names 'x'"),
+        (
+            {"rules": [{"schema_id": SCHEMA, "check": {"kind": "unique", "fields": ["Id"]}}]},
+            "/rules/0/check/fields/0",
+            "lower",
+        ),
+        (
+            {"rules": [{"schema_id": SCHEMA, "check": {"kind": "unique", "fields": []}}]},
+            "/rules/0/check/fields",
+            "at least 1",
+        ),
         (rule(severity="correctable"), "/rules/0", "a correctable rule declares a fix"),
         (rule(severity="bloking"), "/rules/0/severity", "'blocking'"),
         (rule(**{"a/b~c": 1}), "/rules/0/a~1b~0c", "not permitted"),

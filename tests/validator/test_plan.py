@@ -49,6 +49,18 @@ async def test_a_failure_names_record_rule_fields_and_reason(jail: JobServer, tm
     }
 
 
+async def test_a_rule_without_a_message_shows_its_condition_as_written(jail: JobServer, tmp_path: Path) -> None:
+    """Braces inside the condition are no places for fields, and bring no field's value along."""
+    rules = [
+        rule("one", "ccy == '{trade_id}'"),
+        rule("many", {"kind": "aggregate", "measures": {"n": {"function": "count"}}, "condition": "'{n}' == '{ccy}'"}),
+    ]
+    judged = await judge(jail, tmp_path, rules, [record(trade_id="SECRET")])
+    told = {one["rule_id"]: (one["message"], list(json.loads(one["fields"]))) for one in judged.failures}
+    assert told["one"] == ("does not hold: ccy == '{trade_id}'", ["ccy"])
+    assert told["many"] == ("does not hold: '{n}' == '{ccy}' (n 1)", [])
+
+
 async def test_messages_cannot_carry_sql(jail: JobServer, tmp_path: Path) -> None:
     """Quotes and braces in messages and data are text."""
     hostile = rule("hostile", "price > 0", message="it's {price}'; DROP TABLE held; -- {trade_id}")

@@ -1,5 +1,8 @@
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
 from libs.common.errors import FieldProblem
 
@@ -11,6 +14,14 @@ def problem_of(error: Mapping[str, Any], body: Any, location: tuple[int | str, .
     places = _places(location, body, missing=error["type"] == "missing")
     pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in places)
     return FieldProblem(below + pointer, str(error["msg"]).removeprefix("Value error, "))
+
+
+def problems_of(error: ValidationError | RequestValidationError) -> Iterator[Any]:
+    """Yield what is wrong, without what only follows from it: of a list with wrong items it is said that it has none."""
+    for item in error.errors():
+        echo = item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]
+        if not echo:
+            yield item
 
 
 def _places(location: tuple[int | str, ...], body: Any, *, missing: bool) -> list[int | str]:

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from libs.common.errors import FieldProblem, Invalid, Refusal, Unavailable
 from libs.common.http.challenges import challenge
 from libs.common.http.json import json_bytes
-from libs.common.http.places import problem_of
+from libs.common.http.places import problem_of, problems_of
 
 _LOG = structlog.get_logger(__name__)
 _TITLES = {404: ("not-found", "Not found"), 405: ("method-not-allowed", "The method is not allowed here")}
@@ -71,7 +71,7 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _malformed(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    fields = [_field(item, error.body) for item in error.errors()]
+    fields = [_field(item, error.body) for item in problems_of(error)]
     return refusal_response(request, Invalid("The request does not fit its description.", fields=fields[:50]))
 
 
