@@ -13,6 +13,7 @@ from libs.common.vocabulary.rules import (
     SqlCheck,
     UniqueCheck,
 )
+from libs.common.vocabulary.schemas import SchemaField
 from libs.expressions import Compiled, MappingTable, Moment, fitted, quote_identifier
 from services.validator.checks import Condition, Correction, Join, Plan, ResolvedRule, Subject, joins_of
 from services.validator.implied import implied
@@ -113,16 +114,27 @@ class Planner:
         field = reading.field(check.field)
         reading.read([field.name])
         value = f'"t".{quote_identifier(field.name)}'
-        table = reading.mappings[rule.spec.mappings[check.mapping]]
-        join = Join(alias=f"ref{len(self._conditions)}", table=table.table, key_sql=typed_text(value, field))
+        table = reading.mappings[rule.spec.mappings[check.mapping]].table
+        joins = tuple(
+            Join(alias=f"ref{len(self._conditions)}_{number}", table=table, key_sql=text)
+            for number, text in enumerate(self._key_texts(rule, field, value))
+        )
+        found = " OR ".join(f'"{join.alias}"."key" IS NOT NULL' for join in joins)
         condition = self._condition(
             rule,
-            holds=f'({value} IS NULL OR "{join.alias}"."key" IS NOT NULL)',
-            joins=(join,),
+            holds=f"({value} IS NULL OR {found})",
+            joins=joins,
             read=[field.name],
             default=Said("", f"{field.name} {{{field.name}}} is not in {check.mapping}"),
         )
         self._conditions.append(condition)
+
+    def _key_texts(self, rule: ResolvedRule, field: SchemaField, value: str) -> list[str]:
+        """Return SQL of the texts that a value's key can have: a decimal's with the zeros of its scale, and without."""
+        texts = [typed_text(value, field)]
+        if field.type == "decimal" and field.scale:
+            texts.append(self._reading.compile(f"to_text(field('{field.name}'))", rule.spec, "text").sql)
+        return texts
 
     def _condition(
         self,

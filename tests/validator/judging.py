@@ -34,7 +34,7 @@ SCHEMA = SchemaSpec.model_validate(
 )
 NAMES = [field.name for field in SCHEMA.fields]
 TABLES = {VENUES: MappingTable("venues", ("mic",))}
-MAPPINGS = {"venues": pa.table({"key": ["X", "Y"], "mic": ["XLON", "XPAR"]})}
+MAPPINGS = {"venues": pa.table({"key": ["X", "Y", "1.5", "2.0000", "3"], "mic": ["XLON", "XPAR", None, None, None]})}
 
 Record = Mapping[str, str | None]
 

@@ -128,6 +128,14 @@ async def test_reference_needs_a_valid_key(jail: JobServer, tmp_path: Path) -> N
     assert judged.failures[0]["message"] == "venue Z is not in venues"
 
 
+async def test_a_number_s_key_may_have_its_zeros_or_not(jail: JobServer, tmp_path: Path) -> None:
+    """The mapping has 1.5, 2.0000 and 3: however the source writes these numbers, they are found, and no others."""
+    known = rule("known", {"kind": "reference", "field": "price", "mapping": "venues"}, mappings=mapping())
+    written = ["1.5", "1.5000", "01.50", "2", "2.00", "3.0", "3.0001", "15", "0.15", None, "bad"]
+    judged = await judge(jail, tmp_path, [known], [record(price=price) for price in written])
+    assert judged.ordinals("known") == [7, 8, 9]
+
+
 async def test_sequence_needs_its_counterpart(jail: JobServer, tmp_path: Path) -> None:
     """A cancellation without an original of the same id fails, wherever the original stands."""
     check = {"kind": "sequence", "fields": ["trade_id"], "when": "action == 'CANC'", "requires": "action == 'NEWT'"}

@@ -18,6 +18,7 @@ Tables = Mapping[str, Mapping[str, str]]
 _ONE_AT_A_TIME = threading.Lock()
 _SHOWN = re.compile(r"\nLINE (\d+): (.*)\n( *)\^", re.DOTALL)
 _DESCRIBE = "DESCRIBE "
+_WANTED = 'one SELECT; a column called like a word of SQL stands in double quotes, as in "from"'
 _HINTS = re.compile(r"(?:Candidate bindings: |Did you mean )\"([^\"]+)\"")
 
 
@@ -36,7 +37,7 @@ def parsed(text: str) -> list[Any]:
     if found.get("error_type") == "not implemented":
         raise SqlError("statement", "only a query can stand here", expected="one SELECT")
     line, column = position(text, int(found.get("position") or 0))
-    raise SqlError("syntax", message.partition("\n")[0][:200], line=line, column=column, expected="one SELECT")
+    raise SqlError("syntax", message.partition("\n")[0][:200], line=line, column=column, expected=_WANTED)
 
 
 def written(statement: Any) -> str:
@@ -65,7 +66,7 @@ def _one(query: str, value: str) -> str:
     try:
         row = _engine().execute(query, [value]).fetchone()
     except (duckdb.ParserException, duckdb.InvalidInputException, duckdb.NotImplementedException) as error:
-        raise SqlError("syntax", str(error).partition("\n")[0][:200], expected="one SELECT") from None
+        raise SqlError("syntax", str(error).partition("\n")[0][:200], expected=_WANTED) from None
     return str(row[0]) if row else ""
 
 
