@@ -278,7 +278,7 @@ def _require_no_errors(outcome: Outcome, chosen: commands.RunRules) -> None:
     erred = outcome.errored
     if erred:
         told = "; ".join(f"{chosen.names.get(rule.rule_id, rule.rule_id)}: {_told(rule)}" for rule in erred[:5])
-        raise RuleErredError(f"{len(erred)} rules erred instead of giving a verdict: {told}")
+        raise RuleErredError(f"{len(erred)} rule{'s' * (len(erred) > 1)} erred instead of giving a verdict: {told}")
 
 
 def _told(rule: RuleTally) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from libs.common.http.places import problem_of, problems_of
+from libs.common.http.places import problem_of, problems_of, unstorable
 from services.validator.api.trying import Try
 
 CHECK = {"kind": "expression", "expression": "true"}
@@ -58,3 +58,16 @@ def test_a_problem_is_told_by_its_place_in_the_body(body: Any, field: str, messa
     assert {place for place, _ in problems} == {field}
     assert any(message in said for _, said in problems), problems
     assert not any(said.startswith("Value error") for _, said in problems)
+
+
+def test_a_text_that_cannot_be_kept_is_named() -> None:
+    """A NUL is found wherever it stands, and a text that only writes one is none."""
+    assert unstorable({"a": [{"b": "x"}, {"b": "\\u0000 \\\\u0000"}]}) is None
+    for value, place in (
+        ({"a": [{"b": "x"}, {"b": "\0"}]}, "/spec/a/1/b"),
+        ({"a": "\\\0"}, "/spec/a"),
+        ({"a": {"\0": 1}}, "/spec/a"),
+    ):
+        problem = unstorable(value, "/spec")
+        assert problem is not None
+        assert problem.field == place

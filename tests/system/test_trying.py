@@ -150,6 +150,22 @@ async def test_a_rule_is_published_only_when_its_own_tests_pass(tenant: Tenant) 
     assert (await tenant.api.post(f"/v1/rules/{rule['id']}/publish", {}))["status"] == "published"
 
 
+async def test_a_rule_that_cannot_be_kept_is_refused(tenant: Tenant) -> None:
+    """A NUL in any text of it is named, whether the rule is saved or tried on a run."""
+    schema = await publish(tenant.api, "/v1/schemas", "payments", SCHEMA)
+    spec = {**rule_spec(schema).model_dump(mode="json"), "external_id": "a\0"}
+    tests = {**spec, "external_id": "", "tests": [{"records": [{"id": "\0"}]}]}
+    for path, body, field in (
+        ("/v1/rules", {"name": "odd", "spec": spec}, "/spec/external_id"),
+        ("/v1/rules", {"name": "odd", "spec": tests}, "/spec/tests/0/records/0/id"),
+        ("/v1/rules:try", {"rules": [spec], "run_id": str(uuid4())}, "/rules/0/external_id"),
+    ):
+        with pytest.raises(ApiError) as refused:
+            await tenant.api.post(path, body)
+        assert refused.value.status == 422
+        assert [one["field"] for one in refused.value.problem["errors"]] == [field]
+
+
 async def test_a_record_that_passes_as_unknown_is_told_so(tenant: Tenant) -> None:
     """Who expects a record without a value to fail reads why it does not."""
     schema = await publish(tenant.api, "/v1/schemas", "payments", SCHEMA)

@@ -25,7 +25,7 @@ from libs.common.events.definitions import (
 )
 from libs.common.events.runner import VersionReference
 from libs.common.http.door import require_revision
-from libs.common.http.places import problem_of, problems_of
+from libs.common.http.places import problem_of, problems_of, unstorable
 from libs.common.ids import uuid7
 from libs.common.objects import Objects, hash_bytes
 
@@ -52,7 +52,7 @@ class Definitions:
         """
         spec = await self._checked(tx, kind, body)
         id = uuid7(tx.context.now)  # noqa: A001 - the resource's own word
-        draft = _dump(kind, spec)
+        draft = _draft(kind, spec)
         try:
             await store.add(tx, kind.name, id, name, draft)
         except UniqueViolationError as error:
@@ -76,7 +76,7 @@ class Definitions:
         require_revision(revision, row["revision"])
         if row["status"] == "archived":
             raise Conflict("It is archived.", type="archived")
-        draft = _dump(kind, await self._checked(tx, kind, body))
+        draft = _draft(kind, await self._checked(tx, kind, body))
         try:
             await store.change(tx, id, row["revision"], name=name, draft=draft, makers=with_maker(tx, row["makers"]))
         except UniqueViolationError as error:
@@ -233,6 +233,13 @@ def loggable(value: Any) -> Any:
     """Return a value as an event carries it: itself, or its hash and size where it is large."""
     body = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return value if len(body) <= _LARGEST_VALUE else {"sha256": hash_bytes(body), "size": len(body)}
+
+
+def _draft(kind: Kind, spec: Any) -> Any:
+    draft = _dump(kind, spec)
+    if problem := unstorable(draft, "/spec"):
+        raise Invalid(f"The {kind.name} is not valid.", fields=[problem])
+    return draft
 
 
 def _dump(kind: Kind, spec: Any) -> Any:

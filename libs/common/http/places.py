@@ -1,3 +1,4 @@
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -5,7 +6,9 @@ from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
 from libs.common.errors import FieldProblem
+from libs.common.http.json import json_bytes
 
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _Way = tuple[bool, tuple[int | str, ...]]
 
 
@@ -22,6 +25,24 @@ def problems_of(error: ValidationError | RequestValidationError) -> Iterator[Any
         echo = item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]
         if not echo:
             yield item
+
+
+def unstorable(value: Any, below: str = "") -> FieldProblem | None:
+    """Return the problem of the first text in a JSON value that holds a NUL, which no database of ours keeps."""
+    if not _NUL.search(json_bytes(value)):
+        return None
+    return next((FieldProblem(below + place, "holds the character U+0000") for place in _nuls(value)), None)
+
+
+def _nuls(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and "\0" in value:
+        yield ""
+    pairs = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list | tuple) else ()
+    for name, inside in pairs:
+        if isinstance(name, str) and "\0" in name:
+            yield ""
+        else:
+            yield from (f"/{name}{place}" for place in _nuls(inside))
 
 
 def _places(location: tuple[int | str, ...], body: Any, *, missing: bool) -> list[int | str]:

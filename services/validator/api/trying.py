@@ -12,6 +12,7 @@ from libs.common.database.transaction import Row
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, permission, request_context
 from libs.common.http.json import json_bytes
+from libs.common.http.places import unstorable
 from libs.common.vocabulary.base import Instant, Name
 from libs.common.vocabulary.rules import GivenValue, Phase, RuleSpec, Severity
 from libs.expressions import Moment
@@ -130,6 +131,8 @@ async def _ask(request: Request, context: Context, body: Try, run_id: UUID) -> R
     ]
     if problems:
         raise Invalid("A run's records are judged as in the run.", fields=problems)
+    if problem := unstorable(body.model_dump(mode="json", include={"rules"})):
+        raise Invalid("The rule is not valid.", fields=[problem])
     definitions = request.app.state.runtime.extras["definitions"]
     given = Given((), (), Moment(context.now.date(), context.now))
     async with request.app.state.database.transaction(context) as tx:
