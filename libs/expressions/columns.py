@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
 from libs.expressions.instants import date_sql, timestamp_sql, timestamp_text
-from libs.expressions.quoting import quote_identifier
+from libs.expressions.quoting import quote_identifier, without_nul
 from libs.expressions.scope import Compiled
 
 _INTEGERS = {
@@ -47,7 +47,10 @@ def typed_columns(schema: SchemaSpec, column_types: Mapping[str, str]) -> list[T
 
 
 def business_key(schema: SchemaSpec, fields: Sequence[str], column_types: Mapping[str, str]) -> str:
-    r"""Return SQL of the business key: the fields' source text, `|` between them, `\` before a `|` or `\` inside."""
+    r"""Return SQL of the business key: the fields' source text, `|` between them, `\` before a `|` or `\` inside.
+
+    A NUL is told by its sign.
+    """
     unknown = [name for name in fields if schema.field(name) is None]
     if unknown:
         raise KeyError(unknown[0])
@@ -144,8 +147,8 @@ def _key_part(raw: str, physical: str) -> str:
     if _is_plain(physical.upper()):
         return f"coalesce({text}, '')"
     # few texts have any: looking is cheaper than replacing nothing
-    special = f"contains({text}, '\\') OR contains({text}, '|')"
-    escaped = f"replace(replace({text}, '\\', '\\\\'), '|', '\\|')"
+    special = f"contains({text}, '\\') OR contains({text}, '|') OR contains({text}, chr(0))"
+    escaped = without_nul(f"replace(replace({text}, '\\', '\\\\'), '|', '\\|')")
     return f"CASE WHEN {special} THEN {escaped} ELSE coalesce({text}, '') END"
 
 

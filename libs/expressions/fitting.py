@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
-from libs.expressions.quoting import quote_identifier, quote_literal
+from libs.expressions.quoting import quote_identifier, quote_literal, without_nul
 
 _TYPES = {
     "text": "VARCHAR",
@@ -91,11 +91,15 @@ def misfit_rows(misfits: tuple[Misfit, ...]) -> str:
     """Return SQL of the list of the misfits that a record has, as structs of rule, field, value and message."""
     entries = ", ".join(
         f"CASE WHEN {misfit.sql} THEN {{'rule_id': {quote_literal(misfit.rule_id)}, "
-        f"'field': {quote_literal(misfit.field)}, 'value': CAST(v.{quote_identifier(misfit.field)} AS VARCHAR), "
+        f"'field': {quote_literal(misfit.field)}, 'value': {_told(misfit.field)}, "
         f"'message': {quote_literal(misfit.message)}}} END"
         for misfit in misfits
     )
     return f"list_filter([{entries}], lambda x: x IS NOT NULL)"
+
+
+def _told(name: str) -> str:
+    return without_nul(f"CAST(v.{quote_identifier(name)} AS VARCHAR)")
 
 
 def _spoken(field: SchemaField) -> str:

@@ -12,6 +12,11 @@ def quote_literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
+def without_nul(sql: str) -> str:
+    """Return SQL of a text with U+2400, the sign for it, in place of each NUL, which no database of ours keeps."""
+    return f"replace({sql}, chr(0), '\u2400')"
+
+
 def _refuse_unstorable(text: str) -> None:
     if "\0" in text or any("\ud800" <= char <= "\udfff" for char in text):
         raise ValueError("text must not hold NUL characters or lone surrogates")

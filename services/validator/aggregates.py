@@ -17,7 +17,7 @@ from libs.expressions import (
 )
 from services.validator.checks import code_of
 from services.validator.datasets import PREVIOUS, VIEW
-from services.validator.reading import Reading, typed_text
+from services.validator.reading import Reading, told_text, typed_text
 
 _WIDER = 10
 """Digits that a sum has before those of its values: enough for ten thousand million records."""
@@ -164,9 +164,9 @@ def _shown(name: str, measure: Measure) -> str:
 
 
 def _told(side: str, field: SchemaField) -> str:
-    """Return SQL of a figure as it is told: an instant as text, in ISO 8601 as everywhere."""
+    """Return SQL of a figure as it is told: an instant in ISO 8601, a NUL by its sign, as everywhere."""
     column = f"{side}.{quote_identifier(field.name)}"
-    return typed_text(column, field) if field.type == "timestamp" else column
+    return told_text(column, field) if field.type in ("text", "timestamp") else column
 
 
 def _equal(left: str, right: str, keys: Iterable[str]) -> str:

@@ -6,7 +6,7 @@ from typing import Literal
 from libs.common.vocabulary.base import Strict
 from libs.common.vocabulary.rules import Phase, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
-from libs.expressions import Compiled, business_key
+from libs.expressions import Compiled, business_key, without_nul
 
 Severity = Literal["blocking", "warning", "correctable"]
 
@@ -148,7 +148,7 @@ class Subject(Strict):
         Where there is none, records are called by their place.
         """
         if self.phase == "output":
-            return '"r"."_key"'
+            return without_nul('"r"."_key"')
         if not self.business_key:
             return 'CAST("r"."_ordinal" AS VARCHAR)'
         return business_key(self.source, self.business_key, self.column_types)

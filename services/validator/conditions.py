@@ -18,7 +18,7 @@ from libs.expressions import Compiled, MappingTable, Moment, fitted, quote_ident
 from services.validator.checks import Condition, Correction, Join, Plan, ResolvedRule, Subject, joins_of
 from services.validator.implied import implied
 from services.validator.messages import Said, message_sql, said_of
-from services.validator.reading import Reading, typed_text
+from services.validator.reading import Reading, told_text, typed_text
 from services.validator.sets import DatasetPlanner
 
 
@@ -98,8 +98,8 @@ class Planner:
                 field=fix.field,
                 code=condition.code,
                 value=fitted(value, field),
-                new=typed_text(f'"?n{number}"', field),
-                old=typed_text(f'"?o{number}"', field) if again else None,
+                new=told_text(f'"?n{number}"', field),
+                old=told_text(f'"?o{number}"', field) if again else None,
                 joins=_distinct([*joins_of(compiled), *joins_of(value)]),
                 unknown_fails=condition.unknown_fails,
             )

@@ -15,6 +15,7 @@ from libs.expressions import (
     compile_expression,
     quote_identifier,
     typed_columns,
+    without_nul,
 )
 from libs.expressions.compiler import ANY_MOMENT
 from libs.expressions.errors import nearest_name
@@ -105,7 +106,7 @@ class Reading:
                 yield f'CAST(NULL AS VARCHAR) AS "?bad:{name}"'
                 continue
             [column] = typed_columns(SchemaSpec(fields=(field,)), types)
-            text = source_text(name, types[name])
+            text = _text(name, types[name])
             yield f"{column.sql} AS {quoted}"
             yield f'CASE WHEN NOT {column.conforms} THEN {text} END AS "?bad:{name}"'
 
@@ -114,7 +115,7 @@ class Reading:
         return {name: source_text(name, self.subject.column_types[name]) for name in self.fields}
 
     def _checked(self, field: SchemaField, column: TypedColumn, corrected: bool) -> Iterable[str]:  # noqa: FBT001
-        text = source_text(field.name, self.subject.column_types[field.name])
+        text = _text(field.name, self.subject.column_types[field.name])
         if column.conforms != "true":
             yield f'{column.conforms} AS "?type:{field.name}"'
         if field.required:
@@ -126,7 +127,12 @@ class Reading:
 
 
 def source_text(name: str, physical: str) -> str:
-    """Return SQL over `r` of a field's text as the source has it; ISO 8601 for instants."""
+    """Return SQL over `r` of a field's text as the source has it, to be told; ISO 8601 for instants, a sign for a NUL."""
+    text = _text(name, physical)
+    return without_nul(text) if physical.upper() == "VARCHAR" else text
+
+
+def _text(name: str, physical: str) -> str:
     raw, kind = f'"r".{quote_identifier(name)}', physical.upper()
     if kind in ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"):
         return timestamp_text(raw)
@@ -138,3 +144,8 @@ def typed_text(value: str, field: SchemaField) -> str:
     if field.type == "text":
         return value
     return timestamp_text(value) if field.type == "timestamp" else f"CAST({value} AS VARCHAR)"
+
+
+def told_text(value: str, field: SchemaField) -> str:
+    """Return SQL of the text of a typed value, to be told: with a sign for a NUL."""
+    return without_nul(value) if field.type == "text" else typed_text(value, field)

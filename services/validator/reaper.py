@@ -25,10 +25,17 @@ async def reap(claimer: Database, worker: Worker, database: Database) -> None:
             async with claimer.connection() as connection:
                 found = await store.abandoned(connection, utc_now(), _MOST)
             for row in found:
-                reference = {"tenant_id": str(row["tenant_id"]), "request_id": str(row["request_id"])}
-                await worker.work(reference)
+                await _work(worker, {"tenant_id": str(row["tenant_id"]), "request_id": str(row["request_id"])})
             await lapsing.end_lapsed(claimer, database, utc_now())
         except (Refusal, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             _LOG.warning("reaper.interrupted", error=repr(error))
-        except Exception:  # one job that fails must not end the service
+        except Exception:  # nor may anything else end the service
             _LOG.exception("reaper.failed")
+
+
+async def _work(worker: Worker, reference: dict[str, str]) -> None:
+    """Work on one job; one that fails must neither end the service nor keep the others waiting."""
+    try:
+        await worker.work(reference)
+    except Exception:
+        _LOG.exception("reaper.failed", **reference)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import structlog
 
 from libs.common.app import Runtime
@@ -132,6 +133,8 @@ class Worker:
             if job.attempt < _MOST_ATTEMPTS:
                 raise
             await self._fail(job, "validator-unavailable", "The dataset could not be judged in several tries.")
+        except asyncpg.DataError as error:
+            await self._fail(job, "internal-error", f"What was found cannot be kept: {error}")
         except Refusal as error:
             await self._fail(job, error.kind, error.detail)
         except (JobError, ResultError) as error:

@@ -215,6 +215,25 @@ async def test_a_try_on_a_past_run_or_a_sample_says_what_the_run_said(tenant: Te
     assert await tenant.api.pages("/v1/exceptions", run_id=sample["id"]) == []
 
 
+async def test_a_nul_in_the_source_is_told_by_its_sign(tenant: Tenant) -> None:
+    """It is text as any other: the record is held and told of, in a run, in a try, and in a try on the run."""
+    content = "id,amount,booked\na\0|b,-1,2026-03-02\nc,1,2026-03-\0\n"
+    filing = await filed(tenant, content)
+    run = await filing.run()
+    assert (run["status"], run["records_held"]) == ("partial", 2), run["reason"]
+    seen = await tenant.api.pages("/v1/exceptions", run_id=run["id"])
+    assert sorted((one["key"], one["fields"]) for one in seen) == [
+        ("a\u2400\\|b", {"amount": "-1"}),
+        ("c", {"booked": "2026-03-\u2400"}),
+    ]
+    tried = await tried_on(tenant, [str(filing.rule)], run["id"])
+    assert compared(tried["result"]["failures"], "place") == compared(seen, "ordinal")
+    records = list(csv.DictReader(io.StringIO(content)))
+    asked = {"rules": [str(filing.rule)], "records": records, "business_key": ["id"], "business_date": str(DAY)}
+    given = await tenant.api.post("/v1/rules:try", asked)
+    assert compared(given["failures"], "place") == compared(seen, "ordinal")
+
+
 async def test_a_try_on_what_is_not_there_fails_with_its_reason(tenant: Tenant) -> None:
     """Another's or no run, and a phase that was not reached: failed, with a code; both ways at once: 422."""
     filing = await filed(tenant)
