@@ -21,12 +21,10 @@ from libs.common.jail.room import Room
 from libs.common.jail.running import DYING_SECONDS, Running
 from libs.common.jail.settings import WarmParent
 from libs.common.jail.settling import load, settle
-from libs.common.jail.spares import Rehearsal, Spare
+from libs.common.jail.spares import Spares
 
 _TIDY_SECONDS = 0.05
-_MOST_THREADS = (
-    512  # nothing else bounds them: a thread needs no memory of its own, and there are so many of the system's
-)
+_MOST_THREADS = 512  # nothing else bounds them: one needs no memory of its own, and the system has only so many
 _REFILL_SECONDS = 0.02
 _DEMOTED_AFTER, _DEMOTED = 1.0, 10
 
@@ -49,9 +47,8 @@ class Forkserver:
         self._listener = listener
         self._function = function
         self._house = house
-        self._rehearsal: Rehearsal | None = load(settings.rehearsal) if settings.rehearsal else None
-        self._spares_wanted = settings.spares if settings.rehearsal else 0
-        self._spares: list[Spare] = []
+        rehearsal = load(settings.rehearsal) if settings.rehearsal else None
+        self._spares = Spares(function, house, rehearsal, settings.spares)
         self._running: dict[int, Running] = {}  # by pidfd
         self._leaving: dict[int, Running] = {}  # by pid: told of, killed, their memory not yet freed
         self._gone: list[Running] = []  # freed, and not told of
@@ -125,7 +122,7 @@ class Forkserver:
 
     def _patience(self) -> float | None:
         if not self._running:
-            return _REFILL_SECONDS if len(self._spares) < self._spares_wanted else None
+            return _REFILL_SECONDS if self._spares.missing else None
         nearest = min(running.due for running in self._running.values())
         return min(_TIDY_SECONDS, max(0.0, nearest - time.monotonic()))
 
@@ -148,7 +145,7 @@ class Forkserver:
     def _fork(self, client: socket.socket, message: dict[str, Any], descriptors: list[int]) -> None:
         most = message["total"]
         room = None if most is None else Room.of(most, descriptors, message["writable"])
-        pid, pidfd = self._take_spare(message, descriptors) or self._new_child(message, descriptors)
+        pid, pidfd = self._spares.take(message, descriptors) or self._new_child(message, descriptors)
         if room is not None:
             room.pid = pid
         for descriptor in descriptors:
@@ -163,23 +160,10 @@ class Forkserver:
             child.live(self._function, child.Work.of(message, descriptors), self._house)
         return pid, os.pidfd_open(pid)
 
-    def _take_spare(self, message: dict[str, Any], descriptors: list[int]) -> tuple[int, int] | None:
-        for spare in reversed(list(self._spares)):
-            try:
-                taken = spare.take(message, descriptors)
-            except OSError:
-                self._spares.remove(spare)
-                spare.discard()
-                continue
-            if taken:
-                self._spares.remove(spare)
-                return spare.pid, spare.pidfd
-        return None
-
     def _refill(self) -> None:
         """Replace one spare, when there was nothing to do for a moment: it must not slow a job down."""
-        if self._rehearsal is not None and not self._running and len(self._spares) < self._spares_wanted:
-            self._spares.append(Spare.fork(self._function, self._rehearsal, self._house))
+        if not self._running and self._spares.missing:
+            self._spares.fork_one()
 
     def _hear(self) -> None:
         """Look who has stopped, and who is gone: one signal may stand for several children."""
@@ -275,7 +259,7 @@ class Forkserver:
 
     def _kill_strangers(self) -> None:
         """Kill descendants that outlived or left their job: they come to us as children that we did not fork."""
-        ours = {running.pid for running in self._running.values()} | {spare.pid for spare in self._spares}
+        ours = {running.pid for running in self._running.values()} | self._spares.pids
         ours |= self._leaving.keys()
         for pid in set(children()) - ours:
             with suppress(ProcessLookupError):

@@ -59,6 +59,50 @@ class Spare:
         os.close(self.pidfd)
 
 
+class Spares:
+    """The spares of one warm parent, as many as are `wanted`; none where there is no rehearsal."""
+
+    def __init__(self, function: child.JobFunction, house: House, rehearsal: Rehearsal | None, wanted: int) -> None:
+        self._function = function
+        self._house = house
+        self._rehearsal = rehearsal
+        self._wanted = wanted
+        self._waiting: list[Spare] = []
+
+    @property
+    def missing(self) -> bool:
+        """Whether there are fewer than are wanted."""
+        return self._rehearsal is not None and len(self._waiting) < self._wanted
+
+    @property
+    def pids(self) -> set[int]:
+        """The processes that wait."""
+        return {spare.pid for spare in self._waiting}
+
+    def fork_one(self) -> None:
+        """Fork one more."""
+        if self._rehearsal is not None:
+            self._waiting.append(Spare.fork(self._function, self._rehearsal, self._house))
+
+    def take(self, message: dict[str, Any], descriptors: Sequence[int]) -> tuple[int, int] | None:
+        """Hand a job to the youngest that has rehearsed; return its process and that one's descriptor."""
+        for spare in reversed(list(self._waiting)):
+            try:
+                taken = spare.take(message, descriptors)
+            except OSError:
+                self._waiting.remove(spare)
+                spare.discard()
+                continue
+            if taken:
+                self._waiting.remove(spare)
+                return spare.pid, spare.pidfd
+        return None
+
+    def clear(self) -> None:
+        """Forget them all: whoever kills strangers finds them."""
+        self._waiting.clear()
+
+
 def _wait(function: child.JobFunction, rehearsal: Rehearsal, channel: socket.socket, house: House) -> NoReturn:
     try:
         privileges.die_with_parent()

@@ -24,8 +24,7 @@ from services.validator.jail.warmth import PRELOAD
 TRANSFORMS = "transforms"
 """The warm parent that transforms, by name."""
 ENTRY = "services.validator.jail.transforming:run"
-WARM = "services.validator.jail.warmth:warm"
-REHEARSAL = "services.validator.jail.warmth:rehearse"
+WARM, REHEARSAL = "services.validator.jail.warmth:warm", "services.validator.jail.warmth:rehearse"
 
 _LOOK_SECONDS = 0.5
 _SIGXCPU, _SIGSYS = 24, 31
