@@ -42,7 +42,7 @@ def usage_so_far(pid: int) -> Usage:
 def threads_of(pid: int) -> int:
     """Return how many threads a process has, 0 where it is gone."""
     try:
-        return int(_fields(pid)[17])
+        return os.stat(f"/proc/{pid}/task").st_nlink - 2  # noqa: PTH116 - asked often; to read would take ten times as long
     except OSError:
         return 0
 

@@ -23,7 +23,7 @@ from libs.common.jail.settings import WarmParent
 from libs.common.jail.settling import load, settle
 from libs.common.jail.spares import Spares
 
-_TIDY_SECONDS = 0.05
+_LOOK_SECONDS, _TIDY_SECONDS = 0.05, 1.0
 _MOST_THREADS = 512  # nothing else bounds them: one needs no memory of its own, and the system has only so many
 _REFILL_SECONDS = 0.02
 _DEMOTED_AFTER, _DEMOTED = 1.0, 10
@@ -53,6 +53,7 @@ class Forkserver:
         self._leaving: dict[int, Running] = {}  # by pid: told of, killed, their memory not yet freed
         self._gone: list[Running] = []  # freed, and not told of
         self._clients: set[socket.socket] = set()
+        self._tidy_at = 0.0
         self._selector = selectors.DefaultSelector()
         if client is not None:
             self._welcome(client)
@@ -72,7 +73,8 @@ class Forkserver:
             for key, _ in ready:
                 self._attend(key.fileobj)
             self._kill_overdue()
-            self._kill_strangers()
+            if ready or self._tidy_at <= time.monotonic():
+                self._kill_strangers()
             self._take_leave()
         self._kill_all()
 
@@ -124,7 +126,7 @@ class Forkserver:
         if not self._running:
             return _REFILL_SECONDS if self._spares.missing else None
         nearest = min(running.due for running in self._running.values())
-        return min(_TIDY_SECONDS, max(0.0, nearest - time.monotonic()))
+        return min(_LOOK_SECONDS, max(0.0, nearest - time.monotonic()))
 
     def _obey(self, client: socket.socket) -> None:
         try:
@@ -259,6 +261,7 @@ class Forkserver:
 
     def _kill_strangers(self) -> None:
         """Kill descendants that outlived or left their job: they come to us as children that we did not fork."""
+        self._tidy_at = time.monotonic() + _TIDY_SECONDS
         ours = {running.pid for running in self._running.values()} | self._spares.pids
         ours |= self._leaving.keys()
         for pid in set(children()) - ours:
