@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from libs.common.vocabulary.rules import ExpressionCheck, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
-from services.runner.engines.parquet import write_parquet
 from services.validator.columns import column_type
 from services.validator.plan import Plan, ResolvedRule, Subject, build_plan
 
@@ -26,6 +25,7 @@ SCHEMA_ID = UUID(int=1)
 # Pseudo-random by hash, so that every size has the same shape: some 0.1 % fail each rule, some 0.1 % are null here and
 # there, some 0.1 % have the id of the record before.
 GENERATE = """
+COPY (
     SELECT n AS _ordinal,
         CASE WHEN h % 997 = 1 THEN 'T' || n ELSE 'T' || lpad((n - (h % 1063 = 1)::INTEGER)::VARCHAR, 9, '0') END AS trade_id,
         CASE WHEN h % 1009 = 1 THEN 0 ELSE 1 + h % 3 END AS version,
@@ -37,7 +37,8 @@ GENERATE = """
         ['XLON', 'XETR', 'XPAR', 'XSWX', 'NONE'][CASE WHEN h % 1051 = 1 THEN 5 ELSE 1 + (h >> 6) % 4 END] AS venue,
         DATE '2026-03-01' + ((h >> 5) % 5)::INTEGER AS booked,
         DATE '2026-03-01' + ((h >> 5) % 5 + CASE WHEN h % 1061 = 1 THEN -1 ELSE 2 END)::INTEGER AS settled
-    FROM (SELECT range AS n, (hash(range) >> 1)::BIGINT AS h FROM range(1, {} + 1))
+    FROM (SELECT range AS n, (hash(range) >> 1)::BIGINT AS h FROM range(1, ? + 1))
+) TO '{}' (FORMAT parquet, COMPRESSION zstd)
 """
 
 # Ten plain checks; `k` from 0 to 4 makes five different ones of each.
@@ -103,7 +104,6 @@ def plan(data: Path, chosen: list[ResolvedRule]) -> Plan:
 
 
 def generate(data: Path, rows: int) -> None:
-    """Write the records as the extract of a database is written."""
+    """Write the records."""
     with duckdb.connect() as engine:
-        records = engine.sql(GENERATE.format(int(rows))).to_arrow_reader(8192)
-        write_parquet(data, records.schema, records)
+        engine.execute(GENERATE.format(data), [rows])
