@@ -34,11 +34,13 @@ async def test_a_job_that_stops_before_its_answer_has_none(jobs: JobServer) -> N
 
 async def test_nothing_is_left_of_jobs_that_ended(jobs: JobServer) -> None:
     """Whoever stopped is killed and buried: no process stays, stopped or dead."""
-    await asyncio.gather(*(jobs.run({"act": "echo", "value": number}) for number in range(20)))
+    answers = await asyncio.gather(*(jobs.run({"act": "echo", "value": number}) for number in range(20)))
+    assert answers == list(range(20))
     children = Path(f"/proc/{jobs.pid}/task/{jobs.pid}/children")
     async with asyncio.timeout(30):
         while children.read_text().split():  # noqa: ASYNC110 - other processes set no event
             await asyncio.sleep(0.02)
+    assert jobs.alive
 
 
 async def test_a_job_that_was_done_is_told_what_it_took(jobs: JobServer) -> None:

@@ -147,16 +147,15 @@ async def test_groups_read_counts_not_exceptions(filled: str, queue: Queue) -> N
 
 
 async def test_what_is_judged_is_found_among_all_that_was(large: str, admin: Any, queue: Queue) -> None:
-    """A list asks which runs are being judged: it reads what waits, other tests' as well, not the tenant's history."""
+    """A list asks which runs are being judged: it reads these, not the tenant's history."""
+    await admin.execute("DELETE FROM job WHERE status = 'queued'")  # what tests before this one left waiting
     await admin.execute(_JOBS, TENANT, str(REPORT), NOW, ROWS)
     await admin.execute("VACUUM ANALYZE validator.job")
-    waiting = await admin.fetchval("SELECT count(*) FROM job WHERE status = 'queued'")
     async with Database.open(large, service="validator", size=1) as database:
         here = Queue(database, queue.relay_url, queue.home, tenant=TENANT)
         plan = await explained(here, unsealed._JUDGING, TENANT, in_order=False)
     assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}
-    assert waiting < ROWS / 10
-    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 20 + waiting, plan
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 20, plan
 
 
 async def test_many_are_held_and_changed_by_their_ids(filled: str, queue: Queue) -> None:
