@@ -1,6 +1,5 @@
 """Which SQL texts of tenants may run (S7, S33): two corpora, bombs, places of refusals, and what is written instead."""
 
-import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +12,10 @@ from libs.expressions.sql.names import AGGREGATES, FUNCTIONS, SCALARS, WINDOWS
 from libs.expressions.sql.second import check_again
 from libs.expressions.sql.widths import columns_made
 from services.validator.tables import declared_tables
+from tests.expressions.frugal import CPU_SECONDS, frugally
 from tests.expressions.sql.legitimate import QUERIES, SCHEMA
 
 TABLES = declared_tables(SCHEMA, {"venues": ("mic", "country"), "rates": ("rate",)})
-CPU_SECONDS = 0.1
 BOMBS = {
     "open brackets": "SELECT " + "(" * 3000,
     "balanced brackets": "SELECT " + "(" * 2000 + "1" + ")" * 2000,
@@ -89,12 +88,6 @@ def refusal(text: str) -> SqlError | None:
     return None
 
 
-def seconds() -> float:
-    """Return the CPU time of this process."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    return used.ru_utime + used.ru_stime
-
-
 def test_every_hostile_text_is_refused() -> None:
     """S7: each of over 500 texts is refused with category, reason and a place inside of it, in under 100 ms of CPU."""
     texts = list(hostile())
@@ -104,9 +97,8 @@ def test_every_hostile_text_is_refused() -> None:
 
 
 def _refused_well(text: str) -> bool:
-    before = seconds()
-    told, lines = refusal(text), text.split("\n")
-    if told is None or not told.message or seconds() - before > CPU_SECONDS:
+    told, lines = frugally(refusal, text), text.split("\n")
+    if told is None or not told.message:
         return False
     return 1 <= told.line <= len(lines) and 1 <= told.column <= len(lines[told.line - 1]) + 2
 
@@ -115,9 +107,7 @@ def _refused_well(text: str) -> bool:
 def test_a_bomb_is_refused_at_once(name: str) -> None:
     """S18: texts that are too long, too deep or that multiply are refused before any parser suffers."""
     refusal("SELECT 1")
-    before = seconds()
-    assert refusal(BOMBS[name]) is not None
-    assert seconds() - before < 2.5 * CPU_SECONDS
+    assert frugally(refusal, BOMBS[name], 2.5 * CPU_SECONDS) is not None
 
 
 def test_every_legitimate_text_is_accepted() -> None:
