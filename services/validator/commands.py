@@ -169,6 +169,7 @@ async def complete(
 
 async def fail(tx: Transaction, request: ValidationRequested, attempt: int, code: str, message: str) -> bool:
     """Record that a validation could not be made; false where another worker was first."""
+    await store.hold_for_losing(tx)
     if not await store.end_job(tx, request.request_id, attempt, "failed"):
         return False
     failed = ValidationFailed(

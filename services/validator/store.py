@@ -47,6 +47,8 @@ ON CONFLICT DO NOTHING
 _LOSE = """
 INSERT INTO lost_run (tenant_id, run_id, cancelled, why, lost_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING
 """
+_LOSING = "SELECT pg_advisory_xact_lock(hashtextextended($1, 0))"
+_REOPENING = "SELECT pg_advisory_xact_lock_shared(hashtextextended($1, 0))"
 
 
 async def abandoned(connection: Any, now: datetime, count: int) -> Sequence[Row]:
@@ -66,6 +68,22 @@ async def add_job(
     tied = (context.traceparent, context.correlation_id, context.now)
     status: str = await tx.connection.execute(_ADD, tx.tenant_id, request_id, run_id, request, task, *tied)
     return status.endswith(" 1")
+
+
+async def hold_for_losing(tx: Transaction) -> None:
+    """Wait for who opens exceptions of the tenant's again, and keep others from it until we commit.
+
+    Who looks which exceptions a lost run leaves sees then all that there are. It comes before anything else is held.
+    """
+    await tx.connection.execute(_LOSING, f"losses:{tx.tenant_id}")
+
+
+async def hold_for_reopening(tx: Transaction) -> None:
+    """Wait for who loses a run of the tenant's, and keep others from it until we commit.
+
+    Who opens exceptions again sees then whether their run is lost. It comes before anything else is held.
+    """
+    await tx.connection.execute(_REOPENING, f"losses:{tx.tenant_id}")
 
 
 async def lose_run(tx: Transaction, run_id: UUID, why: str, *, cancelled: bool) -> None:

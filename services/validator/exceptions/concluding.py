@@ -132,6 +132,7 @@ async def conclude_job(runtime: Any, context: Context, row: Row) -> None:
 
 async def conclude(tx: Transaction, job: Row, attempt: int, ending: Ending) -> bool:
     """Close or open what was resubmitted; false where another worker was first."""
+    await store.hold_for_reopening(tx)
     if not await store.end_job(tx, job["request_id"], attempt, "done"):
         return False
     sent = await of_correction(tx, ending.run.run_id)

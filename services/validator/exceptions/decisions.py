@@ -14,6 +14,7 @@ from libs.common.errors import Conflict, Forbidden, NotFound
 from libs.common.events.exceptions import DecisionChanged
 from libs.common.http.door import require_revision
 from libs.common.ids import uuid7
+from services.validator import store
 from services.validator.exceptions import changing, unsealed
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.makers import makers
@@ -180,6 +181,7 @@ async def withdraw(tx: Transaction, kind: Kind, id_: UUID, revision: int, reason
     Raises:
         NotFound, PreconditionFailed: see `lock`. Conflict: it is over.
     """
+    await store.hold_for_reopening(tx)
     exception = await changing.lock(tx, await exception_of(tx, kind, id_))
     row = await lock(tx, kind, id_, revision)
     if row["status"] not in ("proposed", "active"):

@@ -41,9 +41,10 @@ UPDATE job SET status = 'failed', ended_at = $3
 WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate' AND status = 'queued' RETURNING request
 """
 _LOST = """
-SELECT why FROM lost_run l WHERE tenant_id = $1 AND run_id = $2 AND (cancelled OR EXISTS (
-    SELECT FROM job j WHERE j.tenant_id = $1 AND j.run_id = $2 AND j.task = 'validate' AND j.status = 'failed'
-    AND j.request->>'phase' = $3))
+SELECT coalesce(l.why, 'The records could not be judged.')
+FROM (VALUES (1)) AS one LEFT JOIN lost_run l ON l.tenant_id = $1 AND l.run_id = $2
+WHERE l.cancelled OR EXISTS (SELECT FROM job j WHERE j.tenant_id = $1 AND j.run_id = $2 AND j.task = 'validate'
+                             AND j.status = 'failed' AND j.request->>'phase' = $3)
 """
 _PHASES = ("input", "output")
 
@@ -64,7 +65,10 @@ async def judging(tx: Transaction) -> Sequence[Judged]:
 
 
 async def leave(tx: Transaction, request: Any, why: str, cause: str = "") -> None:
-    """Have the exceptions closed that a validation opened, once for each `cause`: nobody has anything to do about them."""
+    """Have the exceptions closed that a validation opened, once for each `cause`: nobody has anything to do about them.
+
+    The caller holds `store.hold_for_losing`, or has opened them itself.
+    """
     told = {name: str(request[name]) for name in ("run_id", "report_id", "phase")} | {"reason": why[:2000]}
     run_id = UUID(told["run_id"])
     sent = await of_correction(tx, run_id)
@@ -91,6 +95,7 @@ async def on_run_ended(tx: Transaction, event: Event) -> None:
     if data.after not in ("failed", "cancelled"):
         return
     why, cancelled = f"The run {_ended(data)}", data.after == "cancelled"
+    await store.hold_for_losing(tx)
     await store.lose_run(tx, data.run_id, why, cancelled=cancelled)
     for row in await tx.connection.fetch(_STOP, tx.tenant_id, data.run_id, tx.context.now):
         await leave(tx, row["request"], why)
@@ -99,7 +104,10 @@ async def on_run_ended(tx: Transaction, event: Event) -> None:
 
 
 async def leave_again(tx: Transaction, place: Row, cause: UUID) -> None:
-    """Have exceptions closed that `cause` opened again, of a run (and its report) that leaves nobody anything to do."""
+    """Have exceptions closed that `cause` opened again, of a run (and its report) that leaves nobody anything to do.
+
+    The caller holds `store.hold_for_reopening`.
+    """
     for phase in _PHASES:
         why = await tx.connection.fetchval(_LOST, tx.tenant_id, place["run_id"], phase)
         if why is not None:
