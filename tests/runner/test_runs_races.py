@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
+from uuid import uuid4
 
 import pytest
 
 from libs.common.database.transaction import Transaction
-from services.runner.commands import claims, sealing
+from services.runner.commands import claims, moves, sealing
 from services.runner.commands.claims import Claim
 from services.runner.commands.moves import LostRaceError
 from services.runner.commands.results import StepResult
@@ -113,3 +115,45 @@ async def test_a_verdict_that_never_comes_ends_the_run(world: World) -> None:
         await claims.reap(tx, run_id)
     run = await world.run(run_id)
     assert (run["status"], run["code"]) == ("failed", "validation-timeout")
+
+
+async def failed(world: World, run_id: object) -> dict[str, Any]:
+    """Return what the end of a run that failed was announced with."""
+    ends = [event["data"] for event in await world.events() if event["type"] == "runner.run.failed.v1"]
+    (end,) = [data for data in ends if data["run_id"] == str(run_id)]
+    return end
+
+
+async def too_late(world: World, phase: str) -> Any:
+    """Bring a run to where it waits for the verdict on a phase, let it wait too long, and tell the verdict then."""
+    run_id = await world.start()
+    await world.attempt(run_id)
+    if phase == "output":
+        await world.verdict(run_id, rules=[uuid4()])
+        assert await world.attempt(run_id) == "validating"
+    world.clock.ahead += timedelta(hours=2)
+    async with world.database.transaction(world.context("service:runner")) as tx:
+        assert (await claims.reap(tx, run_id))["status"] == "failed"
+    await world.verdict(run_id, phase, held=[3])
+    return run_id
+
+
+@pytest.mark.parametrize("phase", ["input", "output"])
+async def test_a_verdict_that_comes_too_late_is_not_taken_and_the_end_says_so(world: World, phase: str) -> None:
+    """Who judged knows which of its verdicts count: of an earlier phase it does, and who repeats the run takes it over."""
+    await world.setup()
+    run_id = await too_late(world, phase)
+    end = await failed(world, run_id)
+    assert (end["code"], end["unjudged"]) == ("validation-timeout", [phase])
+    assert (await world.run(run_id))["status"] == "failed"
+
+
+async def test_a_run_that_fails_after_its_verdict_has_taken_it(world: World) -> None:
+    """Its exceptions stay with the verdict, which who repeats the run takes over."""
+    await world.setup()
+    run_id = await world.start()
+    await world.attempt(run_id)
+    await world.verdict(run_id, held=[3])
+    async with world.database.transaction(world.context("service:runner")) as tx:
+        await moves.fail(tx, await runs.lock(tx, run_id), "broken", "It broke.")
+    assert (await failed(world, run_id))["unjudged"] == []

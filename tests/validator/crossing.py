@@ -18,7 +18,7 @@ async def cross(queue: Queue, first: Work, second: Work) -> None:
         await first(tx)
         other = asyncio.create_task(_work(queue, second, begun))
         pid = await begun
-        while not other.done() and not await tx.connection.fetchval(_WAITS, pid):
+        while not other.done() and not await tx.connection.fetchval(_WAITS, pid):  # noqa: ASYNC110 - in the database
             await asyncio.sleep(0)
     await other
 

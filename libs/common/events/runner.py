@@ -61,7 +61,8 @@ class RunEnded(Data):
     """A run is over: what went out, what did not, and why.
 
     Of a correction also: the run that it corrects, whether anything was delivered (or nothing was to be), and the sealed
-    list of its records that did not go out, if there are any.
+    list of its records that did not go out, if there are any. Of a report that failed also: the phases that were to be
+    judged and of which it took no verdict, told or not (`unjudged`).
     """
 
     run_id: UUID
@@ -80,6 +81,7 @@ class RunEnded(Data):
     parent_id: UUID | None = None
     delivered: bool | None = None
     not_out: ObjectReference | None = None
+    unjudged: tuple[Literal["input", "output"], ...] = ()
 
 
 class StepSealed(Data):

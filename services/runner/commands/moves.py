@@ -11,6 +11,7 @@ from libs.common.events.envelope import Data
 from libs.common.events.runner import RunChanged, RunEnded
 from services.runner.commands.concluding import Ending
 from services.runner.domain.states import ENDED, EVENT_NAMES, require_transition
+from services.runner.domain.steps import STEP_OF_PHASE
 from services.runner.metrics import RUN_SECONDS
 from services.runner.store import parts, runs
 
@@ -43,6 +44,8 @@ async def move(tx: Transaction, run: Row, after: str, *, reason: str = "", code:
         raise LostRaceError(f"run {run['id']} is no longer {before}")
     moved = {**run, **values}
     more = await _of_correction(tx, moved) if after in ENDED and run["kind"] == "correction" else {}
+    if after == "failed" and run["kind"] == "report":
+        more = {"unjudged": await _unjudged(tx, run["id"])}
     await announce(tx, run["id"], EVENT_NAMES[after], fact(moved, before, **more))
     if after in ENDED:
         _note_end(tx, moved)
@@ -74,6 +77,12 @@ async def _of_correction(tx: Transaction, run: Row) -> dict[str, Any]:
     delivered = not deliveries or any(row["status"] == "succeeded" for row in deliveries)
     left = steps["render"]["outputs"].get("records") if came_through else None
     return {"parent_id": run["parent_id"], "delivered": came_through and delivered, "not_out": left}
+
+
+async def _unjudged(tx: Transaction, run_id: UUID) -> list[str]:
+    """Return the phases that were to be judged and of which the run took no verdict: one told since counts for nobody."""
+    sealed = {row["step"] for row in await parts.steps(tx, run_id) if row["status"] == "sealed"}
+    return [phase for phase in await parts.validations(tx, run_id) if STEP_OF_PHASE[phase] not in sealed]
 
 
 def fact(run: Row, before: str, **more: Any) -> Data:

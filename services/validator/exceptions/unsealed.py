@@ -1,8 +1,9 @@
 """Exceptions of a verdict that is not told yet: shown as provisional until it is, closed where it never is.
 
-Those of a verdict that was told stay when their run fails: who repeats it takes the verdict over, and the exceptions
-with it. A run that was cancelled is repeated from its beginning, and its own records can not be sent again: what is
-open of it closes as well. The records of a correction are held by the run that it corrects, and wait there.
+Those of a verdict that its run took stay when the run fails: who repeats it takes the verdict over, and the exceptions
+with it. A verdict that came too late, when its run had failed for want of it, counts as never told. A run that was
+cancelled is repeated from its beginning, and its own records can not be sent again: what is open of it closes as well.
+The records of a correction are held by the run that it corrects, and wait there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -36,9 +37,11 @@ FROM job j LEFT JOIN resubmission r ON r.tenant_id = j.tenant_id AND r.correctio
 WHERE j.tenant_id = $1 AND j.status = 'queued' AND j.task IN ('validate', 'void')
   AND coalesce(j.request->>'kind', 'report') IN ('report', 'correction')
 """
+# also what was told and not taken: the run was over by then
 _STOP = """
-UPDATE job SET status = 'failed', ended_at = $3
-WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate' AND status = 'queued' RETURNING request
+UPDATE job SET status = 'failed', ended_at = coalesce(ended_at, $3)
+WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate'
+  AND (status = 'queued' OR (status = 'done' AND request->>'phase' = ANY($4::text[]))) RETURNING request
 """
 _LOST = """
 SELECT coalesce(l.why, 'The records could not be judged.')
@@ -90,14 +93,15 @@ def _opened(told: Mapping[str, str]) -> list[ColumnElement[bool]]:
 
 
 async def on_run_ended(tx: Transaction, event: Event) -> None:
-    """Stop judging a run that failed or was cancelled meanwhile; whoever judges it opens nothing more."""
+    """Stop judging a run that failed or was cancelled meanwhile: nothing more opens, and no verdict comes too late."""
     data = RunEnded.model_validate(event.data)
     if data.after not in ("failed", "cancelled"):
         return
     why, cancelled = f"The run {_ended(data)}", data.after == "cancelled"
     await store.hold_for_losing(tx)
     await store.lose_run(tx, data.run_id, why, cancelled=cancelled)
-    for row in await tx.connection.fetch(_STOP, tx.tenant_id, data.run_id, tx.context.now):
+    unjudged = data.unjudged if data.kind == "report" else ()
+    for row in await tx.connection.fetch(_STOP, tx.tenant_id, data.run_id, tx.context.now, unjudged):
         await leave(tx, row["request"], why)
     for phase in _PHASES if cancelled and data.kind == "report" else ():
         await leave(tx, {"run_id": data.run_id, "report_id": data.report_id, "phase": phase}, why)
