@@ -1,5 +1,6 @@
 """A draft on past data: replays of sealed extracts, what is different, and nothing else."""
 
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,8 +11,8 @@ from libs.common.errors import Conflict
 from services.runner.commands.backtesting import Trial, ask_backtest
 from services.runner.commands.cancelling import cancel_backtest
 from services.runner.commands.pinning import NotYetVisible
-from services.runner.store import backtests
-from tests.runner.world import World
+from services.runner.store import backtests, parts
+from tests.runner.world import DAY, World
 
 
 async def drafted(world: World, kind: str, id_: UUID, spec: Any, number: int = 2, revision: int = 3) -> str:
@@ -96,6 +97,28 @@ async def test_what_the_validator_is_asked_names_the_draft(world: World) -> None
     assert [one["kind"] for one in asked] == ["report", "backtest"]
     assert (asked[1]["rules_of"], asked[1]["drafts"][0]["sha256"]) == (str(past), sha256)
     assert (asked[0]["drafts"], asked[1]["dataset"]) == ([], asked[0]["dataset"])
+
+
+async def test_a_replay_looks_back_as_its_run_did(world: World) -> None:
+    """It is judged as of when the past run was, against the extract that was the one before then, whatever came since."""
+    rule, schema = await with_rule(world)
+    day = DAY - timedelta(days=1)
+    (world.home / "in" / f"trades-{day}.csv").write_text("id,amount\n1,10\n")
+    before = await world.run_through(business_date=day)
+    past = await world.run_through()
+    await world.run_through(business_date=day)
+    await drafted(world, "rule", rule, rule_spec(schema))
+    made = await ask(world, "rule", rule)
+    replay = next(each["id"] for each in (await read(world, made["id"]))[1] if each["parent_id"] == past)
+    assert await world.attempt(replay) == "validating"
+    asked = {event["data"]["run_id"]: event["data"] for event in await world.events()
+             if event["type"].startswith("runner.validation.requested")}  # fmt: skip
+    then, now = asked[str(past)], asked[str(replay)]
+    assert str(before) in then["previous"]["key"]
+    assert (now["previous"], then["judged_at"]) == (then["previous"], None)
+    async with world.database.transaction(world.context()) as tx:
+        requested_at = (await parts.validations(tx, past))["input"]["requested_at"]
+    assert datetime.fromisoformat(now["judged_at"]) == requested_at
 
 
 async def test_the_draft_of_a_schema_takes_the_place_of_the_version(world: World) -> None:

@@ -260,9 +260,9 @@ class World:
         await (executor or self.executor).attempt(self.tenant, run_id)
         return await self.status(run_id)
 
-    async def run_through(self, *, held: Sequence[int] = ()) -> UUID:
+    async def run_through(self, *, held: Sequence[int] = (), business_date: date = DAY) -> UUID:
         """Bring a new run to its end."""
-        run_id = await self.start()
+        run_id = await self.start(business_date=business_date)
         assert await self.attempt(run_id) == "validating"
         await self.verdict(run_id, held=held)
         await self.attempt(run_id)

@@ -22,7 +22,7 @@ class Verdict(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    comment: str = Field(default="", max_length=2000)
+    comment: str = Field(default="", max_length=2000, pattern=r"^[^\x00]*$")
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
     def decision(self) -> Decision:

@@ -128,7 +128,8 @@ class ValidationRequested(Data):
     exception is opened and no indicator counts it. `drafts` are used in place of the versions in force. `column_types` are
     the dataset's, DuckDB types by name, where its writer knows them; nobody takes them on trust. Of an output also: how its
     rows came of records, which `origins` names where a row is not a record (`_row`, `_first`), and the failures of the
-    records that the transform `held`, which are in no row.
+    records that the transform `held`, which are in no row. Of a backtest `judged_at` says when the past run was judged: it
+    is judged with the amendments and waivers that were in force then, so that only the draft makes a difference.
     """
 
     run_id: UUID
@@ -151,6 +152,7 @@ class ValidationRequested(Data):
     yields: Literal["one_to_one", "one_to_many", "aggregate"] = "one_to_one"
     origins: ObjectReference | None = None
     held: ObjectReference | None = None
+    judged_at: datetime | None = None
 
 
 class TransformRequested(Data):

@@ -34,7 +34,7 @@ from services.runner.steps.job import Job, Tools
 from services.runner.steps.plan import Plan
 from services.runner.steps.render import render
 from services.runner.steps.transform import transform
-from services.runner.steps.validation import held_by_transform, previous_extract, request_for
+from services.runner.steps.validation import held_by_transform, look_back, request_for
 from services.runner.steps.workspace import Workspaces
 from services.runner.store import parts, runs
 
@@ -259,8 +259,7 @@ class Executor:
         dataset = job.sealed(source, name)
         if dataset is None:
             raise DataPathError("dataset-missing", f"The sealed output of {source} is gone.")
-        previous = await previous_extract(tx, job, step)
-        asked = request_for(job, step, dataset, job.facts(source)["rows"], previous)
+        asked = request_for(job, step, dataset, job.facts(source)["rows"], await look_back(tx, job, step))
         await sealing.ask_validator(tx, job.claim, asked)
         return None
 

@@ -1,9 +1,9 @@
 """Asking for a verdict: what the validator may read, where it may write, until when."""
 
-from dataclasses import asdict
-from datetime import timedelta
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 
-from libs.common.database.transaction import Transaction
+from libs.common.database.transaction import Row, Transaction
 from libs.common.events.runner import ObjectReference, ValidationRequested, VersionReference
 from libs.common.ids import derived_id
 from libs.common.objects import Sealed
@@ -11,22 +11,39 @@ from libs.common.vocabulary.transforms import Transform
 from services.runner.commands.verdicts import granted_prefix
 from services.runner.domain.steps import PHASES
 from services.runner.steps.job import Job
-from services.runner.store import runs
+from services.runner.store import parts, runs
 
 
-async def previous_extract(tx: Transaction, job: Job, step: str) -> ObjectReference | None:
-    """Return the extract that rules about history compare with: of the last run for an earlier business date."""
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What a validation looks back at: the extract before its own; of a backtest also when the past run was judged."""
+
+    previous: ObjectReference | None = None
+    judged_at: datetime | None = None
+
+
+async def look_back(tx: Transaction, job: Job, step: str) -> Past:
+    """Return what counts of the past. A backtest sees what the past run saw: a later run or decision is no difference.
+
+    Rules about history compare with the extract of the last run for an earlier business date.
+    """
+    judged_at = await _judged_at(tx, job.run, PHASES[step]) if job.run["kind"] == "backtest" else None
     if PHASES[step] != "input":
-        return None
-    found = await runs.previous_extract(tx, job.run["report_id"], job.run["business_date"])
-    return ObjectReference.model_validate(found) if found else None
+        return Past(judged_at=judged_at)
+    found = await runs.previous_extract(tx, job.run["report_id"], job.run["business_date"], judged_at)
+    return Past(ObjectReference.model_validate(found) if found else None, judged_at)
 
 
-def request_for(
-    job: Job, step: str, dataset: Sealed, rows: int, previous: ObjectReference | None = None
-) -> ValidationRequested:
-    """Return the signed request for a validation step over a sealed dataset; `previous` is the extract before it."""
-    run, report, tools = job.run, job.plan.report, job.tools
+async def _judged_at(tx: Transaction, run: Row, phase: str) -> datetime | None:
+    """Return when a verdict was asked for in the past run; of a phase that nothing judged then, as of its input."""
+    asked = await parts.validations(tx, run["parent_id"])
+    found = asked.get(phase) or asked.get("input")
+    return found["requested_at"] if found else None
+
+
+def request_for(job: Job, step: str, dataset: Sealed, rows: int, past: Past) -> ValidationRequested:
+    """Return the signed request for a validation step over a sealed dataset."""
+    run, report, tools, previous = job.run, job.plan.report, job.tools, past.previous
     phase = PHASES[step]
     reference = ObjectReference(**asdict(dataset))
     origins = _origins(job) if phase == "output" else None
@@ -62,6 +79,7 @@ def request_for(
         yields="one_to_one" if isinstance(report.transform, Transform) else report.transform.yields,
         origins=origins,
         held=held,
+        judged_at=past.judged_at,
     )
 
 

@@ -1,6 +1,7 @@
 """Runs in the database."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -77,9 +78,12 @@ async def last_ended(tx: Transaction, report_id: UUID, business_date: Any, *, we
     return await tx.row(statement.order_by(columns.created_at.desc(), columns.id.desc()).limit(1))
 
 
-async def previous_extract(tx: Transaction, report_id: UUID, business_date: Any) -> Any | None:
-    """Return the sealed extract of the report's last run for an earlier date that came to its end, or None."""
+async def previous_extract(
+    tx: Transaction, report_id: UUID, business_date: Any, at: datetime | None = None
+) -> Any | None:
+    """Return the sealed extract of the report's last run for an earlier date that came to its end (by `at`), or None."""
     columns = _R
+    by_then = () if at is None else (columns.ended_at <= at,)
     sealed = step.c.outputs["extract"]
     statement = (
         select(sealed.label("extract"))
@@ -90,6 +94,7 @@ async def previous_extract(tx: Transaction, report_id: UUID, business_date: Any)
             columns.kind == "report",
             columns.status == _any(_ENDED_WELL),
             step.c.step == "extract",
+            *by_then,
         )
         .order_by(columns.business_date.desc(), columns.created_at.desc(), columns.id.desc())
         .limit(1)

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -10,7 +11,7 @@ from uuid import UUID
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from sqlalchemy import any_, bindparam, select, update
+from sqlalchemy import ColumnElement, any_, bindparam, or_, select, update
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import Uuid
 
@@ -106,18 +107,25 @@ def _summed(seen: set[str]) -> str:
 
 
 async def in_force(tx: Transaction, request: ValidationRequested) -> InForce:
-    """Return the decisions that hold for a validation: none for one that only tries something."""
-    if request.kind not in ("report", "correction"):
+    """Return the decisions that hold for a validation; for a backtest those that held for the past run."""
+    if request.kind not in ("report", "correction") and request.judged_at is None:
         return InForce()
     sent = await of_correction(tx, request.run_id) if request.kind == "correction" else None
-    mine = (_D.report_id == request.report_id, _D.status == "active")
+    mine = (_D.report_id == request.report_id, *_standing(request.judged_at))
     amendments: Sequence[Row] = ()
     if request.phase == "input":
         amendments = await tx.rows(select(decision).where(*mine, _D.kind == "amendment").order_by(_D.id))
-    today = tx.context.now.date()
+    today = (request.judged_at or tx.context.now).date()
     valid = (_D.kind == "waiver", _D.phase == request.phase, _D.expires_on >= today)
     waivers = await tx.rows(select(decision).where(*mine, *valid).order_by(_D.id).limit(_MOST_WAIVERS))
     return InForce(amendments, waivers, *((sent["run_id"], places(sent)) if sent else ()))
+
+
+def _standing(at: datetime | None) -> Sequence[ColumnElement[bool]]:
+    """Return which decisions are in force, or were at a moment."""
+    if at is None:
+        return (_D.status == "active",)
+    return (_D.approved_at <= at, or_(_D.ended_at.is_(None), _D.ended_at > at))
 
 
 def conflicts(overlaid: Overlaid, known: InForce) -> Iterator[SetCheck]:
@@ -222,7 +230,12 @@ def _blocked(failures: Path, ordinals: set[int]) -> set[int]:
 
 
 async def settle(tx: Transaction, request: ValidationRequested, overlaid: Overlaid) -> None:
-    """End the amendments that the source made needless or contradicts, in the transaction that records the verdict."""
+    """End the amendments that the source made needless or contradicts, in the transaction that records the verdict.
+
+    What only tries something ends nothing.
+    """
+    if request.kind == "backtest":
+        return
     if overlaid.states:
         ids = _ids(list(overlaid.states))
         await tx.execute(update(decision).where(ids, _D.status == "active").values(last_run_id=request.run_id))
