@@ -1,6 +1,6 @@
 """What people decide of exceptions: proposed, approved by another where the tenant wants that, and one day over."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from libs.common.events.exceptions import DecisionChanged
 from libs.common.http.door import require_revision
 from libs.common.ids import uuid7
 from services.validator import store
-from services.validator.exceptions import changing, unsealed
+from services.validator.exceptions import changing, resting, unsealed
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.makers import makers
 from services.validator.exceptions.policy import policy_of
@@ -39,11 +39,11 @@ FROM unnest($11::uuid[], $12::uuid[], $13::uuid[], $14::uuid[], $15::text[], $16
 """
 # of those that came into force together the newest one of each record stays; others may have the record's key
 _OVERTAKEN = """
-SELECT DISTINCT o.id FROM decision a
+SELECT DISTINCT ON (o.id) o.id, a.id AS by FROM decision a
 JOIN decision o ON o.tenant_id = a.tenant_id AND o.report_id = a.report_id AND o.kind = a.kind AND o.key = a.key
 WHERE a.tenant_id = $1 AND a.id = ANY($2) AND a.kind = 'amendment' AND o.status = 'active' AND o.id <> a.id
   AND (o.id <> ALL($2) OR (o.id < a.id AND o.run_id = a.run_id AND o.ordinal = a.ordinal)) AND o.changes ?| ARRAY(SELECT jsonb_object_keys(a.changes))
-ORDER BY o.id
+ORDER BY o.id, a.id DESC
 """
 
 
@@ -78,7 +78,7 @@ async def decide(tx: Transaction, row: Row, verdict: Verdict) -> Row:
     await changing.apply(tx, [row], change)
     await tx.emit(ACTIVATED[verdict.kind], fact(made, ""), entity=made["id"])
     await tx.emit(_EXCEPTION_EVENTS[verdict.kind], changing.fact(row, change), entity=row["id"])
-    await replace(tx, verdict.replaces)
+    await replace(tx, dict.fromkeys(verdict.replaces, made["id"]))
     return made
 
 
@@ -176,28 +176,31 @@ async def approve(tx: Transaction, kind: Kind, id_: UUID, revision: int) -> None
 
 
 async def withdraw(tx: Transaction, kind: Kind, id_: UUID, revision: int, reason: str) -> None:
-    """Take a decision or a proposal back; an exception that rested on it is open again.
+    """Take a decision or a proposal back; the exceptions that rested on it are open again.
 
     Raises:
         NotFound, PreconditionFailed: see `lock`. Conflict: it is over.
     """
     await store.hold_for_reopening(tx)
     exception = await changing.lock(tx, await exception_of(tx, kind, id_))
+    others = [each for each in await resting.rest_on(tx, [id_]) if each["id"] != exception["id"]]
     row = await lock(tx, kind, id_, revision)
     if row["status"] not in ("proposed", "active"):
         raise Conflict(f"The {kind} is {row['status']}.", type="decision-over")
     await end_decision(tx, row, WITHDRAWN[kind], "withdrawn", reason)
-    undone: dict[str, Any] = {}
-    if exception["decision_id"] == id_ and exception["status"] == STATUS_OF[kind]:
-        undone = {"status": "open", "decision_id": None}
-    elif exception["proposal_id"] == id_:
-        undone = {"proposal_id": None}
-    if undone:
-        back = Change("withdrawn", undone, reason)
-        await changing.apply(tx, [exception], back)
-        if "status" in undone:
-            await tx.emit("exception.reopened", changing.fact(exception, back), entity=exception["id"])
-            await unsealed.leave_again(tx, exception, id_)
+    if exception["proposal_id"] == id_:
+        await changing.apply(tx, [exception], Change("withdrawn", {"proposal_id": None}, reason))
+    rested = exception["decision_id"] == id_ and exception["status"] == STATUS_OF[kind]
+    for each in (*[exception] * rested, *others):
+        await _reopen(tx, each, id_, reason)
+
+
+async def _reopen(tx: Transaction, exception: Row, id_: UUID, reason: str) -> None:
+    """Open an exception again whose decision was taken back."""
+    back = Change("withdrawn", {"status": "open", "decision_id": None}, reason)
+    await changing.apply(tx, [exception], back)
+    await tx.emit("exception.reopened", changing.fact(exception, back), entity=exception["id"])
+    await unsealed.leave_again(tx, exception, id_)
 
 
 async def exception_of(tx: Transaction, kind: Kind, id_: UUID) -> UUID:
@@ -225,17 +228,21 @@ async def change(tx: Transaction, row: Row, event: str, **values: Any) -> None:
     await tx.emit(event, fact({**row, **values}, row["status"]), entity=row["id"])
 
 
-async def replace(tx: Transaction, ids: Sequence[UUID]) -> None:
-    """End amendments that another one takes the place of."""
-    for id_ in ids:
+async def replace(tx: Transaction, taken: Mapping[UUID, UUID]) -> None:
+    """End amendments, each by the one that takes its place: what rested on it rests on that one."""
+    await resting.move(tx, taken)
+    for id_ in sorted(taken):
         row = await lock(tx, "amendment", id_)
         if row["status"] == "active":
             await end_decision(tx, row, "amendment.withdrawn", "withdrawn", "Another amendment takes its place.")
 
 
-async def overtaken(tx: Transaction, ids: Sequence[UUID]) -> list[UUID]:
-    """Return the amendments in force that change a field of a record which one of those that came into force changes."""
-    return [row["id"] for row in await tx.connection.fetch(_OVERTAKEN, tx.tenant_id, ids)]
+async def overtaken(tx: Transaction, ids: Sequence[UUID]) -> dict[UUID, UUID]:
+    """Return the amendments in force that change a field of a record which one of those that came into force changes.
+
+    Each with the newest one that does.
+    """
+    return {row["id"]: row["by"] for row in await tx.connection.fetch(_OVERTAKEN, tx.tenant_id, ids)}
 
 
 async def active(tx: Transaction, report_id: UUID, key: str) -> Sequence[Row]:
