@@ -7,6 +7,7 @@ from libs.expressions.columns import TypedColumn, business_key, fitted, typed_co
 from libs.expressions.compiler import compile_expression, typecheck
 from libs.expressions.errors import ExpressionError
 from libs.expressions.joins import joins, mapping_rows
+from libs.expressions.patterns import Patterns
 from libs.expressions.quoting import quote_identifier, quote_literal, without_nul
 from libs.expressions.scope import Compiled, Lookup, MappingTable, Moment, Scope
 
@@ -20,6 +21,7 @@ __all__ = [
     "Lookup",
     "MappingTable",
     "Moment",
+    "Patterns",
     "Scope",
     "TypedColumn",
     "business_key",

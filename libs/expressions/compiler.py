@@ -10,6 +10,7 @@ from libs.expressions import numbers, operators
 from libs.expressions.errors import ExpressionError, Refusal, nearest_name
 from libs.expressions.functions import FUNCTIONS, Context, call
 from libs.expressions.parsing import MAX_STRING, Source, parse
+from libs.expressions.patterns import Patterns
 from libs.expressions.quoting import quote_identifier
 from libs.expressions.scope import Compiled, Lookup, Moment, Scope
 from libs.expressions.slips import ELSEWHERE, WRITTEN_OTHERWISE
@@ -32,21 +33,24 @@ _WORDS = {"true": True, "false": False}
 _NAMES = ("null", "business_date", "as_of")
 
 
-def compile_expression(text: str, scope: Scope, moment: Moment, expect: FieldType | None = None) -> Compiled:
+def compile_expression(
+    text: str, scope: Scope, moment: Moment, expect: FieldType | None = None, patterns: Patterns | None = None
+) -> Compiled:
     """Compile `text` to SQL over the typed view `t`; `expect` is the type that it must have (integers pass as decimals).
 
+    `patterns` is what its patterns may come to, shared with other texts; without it the text has all of it.
     Raises ExpressionError, and nothing else, for whatever is not a well-typed expression within the limits.
     """
     body, source = parse(text)
     try:
-        return _finish(_Compiler(scope, moment, source), body, expect)
+        return _finish(_Compiler(scope, moment, source, patterns or Patterns()), body, expect)
     except RecursionError:
         raise ExpressionError("the expression is nested too deeply", expected="a flatter expression") from None
 
 
-def typecheck(text: str, scope: Scope, expect: FieldType | None = None) -> FieldType:
+def typecheck(text: str, scope: Scope, expect: FieldType | None = None, patterns: Patterns | None = None) -> FieldType:
     """Return the type of `text`; refuses what `compile_expression` refuses."""
-    return compile_expression(text, scope, ANY_MOMENT, expect).type
+    return compile_expression(text, scope, ANY_MOMENT, expect, patterns).type
 
 
 def _finish(compiler: "_Compiler", body: ast.expr, expect: FieldType | None) -> Compiled:
@@ -79,10 +83,11 @@ def _as_result(value: Value, expect: FieldType | None) -> Value:
 class _Compiler:
     """Visits one expression; gathers the fields and lookups it uses."""
 
-    def __init__(self, scope: Scope, moment: Moment, source: Source) -> None:
+    def __init__(self, scope: Scope, moment: Moment, source: Source, patterns: Patterns) -> None:
         self.scope = scope
         self.moment = moment
         self.source = source
+        self.patterns = patterns
         self.fields: set[str] = set()
         self.lookups: dict[str, Lookup] = {}
         self._visitors: dict[type[ast.expr], Callable[..., Value]] = {
@@ -265,11 +270,11 @@ class _Compiler:
             raise Refusal("named arguments are not part of the language", expected="arguments in order")
         arguments = [self.visit(argument) for argument in node.args]
         try:
-            return call(FUNCTIONS[name], arguments, Context(self.scope, self.lookups, self.field))
+            return call(FUNCTIONS[name], arguments, Context(self.scope, self.lookups, self.field, self.patterns))
         except Refusal as refusal:
             place = node if refusal.argument is None else node.args[refusal.argument]
             raise self.source.error(
-                place, refusal.message, expected=refusal.expected, nearest=refusal.nearest
+                place, refusal.message, expected=refusal.expected, nearest=refusal.nearest, within=refusal.within
             ) from None
 
 

@@ -28,15 +28,25 @@ class ExpressionError(ValueError):
 
 
 class Refusal(Exception):  # noqa: N818 - carries a refusal to the place that knows the position
-    """A refusal that does not know its position yet; `argument` is the index of the argument at fault, if any."""
+    """A refusal that does not know its position yet.
+
+    `argument` is the index of the argument at fault, if any; `within` the character of that text, 0 is the first.
+    """
 
     def __init__(
-        self, message: str, *, expected: str = "", nearest: str | None = None, argument: int | None = None
+        self,
+        message: str,
+        *,
+        expected: str = "",
+        nearest: str | None = None,
+        argument: int | None = None,
+        within: int | None = None,
     ) -> None:
         self.message = message
         self.expected = expected
         self.nearest = nearest
         self.argument = argument
+        self.within = within
         super().__init__(message)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from libs.expressions.errors import ExpressionError
+from libs.expressions.literals import character_in
 from libs.expressions.slips import CHOICE, slip, unbalanced
 
 MAX_TEXT = 4096
@@ -65,9 +66,21 @@ class Source:
 
     text: str
 
-    def error(self, node: ast.AST, message: str, *, expected: str = "", nearest: str | None = None) -> ExpressionError:
-        """Make the error that points at `node`."""
+    def error(
+        self,
+        node: ast.AST,
+        message: str,
+        *,
+        expected: str = "",
+        nearest: str | None = None,
+        within: int | None = None,
+    ) -> ExpressionError:
+        """Make the error that points at `node`, or at the character `within` the value of a text."""
         line, column = self._position(getattr(node, "lineno", 1), getattr(node, "col_offset", 1))
+        if within is not None and isinstance(node, ast.expr):
+            literal = self.written(node)
+            *lines, last = literal[: character_in(literal, within)].split("\n")
+            line, column = line + len(lines), len(last) + (1 if lines else column)
         return ExpressionError(message, line=line, column=column, expected=expected, nearest=nearest)
 
     def written(self, node: ast.expr) -> str:
@@ -153,7 +166,7 @@ def _check_nodes(body: ast.expr, source: Source) -> None:
     for node, depth, listed in _walk(body):
         _check_kind(node, source)
         patterns += isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "matches"
-        if patterns > MAX_PATTERNS:  # one may take the twentieth part of a second to be read
+        if patterns > MAX_PATTERNS:
             raise source.error(node, f"more than {MAX_PATTERNS} patterns are matched", expected="fewer patterns")
         count += 0 if listed and isinstance(node, ast.Constant) else 1
         if count > MAX_NODES:

@@ -1,5 +1,6 @@
 """What catalog does beside the common life of definitions."""
 
+import asyncio
 import base64
 import binascii
 from dataclasses import dataclass
@@ -46,7 +47,8 @@ async def check_report(tx: Transaction, spec: ReportSpec, specs: Specs) -> None:
         alias: MappingSpec.model_validate(await _part(tx, specs, "mapping", id_, f"/spec/mappings/{alias}"))
         for alias, id_ in spec.mappings.items()
     }
-    problems = report_problems(spec, SchemaSpec.model_validate(source), SchemaSpec.model_validate(target), mappings)
+    schemas = SchemaSpec.model_validate(source), SchemaSpec.model_validate(target)
+    problems = await asyncio.to_thread(report_problems, spec, *schemas, mappings)
     if problems:
         raise Invalid("The report's parts do not fit each other.", fields=problems[:50])
 

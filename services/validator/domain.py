@@ -16,7 +16,7 @@ from libs.common.vocabulary.rules import (
     UniqueCheck,
 )
 from libs.common.vocabulary.schemas import FieldType, SchemaSpec
-from libs.expressions import ExpressionError, MappingTable, Scope, typecheck
+from libs.expressions import ExpressionError, MappingTable, Patterns, Scope, typecheck
 from libs.expressions.errors import nearest_name
 from libs.expressions.sql import SqlError, inspect
 from services.validator.aggregates import figure_of
@@ -36,8 +36,8 @@ def rule_references(spec: RuleSpec) -> Iterator[Reference]:
 def rule_problems(spec: RuleSpec, schema: SchemaSpec, mappings: Mapping[str, MappingSpec]) -> list[FieldProblem]:
     """Name everything that does not fit between a rule, its schema and its mappings."""
     tables = {alias: MappingTable(alias, mapping.columns) for alias, mapping in mappings.items()}
-    scope = Scope(schema, tables)
-    problems = list(_check_problems(spec, scope))
+    scope, patterns = Scope(schema, tables), Patterns()
+    problems = list(_check_problems(spec, scope, patterns))
     problems += _named(spec.fields, schema, "/spec/fields")
     problems += _message(spec, schema)
     for number, test in enumerate(spec.tests):
@@ -48,42 +48,43 @@ def rule_problems(spec: RuleSpec, schema: SchemaSpec, mappings: Mapping[str, Map
         if field is None:
             problems += _unknown_fields((spec.fix.field,), schema, "/spec/fix/field")
         else:
-            problems += _expression(spec.fix.expression, scope, "/spec/fix/expression", field.type)
+            problems += _expression(spec.fix.expression, scope, "/spec/fix/expression", field.type, patterns)
     return problems
 
 
-def _check_problems(spec: RuleSpec, scope: Scope) -> Iterator[FieldProblem]:
+def _check_problems(spec: RuleSpec, scope: Scope, patterns: Patterns) -> Iterator[FieldProblem]:
     check, place = spec.check, "/spec/check"
     if isinstance(check, ExpressionCheck):
-        yield from _expression(check.expression, scope, f"{place}/expression", "boolean")
+        yield from _expression(check.expression, scope, f"{place}/expression", "boolean", patterns)
     elif isinstance(check, UniqueCheck):
         yield from _named(check.fields, scope.schema, f"{place}/fields")
     elif isinstance(check, ReferenceCheck):
         yield from _unknown_fields((check.field,), scope.schema, f"{place}/field")
     elif isinstance(check, SequenceCheck):
         yield from _named(check.fields, scope.schema, f"{place}/fields")
-        yield from _expression(check.when, scope, f"{place}/when", "boolean")
-        yield from _expression(check.requires, scope, f"{place}/requires", "boolean")
+        yield from _expression(check.when, scope, f"{place}/when", "boolean", patterns)
+        yield from _expression(check.requires, scope, f"{place}/requires", "boolean", patterns)
     elif isinstance(check, AggregateCheck):
-        yield from _aggregate(check, spec, scope, place)
+        yield from _aggregate(check, spec, scope, place, patterns)
     elif isinstance(check, HistoryCheck):
         yield from _named(check.key, scope.schema, f"{place}/key")
-        yield from _expression(
-            check.condition, Scope(compared_schema(scope.schema), scope.mappings), f"{place}/condition", "boolean"
-        )
+        compared = Scope(compared_schema(scope.schema), scope.mappings)
+        yield from _expression(check.condition, compared, f"{place}/condition", "boolean", patterns)
     elif isinstance(check, SqlCheck):
-        yield from _query(check.sql, scope, f"{place}/sql")
+        yield from _query(check.sql, scope, f"{place}/sql", patterns)
 
 
-def _aggregate(check: AggregateCheck, spec: RuleSpec, scope: Scope, place: str) -> Iterator[FieldProblem]:
+def _aggregate(
+    check: AggregateCheck, spec: RuleSpec, scope: Scope, place: str, patterns: Patterns
+) -> Iterator[FieldProblem]:
     """Name what is wrong with the parts; the condition is looked at once these are right."""
     problems = _named(check.group_by, scope.schema, f"{place}/group_by")
-    reading = Reading.of(scope, spec)
+    reading = Reading.of(scope, spec, patterns)
     fields = [field for field in scope.schema.fields if field.name in check.group_by]
     for name, measure in check.measures.items():
         at = f"{place}/measures/{name}"
         problems += _named(measure.fields, scope.schema, f"{at}/fields")
-        problems += _expression(measure.where, scope, f"{at}/where", "boolean") if measure.where else []
+        problems += _expression(measure.where, scope, f"{at}/where", "boolean", patterns) if measure.where else []
         try:
             fields.append(figure_of(name, measure, spec, reading).field)
         except ExpressionError as error:
@@ -91,7 +92,7 @@ def _aggregate(check: AggregateCheck, spec: RuleSpec, scope: Scope, place: str) 
     yield from problems
     if not problems:
         measured = Scope(SchemaSpec(fields=tuple(fields)), scope.mappings, "a measure or a field of group_by")
-        yield from _expression(check.condition, measured, f"{place}/condition", "boolean")
+        yield from _expression(check.condition, measured, f"{place}/condition", "boolean", patterns)
 
 
 def _named(names: tuple[str, ...], schema: SchemaSpec, place: str) -> list[FieldProblem]:
@@ -120,18 +121,18 @@ def _message(spec: RuleSpec, schema: SchemaSpec) -> list[FieldProblem]:
     return [_unknown(name, known, "/spec/message", "the message shows a field that is not there:") for name in unknown]
 
 
-def _expression(text: str, scope: Scope, place: str, expected: FieldType) -> list[FieldProblem]:
+def _expression(text: str, scope: Scope, place: str, expected: FieldType, patterns: Patterns) -> list[FieldProblem]:
     try:
-        typecheck(text, scope, expected)
+        typecheck(text, scope, expected, patterns)
     except ExpressionError as error:
         return [_located(error, place)]
     return []
 
 
-def _query(text: str, scope: Scope, place: str) -> list[FieldProblem]:
+def _query(text: str, scope: Scope, place: str, patterns: Patterns) -> list[FieldProblem]:
     tables = declared_tables(scope.schema, {alias: table.columns for alias, table in scope.mappings.items()})
     try:
-        columns = inspect(text, tables).columns
+        columns = inspect(text, tables, patterns=patterns).columns
     except SqlError as error:
         return [_located(error, place, category=error.category)]
     if columns.get(ORDINAL) == "BIGINT":

@@ -10,6 +10,7 @@ from libs.expressions import (
     ExpressionError,
     MappingTable,
     Moment,
+    Patterns,
     Scope,
     TypedColumn,
     compile_expression,
@@ -26,23 +27,33 @@ from services.validator.tables import column_type_of
 
 
 class Reading:
-    """The data of one plan; remembers which fields are read, so that the typed view has these and no others."""
+    """The data of one plan; remembers which fields are read, so that the typed view has these and no others.
 
-    def __init__(self, subject: Subject, mappings: Mapping[UUID, MappingTable], moment: Moment) -> None:
+    `patterns` is what the patterns of all texts may come to together; without it each text has all of it.
+    """
+
+    def __init__(
+        self,
+        subject: Subject,
+        mappings: Mapping[UUID, MappingTable],
+        moment: Moment,
+        patterns: Patterns | None = None,
+    ) -> None:
         self.subject = subject
         self.mappings = mappings
         self.moment = moment
+        self.patterns = patterns
         self.fields = {field.name: field for field in subject.source.fields}
         self.typed = {column.name: column for column in typed_columns(subject.source, subject.column_types)}
         self._read: set[str] = set()
         self._keyed: set[str] = set()
 
     @classmethod
-    def of(cls, scope: Scope, spec: RuleSpec) -> "Reading":
+    def of(cls, scope: Scope, spec: RuleSpec, patterns: Patterns) -> "Reading":
         """Return a reading of no data, to look at what a rule says."""
         mappings = {spec.mappings[alias]: table for alias, table in scope.mappings.items()}
         types = dict.fromkeys((field.name for field in scope.schema.fields), "VARCHAR")
-        return cls(Subject(source=scope.schema, column_types=types), mappings, ANY_MOMENT)
+        return cls(Subject(source=scope.schema, column_types=types), mappings, ANY_MOMENT, patterns)
 
     def read(self, names: Iterable[str]) -> None:
         """Note that these fields are read."""
@@ -59,7 +70,7 @@ class Reading:
         """Compile an expression of a rule and note what it reads."""
         tables = {alias: self.mappings[mapping] for alias, mapping in spec.mappings.items()}
         scope = Scope(schema=self.subject.source, mappings=tables)
-        compiled = compile_expression(text, scope, self.moment, expect)
+        compiled = compile_expression(text, scope, self.moment, expect, self.patterns)
         self.read(compiled.fields)
         return compiled
 

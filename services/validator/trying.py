@@ -1,5 +1,6 @@
 """Trying rules on given records before they count: the engine, messages and keys of a run, and nothing is kept."""
 
+import asyncio
 import math
 import shutil
 import tempfile
@@ -77,7 +78,7 @@ async def make_case(
         for id_ in {id_ for _, spec in found for id_ in spec.mappings.values()}
     }
     for number, (_, spec) in enumerate(found):
-        _require_fit(spec, schema, mappings, number)
+        await asyncio.to_thread(_require_fit, spec, schema, mappings, number)
     _require_known(given, schema)
     resolved = [
         ResolvedRule(id=str(rule) if isinstance(rule, UUID) else f"rules/{number}", version=1, spec=spec)

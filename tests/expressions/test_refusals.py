@@ -114,7 +114,7 @@ PLACES = [
     ("lookup('cp', code, 'lie')", 1, 20, "the mapping has no column 'lie'", "lei"),
     ("code == None", 1, 1, "comparing with null is never true", None),
     ("1 +", 1, 4, "invalid syntax", None),
-    ("matches(code, '(')", 1, 15, "the pattern is not valid: missing ): (", None),
+    ("matches(code, '(')", 1, 16, "`(` is not closed", None),
 ]
 
 

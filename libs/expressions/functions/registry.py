@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from libs.expressions.errors import Refusal
+from libs.expressions.patterns import Patterns
 from libs.expressions.scope import Lookup, Scope
 from libs.expressions.values import NUMERIC, Value, null_of
 
@@ -39,11 +40,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a builder may reach: the scope, the lookups gathered so far, and the fields."""
+    """What a builder may reach: the scope, the lookups gathered so far, the fields, and what patterns may come to."""
 
     scope: Scope
     lookups: dict[str, Lookup]
     field: Callable[[str], Value]
+    patterns: Patterns
 
 
 @dataclass(frozen=True, slots=True)

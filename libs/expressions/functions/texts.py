@@ -1,7 +1,7 @@
 from libs.expressions.errors import Refusal
-from libs.expressions.functions.registry import function
+from libs.expressions.functions.registry import Context, function
 from libs.expressions.numbers import fit
-from libs.expressions.patterns import check_pattern
+from libs.expressions.patterns import PatternError
 from libs.expressions.quoting import quote_literal
 from libs.expressions.values import Value, boolean, text
 
@@ -104,14 +104,15 @@ def _replace(value: Value, old: Value, new: Value) -> Value:
     "boolean",
     "Whether the whole text matches the regular expression (RE2: no look-around, no back-references).",
     group=_GROUP,
+    needs_context=True,
 )
-def _matches(value: Value, pattern: Value) -> Value:
+def _matches(context: Context, value: Value, pattern: Value) -> Value:
     written = str(pattern.constant)
     try:
-        check_pattern(written)
-    except ValueError as error:
+        context.patterns.check(written)
+    except PatternError as error:
         raise Refusal(
-            str(error), expected="a regular expression of RE2, without look-around and back-references", argument=1
+            error.message, expected=error.expected, nearest=error.nearest, argument=1, within=error.at
         ) from None
     return boolean(f"regexp_full_match({value.sql}, {quote_literal(written)})", value)
 

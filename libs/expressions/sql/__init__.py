@@ -8,9 +8,11 @@ It is never executed here: that is done by a confined job, on a locked connectio
 import re
 from dataclasses import dataclass
 
+from libs.expressions.patterns import Patterns
 from libs.expressions.sql.engine import Tables, bound, parsed, written
 from libs.expressions.sql.errors import Category, SqlError
 from libs.expressions.sql.meaning import check_meaning
+from libs.expressions.sql.patterns import check_patterns, without_patterns
 from libs.expressions.sql.second import check_again
 from libs.expressions.sql.tree import Node, nodes_of
 from libs.expressions.sql.widths import columns_made
@@ -46,10 +48,11 @@ def guarded(sql: str, tables: Tables) -> str:
     return inspect(sql, tables).sql
 
 
-def inspect(sql: str, tables: Tables, *, collecting: bool = False) -> Guarded:
+def inspect(sql: str, tables: Tables, *, collecting: bool = False, patterns: Patterns | None = None) -> Guarded:
     """Do as `guarded`, and say which columns the query gives.
 
-    `collecting` permits `list(_ordinal)`, given as the column `_ordinals`: the records behind a row.
+    `collecting` permits `list(_ordinal)`, given as the column `_ordinals`: the records behind a row. `patterns` is what
+    its patterns may come to, shared with other texts; without it the query has all of it.
     """
     _check_text(sql)
     statements = parsed(sql)
@@ -58,10 +61,12 @@ def inspect(sql: str, tables: Tables, *, collecting: bool = False) -> Guarded:
     nodes = nodes_of(statements[0], sql)
     check_meaning(nodes, tables, sql, collecting=collecting)
     _check_width(statements[0], tables)
+    check_patterns(nodes, sql, patterns or Patterns())
     check_again(sql, collecting=collecting)
     text = written(statements[0])
     reads = frozenset(node["column_names"][-1].lower() for node in nodes if node.get("class") == "COLUMN_REF")
-    columns = bound(text, sql, tables)
+    shown = without_patterns(nodes, sql)
+    columns = bound(written(statements[0]), shown, tables)
     _check_result({name: kind for name, kind in columns.items() if not (collecting and (name, kind) == _COLLECTED)})
     return Guarded(text, columns, reads)
 

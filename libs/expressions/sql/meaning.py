@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from libs.expressions.errors import nearest_name
-from libs.expressions.patterns import check_pattern
 from libs.expressions.sql import names
 from libs.expressions.sql.aliases import constant_names, expanded_size, reads_column
 from libs.expressions.sql.engine import Tables
+from libs.expressions.sql.patterns import PATTERNS
 from libs.expressions.sql.tree import Node, refused
 
 MAX_EXPANDED = 1600
@@ -18,11 +18,7 @@ MAX_CTES = 8
 MAX_WINDOWS = 20
 MAX_GROUPINGS = 64
 MAX_PATTERNS = 20
-MAX_PATTERN = 256
 MAX_PAD = 1000
-_PATTERNS = frozenset({"regexp_extract", "regexp_full_match", "regexp_matches", "regexp_replace"})
-_OPTIONS = {"regexp_extract": 3, "regexp_replace": 3}
-"""Where a pattern's options stand, if not in third place."""
 _PADS = frozenset({"lpad", "rpad"})
 GROWING = frozenset({"concat_ws", "regexp_replace", "replace"})
 """Functions whose text can be many times what they are given: of literals alone, the binder would work it out at once."""
@@ -88,8 +84,8 @@ def _check_sizes(nodes: Sequence[Node], known: Known, text: str) -> None:
     windows = [node for node in nodes if node.get("class") == "WINDOW"]
     if len(windows) > MAX_WINDOWS:
         raise refused("size", f"it has more than {MAX_WINDOWS} windows", windows[MAX_WINDOWS], text, expected="fewer")
-    patterns = [node for node in nodes if node.get("function_name") in _PATTERNS]
-    if len(patterns) > MAX_PATTERNS:  # one may take the twentieth part of a second to be read
+    patterns = [node for node in nodes if node.get("function_name") in PATTERNS]
+    if len(patterns) > MAX_PATTERNS:
         raise refused(
             "size", f"it has more than {MAX_PATTERNS} patterns", patterns[MAX_PATTERNS], text, expected="fewer"
         )
@@ -148,29 +144,12 @@ def _function(node: Node, known: Known, text: str) -> None:
     arguments = [one["expression"] for one in node.get("arguments", ())]
     if name in known.collectors and [one.get("column_names", [""])[-1] for one in arguments] != ["_ordinal"]:
         raise refused("value", f"{name} collects records only", node, text, expected=f"{name}(_ordinal)")
-    if name in _PATTERNS:
-        _pattern(name, arguments, node, text)
     if name in GROWING and not reads_column(arguments, known.constants):
         raise refused("value", f"{name} of literals alone cannot be used", node, text, expected="a column in it")
     if name in _PADS:
         width = _literal(arguments[1], "INTEGER") if len(arguments) > 1 else None
         if width is None or len(width) > 4 or int(width.replace("_", "")) > MAX_PAD:  # noqa: PLR2004 - digits of MAX_PAD
             raise refused("value", f"{name} takes a literal width", node, text, expected=f"at most {MAX_PAD}")
-
-
-def _pattern(name: str, arguments: Sequence[Node], node: Node, text: str) -> None:
-    """Refuse a pattern that is no literal, too long, or none: the binder looks at those of some functions only."""
-    pattern = _literal(arguments[1], "STRING") if len(arguments) > 1 else None
-    if pattern is None or len(pattern) > MAX_PATTERN:
-        raise refused(
-            "value", f"{name} takes a literal pattern", node, text, expected=f"at most {MAX_PATTERN} characters"
-        )
-    if any("l" in (_literal(one, "STRING") or "") for one in arguments[_OPTIONS.get(name, 2) :]):
-        return  # to be found as it is written
-    try:
-        check_pattern(pattern)
-    except ValueError as error:
-        raise refused("value", str(error), node, text, expected="a regular expression of RE2") from None
 
 
 def _literal(node: Node, kind: str) -> str | None:
