@@ -62,7 +62,7 @@ class Correction:
 
     async def over(self, after: str, **more: Any) -> None:
         """Hear twice that the correction is over, and have what follows done: the closing first, or last."""
-        event = run_ended(self.queue, self.run, after, kind="correction", delivered=False, **more)
+        event = run_ended(self.queue, self.run, after, **{"kind": "correction", "delivered": False, **more})
         for _ in range(2):
             async with self.queue.transaction("service:validator") as tx:
                 await handlers.on_run_ended(tx, event)

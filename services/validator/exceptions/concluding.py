@@ -1,7 +1,7 @@
 """What came of records that were sent again: exceptions open with the new verdict, or close."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,10 +46,12 @@ async def open_again(tx: Transaction, *, sent: Row, origin: Origin, causes: Caus
     """Open exceptions of records that a correction holds again, with what it says of them; once, if asked again."""
     here = [{**row, "_ordinal": sent["ordinals"][row["_ordinal"] - 1]} for row in rows]
     known = await _known(tx, origin, here)
+    untold = await _untold(tx, origin, known.values())
     for row in here:
         found = known.get((row["_ordinal"], row["rule_id"]))
         if found is not None and not _is_done(found, sent):
-            await _reopen(tx, found, row, causes)
+            is_mine = found["status"] == "closed" or found["found_by"] in untold
+            await _reopen(tx, found, row, causes, sent["id"] if is_mine else found["found_by"])
     fresh = [row for row in here if (row["_ordinal"], row["rule_id"]) not in known]
     await open_some(tx, origin=origin, causes=causes, rows=fresh)
     opened = [row["_ordinal"] for row in here]
@@ -70,16 +72,23 @@ async def _known(tx: Transaction, origin: Origin, rows: Sequence[dict[str, Any]]
     return {(row["ordinal"], row["rule_id"]): row for row in found}
 
 
-async def _reopen(tx: Transaction, row: Row, failure: dict[str, Any], causes: Causes) -> None:
+async def _untold(tx: Transaction, origin: Origin, rows: Iterable[Row]) -> set[UUID]:
+    """Return which resubmissions found exceptions by a verdict that is never told: nothing but this one's holds them."""
+    found = {row["found_by"] for row in rows} - {None, origin.found_by}
+    return {each for each in found if await unsealed.untold_by(tx, each, origin.phase)}
+
+
+async def _reopen(tx: Transaction, row: Row, failure: dict[str, Any], causes: Causes, found_by: UUID | None) -> None:
     """Give an exception the new verdict; it keeps its age, its assignee and its thread."""
     evidence, fields = evidence_of(failure["rule_id"], failure["fields"]), orjson.loads(failure["fields"])
     verdict = {name: failure[name] for name in ("rule_version", "outcome", "message")}
     verdict |= {"fields": fields, "evidence": evidence, "grouped": causes.takes(failure["rule_id"], evidence)}
+    verdict |= {"found_by": found_by}
     tally.count(tx, row, {row["status"]: -1})
     tally.count(tx, {**row, **verdict}, {"open": 1})
     terms = list(terms_of(fields))
     await add_terms(tx, row["opened_at"], terms, [row["id"]] * len(terms))
-    await tx.execute(update(exception).where(_E.id == row["id"]).values(**verdict, status="open"))
+    await tx.execute(update(exception).where(_E.id == row["id"]).values(**verdict, status="open", resolution=None))
     values = {"status": "open", "decision_id": None, "resolution": None, "message": failure["message"]}
     await changing.apply(tx, [{**row, "status": "open"}], Change("reopened", values))
 
@@ -151,7 +160,7 @@ async def conclude(tx: Transaction, job: Row, attempt: int, ending: Ending) -> b
         await changing.apply(tx, some, Change("closed" if status == "closed" else "reopened", values, why))
     closed = [row["id"] for (status, _, _), some in changes.items() if status == "closed" for row in some]
     await _end(tx, sent, ending, closed)
-    await unsealed.leave_again(tx, sent, sent["id"])
+    await unsealed.leave_again(tx, rows, sent, sent["id"])
     return True
 
 

@@ -200,7 +200,7 @@ async def _reopen(tx: Transaction, exception: Row, id_: UUID, reason: str) -> No
     back = Change("withdrawn", {"status": "open", "decision_id": None}, reason)
     await changing.apply(tx, [exception], back)
     await tx.emit("exception.reopened", changing.fact(exception, back), entity=exception["id"])
-    await unsealed.leave_again(tx, exception, id_)
+    await unsealed.leave_again(tx, [exception], exception, id_)
 
 
 async def exception_of(tx: Transaction, kind: Kind, id_: UUID) -> UUID:

@@ -19,7 +19,7 @@ from libs.common.events.exceptions import ResubmissionRequested
 from libs.common.events.runner import ObjectReference
 from libs.common.ids import derived_id, uuid7
 from libs.common.objects import Objects, tenant_key
-from services.validator.exceptions import changing
+from services.validator.exceptions import changing, unsealed
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.filters import Filter
 from services.validator.exceptions.states import require_transition
@@ -47,7 +47,7 @@ async def resubmit(tx: Transaction, objects: Objects, exception_id: UUID, revisi
 
     Raises:
         NotFound, PreconditionFailed: see `changing.lock`. WrongStatus: the exception cannot be resubmitted.
-        Conflict: the record is on its way already. TenantSuspended.
+        Conflict: the record is on its way already, or being judged. TenantSuspended.
     """
     row = await changing.lock(tx, exception_id, revision)
     require_transition(row["status"], "resubmitted")
@@ -76,6 +76,9 @@ async def _send(tx: Transaction, objects: Objects, rows: Sequence[Row], choice: 
     """Send records again with everything that is open of them."""
     await tenancy.require_active(tx)
     await _require_records(tx, rows)
+    await _require_judged(
+        tx, rows
+    )  # first: whoever judges these by now has opened all that there is of them, or is seen
     whole = await _whole_records(tx, rows)
     id_ = uuid7(tx.context.now)
     ordinals = sorted({row["ordinal"] for row in whole})
@@ -117,6 +120,20 @@ async def _require_records(tx: Transaction, rows: Sequence[Row]) -> None:
     if await tx.connection.fetchval(_AGGREGATED, tx.tenant_id, rows[0]["run_id"]):
         text = "The exception is of a row that stands for many records; run the report again."
         raise Conflict(text, type="rows-not-records")
+
+
+async def _require_judged(tx: Transaction, rows: Sequence[Row]) -> None:
+    """Refuse records, of which the caller holds exceptions, that a verdict which is not told yet may hold again.
+
+    Raises:
+        Conflict: one of them is being judged.
+    """
+    judged = [one for one in await unsealed.judging(tx) if one.task == "validate"]
+    sent = {(one.resubmission_id, one.phase) for one in judged if one.resubmission_id}
+    runs = {(one.run_id, one.phase) for one in judged if not one.resubmission_id}
+    if any((row["resubmission_id"], row["phase"]) in sent or (row["run_id"], row["phase"]) in runs for row in rows):
+        text = "A record of these is being judged; send it again when its verdict is told."
+        raise Conflict(text, type="being-judged")
 
 
 async def _whole_records(tx: Transaction, rows: Sequence[Row]) -> Sequence[Row]:

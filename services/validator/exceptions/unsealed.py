@@ -25,14 +25,14 @@ from services.validator import store
 from services.validator.exceptions import changing
 from services.validator.exceptions.changing import Change
 from services.validator.exceptions.corrections import of_correction
-from services.validator.exceptions.tables import exception
+from services.validator.exceptions.tables import exception, resubmission
 
 TASK = "void"
 _CHUNK = 5000
 _E = exception.c
 _JUDGING = """
 SELECT coalesce(r.run_id, j.run_id) AS run_id, j.request->>'report_id' AS report_id, j.request->>'phase' AS phase,
-       r.id AS resubmission_id
+       r.id AS resubmission_id, j.task
 FROM job j LEFT JOIN resubmission r ON r.tenant_id = j.tenant_id AND r.correction_run_id = j.run_id
 WHERE j.tenant_id = $1 AND j.status = 'queued' AND j.task IN ('validate', 'void')
   AND coalesce(j.request->>'kind', 'report') IN ('report', 'correction')
@@ -46,7 +46,7 @@ WHERE tenant_id = $1 AND run_id = $2 AND task = 'validate'
 _LOST = """
 SELECT coalesce(l.why, 'The records could not be judged.')
 FROM (VALUES (1)) AS one LEFT JOIN lost_run l ON l.tenant_id = $1 AND l.run_id = $2
-WHERE l.cancelled OR EXISTS (SELECT FROM job j WHERE j.tenant_id = $1 AND j.run_id = $2 AND j.task = 'validate'
+WHERE (l.cancelled AND $4) OR EXISTS (SELECT FROM job j WHERE j.tenant_id = $1 AND j.run_id = $2 AND j.task = 'validate'
                              AND j.status = 'failed' AND j.request->>'phase' = $3)
 """
 _PHASES = ("input", "output")
@@ -54,12 +54,16 @@ _PHASES = ("input", "output")
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A phase of a run that is being judged, or judged again by the correction run of a resubmission."""
+    """A phase of a run that is being judged, or judged again by the correction run of a resubmission.
+
+    With the task `void` it was judged, its verdict is never told, and what it opened is being closed.
+    """
 
     run_id: UUID
     report_id: str
     phase: str
     resubmission_id: UUID | None = None
+    task: str = "validate"
 
 
 async def judging(tx: Transaction) -> Sequence[Judged]:
@@ -67,16 +71,16 @@ async def judging(tx: Transaction) -> Sequence[Judged]:
     return [Judged(**row) for row in await tx.connection.fetch(_JUDGING, tx.tenant_id)]
 
 
-async def leave(tx: Transaction, request: Any, why: str, cause: str = "") -> None:
+async def leave(tx: Transaction, request: Any, why: str, cause: str = "", under: UUID | None = None) -> None:
     """Have the exceptions closed that a validation opened, once for each `cause`: nobody has anything to do about them.
 
-    The caller holds `store.hold_for_losing`, or has opened them itself.
+    Of a correction these may have been sent again since: then they are those that are `under` a later resubmission. The caller holds `store.hold_for_losing`, or has opened them itself.
     """
     told = {name: str(request[name]) for name in ("run_id", "report_id", "phase")} | {"reason": why[:2000]}
     run_id = UUID(told["run_id"])
     sent = await of_correction(tx, run_id)
     if sent is not None:
-        told["resubmission_id"] = str(sent["id"])
+        told |= {"resubmission_id": str(under or sent["id"]), "found_by": str(sent["id"])}
     if not await tx.value(select(select(_E.id).where(*_opened(told), _E.status == "open").exists())):
         return
     job = derived_id(TASK, str(tx.tenant_id), *(told[name] for name in ("run_id", "phase")), cause)
@@ -85,10 +89,11 @@ async def leave(tx: Transaction, request: Any, why: str, cause: str = "") -> Non
 
 
 def _opened(told: Mapping[str, str]) -> list[ColumnElement[bool]]:
-    """Return which exceptions a validation opened: of a correction those that it found and nobody sent again since."""
+    """Return which exceptions a validation opened: of a correction those that it found, under one resubmission."""
     if "resubmission_id" in told:
-        sent = UUID(told["resubmission_id"])
-        return [_E.resubmission_id == sent, _E.found_by == sent, _E.phase == told["phase"]]
+        under = told["resubmission_id"]
+        found_by = told.get("found_by", under)  # a job may be older than this word
+        return [_E.resubmission_id == UUID(under), _E.found_by == UUID(found_by), _E.phase == told["phase"]]
     return [_E.run_id == UUID(told["run_id"]), _E.phase == told["phase"]]
 
 
@@ -107,16 +112,32 @@ async def on_run_ended(tx: Transaction, event: Event) -> None:
         await leave(tx, {"run_id": data.run_id, "report_id": data.report_id, "phase": phase}, why)
 
 
-async def leave_again(tx: Transaction, place: Row, cause: UUID) -> None:
-    """Have exceptions closed that `cause` opened again, of a run (and its report) that leaves nobody anything to do.
+async def leave_again(tx: Transaction, rows: Sequence[Row], place: Row, cause: UUID) -> None:
+    """Have exceptions closed that `cause` opened again, where they leave nobody anything to do.
 
+    Such are all of a run (and its report) that is lost, and of some `rows` what only a verdict found that is never told.
     The caller holds `store.hold_for_reopening`.
     """
     for phase in _PHASES:
-        why = await tx.connection.fetchval(_LOST, tx.tenant_id, place["run_id"], phase)
+        why = await tx.connection.fetchval(_LOST, tx.tenant_id, place["run_id"], phase, True)
         if why is not None:
             named = {"run_id": place["run_id"], "report_id": place["report_id"], "phase": phase}
             await leave(tx, named, why, str(cause))
+    for found_by, phase, under in sorted(
+        {(row["found_by"], row["phase"], row["resubmission_id"]) for row in rows if row["found_by"]}
+    ):
+        if (untold := await untold_by(tx, found_by, phase)) is not None:
+            await leave(tx, *untold, f"{cause}/{under}", under)
+
+
+async def untold_by(tx: Transaction, found_by: UUID, phase: str) -> tuple[dict[str, Any], str] | None:
+    """Return what a resubmission's correction was asked to judge of a phase, and why its verdict is never told; else None."""
+    sent = await tx.row(select(resubmission).where(resubmission.c.id == found_by))
+    if sent is None:
+        return None
+    named = {"run_id": sent["correction_run_id"], "report_id": sent["report_id"], "phase": phase}
+    why = await tx.connection.fetchval(_LOST, tx.tenant_id, named["run_id"], phase, False)
+    return None if why is None else (named, why)
 
 
 def _ended(data: RunEnded) -> str:
