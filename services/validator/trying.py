@@ -69,6 +69,7 @@ async def make_case(
         NotFound: there is no such rule. Invalid: the rules do not fit each other, their schema or the records.
         NotYetVisible: the schema or a mapping is not known here yet.
     """
+    _require_once(rules)
     found = [(rule, await _rule(tx, specs, rule, number)) for number, rule in enumerate(rules)]
     first = found[0][1]
     _require_alike([spec for _, spec in found], first)
@@ -85,6 +86,16 @@ async def make_case(
         for number, (rule, spec) in enumerate(found)
     ]
     return Case(schema, resolved, mappings, given.business_key, first.phase, given.moment)
+
+
+def _require_once(rules: Sequence[UUID | RuleSpec]) -> None:
+    problems = [
+        FieldProblem(f"/rules/{number}", "is named above already")
+        for number, rule in enumerate(rules)
+        if isinstance(rule, UUID) and rule in rules[:number]
+    ]
+    if problems:
+        raise Invalid("A rule is tried once.", fields=problems)
 
 
 async def _rule(tx: Transaction, specs: Specs, rule: UUID | RuleSpec, number: int) -> RuleSpec:

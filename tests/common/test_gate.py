@@ -248,7 +248,10 @@ async def test_both_gates_stand_one_after_the_other(office: Office) -> None:
 
 @pytest.mark.parametrize(
     ("more", "comment"),
-    [({"failed": 1}, "1 of 3 replays failed."), ({"counts": {"newly_failing": 6}}, "6 records fail newly")],
+    [
+        ({"failed": 1}, "1 of 3 replays did not come to their end: see /v1/backtests/"),
+        ({"counts": {"newly_failing": 6}}, "6 records fail newly"),
+    ],
 )
 async def test_a_bad_backtest_sends_the_draft_back(office: Office, more: dict[str, Any], comment: str) -> None:
     """A replay that fails, or more newly failing records than the policy allows: rejected, with the reason."""

@@ -16,6 +16,7 @@ from examples.client import Api, ApiError
 from libs.common.vocabulary.rules import RuleSpec
 from tests.system.broker import broker
 from tests.system.payments import Filing, filed, rule_spec
+from tests.system.test_exceptions import do, of, payments
 from tests.system.world import Tenant, World
 
 
@@ -97,6 +98,24 @@ async def test_a_mapping_or_schema_shows_the_values_that_change(world: World, te
     assert (refused.status_code, refused.headers["retry-after"]) == (409, "1")
 
 
+async def test_what_was_decided_of_exceptions_is_no_difference(tenant: Tenant) -> None:
+    """A draft that says the same finds nothing different of a run with an amendment and a waiver, and ends neither."""
+    filing = await filed(tenant, payments())
+    api, first = tenant.api, await filing.run()
+    change = {"field": "amount", "value": "1.25"}
+    await do(api, await of(api, first, "P001"), "amend", reason="sign", changes=[change])
+    await do(api, await of(api, first, "P002"), "waive", reason="a free one", expires_on="9999-12-31")
+    second = await filing.run()
+    assert (second["records_held"], second["records_out"]) == (1, 19)
+    await drafted(api, f"/v1/rules/{filing.rule}", rule_spec(filing.schema, "amount >= 0.01"))
+    found = await asked(api, "rule", filing.rule, last=1)
+    assert (found["runs"], found["failed"], found["replays"][0]["parent_id"]) == (1, 0, second["id"])
+    assert {name: count for name, count in found["counts"].items() if count} == {"records": 19}
+    (waiver,) = (await api.get("/v1/waivers", status="active"))["items"]
+    (amendment,) = (await api.get("/v1/amendments", status="active"))["items"]
+    assert (waiver["expires_on"], amendment["last_run_id"]) == ("9999-12-31", second["id"])
+
+
 async def second_person(world: World, tenant: Tenant, role: str = "approver") -> Api:
     """Return the API as another person of the tenant sees it."""
     _, email, password = await world.user(tenant, role)
@@ -123,6 +142,9 @@ async def test_under_the_policy_a_change_is_tried_and_a_second_person_approves(w
     with pytest.raises(ApiError) as refused:
         await api.post(f"{path}/approve", {})
     assert refused.value.problem["type"].endswith("own-proposal")
+    with pytest.raises(ApiError) as unkept:
+        await checker.post(f"{path}/approve", {"sha256": first["sha256"], "comment": "as\0discussed"})
+    assert (unkept.value.status, unkept.value.problem["errors"][0]["field"]) == (422, "/comment")
     await drafted(api, path, rule_spec(filing.schema, "amount > 2"))
     with pytest.raises(ApiError) as gone:
         await checker.post(f"{path}/approve", {"sha256": first["sha256"]})

@@ -14,6 +14,7 @@ from examples.client import ApiError
 from libs.common.vocabulary.mappings import MappingEntry, MappingSpec
 from libs.common.vocabulary.rules import ExpressionCheck, Fix, ReferenceCheck, RuleSpec, UniqueCheck
 from tests.system.payments import AS_OF, DAY, SCHEMA, filed, rule_spec
+from tests.system.test_exceptions_abuse import ask, refused
 from tests.system.world import Tenant
 
 NAMES = [field.name for field in SCHEMA.fields]
@@ -234,6 +235,22 @@ async def test_a_nul_in_the_source_is_told_by_its_sign(tenant: Tenant) -> None:
     assert compared(given["failures"], "place") == compared(seen, "ordinal")
 
 
+async def test_a_try_on_a_run_is_asked_once_by_its_key(tenant: Tenant) -> None:
+    """The same key is the same try, with its place; another body under it, and a rule named twice, are refused."""
+    filing = await filed(tenant)
+    run, rule = (await filing.run())["id"], str(filing.rule)
+    asked = {"rules": [rule], "run_id": run}
+    answers = [await ask(tenant.api, "POST", "/v1/rules:try", asked, Idempotency_Key="once") for _ in range(3)]
+    assert {(one.status_code, one.json()["id"], one.headers["location"]) for one in answers} == {
+        (202, answers[0].json()["id"], f"/v1/rules:try/{answers[0].json()['id']}")
+    }
+    assert [one.headers.get("idempotency-replayed") for one in answers] == [None, "true", "true"]
+    other = {**asked, "run_id": str(uuid4())}
+    refused(await ask(tenant.api, "POST", "/v1/rules:try", other, Idempotency_Key="once"), 422, "Idempotency-Key")
+    for place in ({"run_id": run}, {"records": [{"id": "1"}]}):
+        refused(await ask(tenant.api, "POST", "/v1/rules:try", {"rules": [rule, rule], **place}), 422, "/rules/1")
+
+
 async def test_a_try_on_what_is_not_there_fails_with_its_reason(tenant: Tenant) -> None:
     """Another's or no run, and a phase that was not reached: failed, with a code; both ways at once: 422."""
     filing = await filed(tenant)
@@ -241,7 +258,12 @@ async def test_a_try_on_what_is_not_there_fails_with_its_reason(tenant: Tenant) 
     sample = {"report_id": str(filing.report), "business_date": str(DAY), "kind": "sample"}
     run = await wait(tenant.api, UUID((await tenant.api.post("/v1/runs", sample))["id"]))
     output = rule_spec(filing.schema).model_copy(update={"phase": "output"}).model_dump(mode="json")
-    assert (await tried_on(tenant, [output], run["id"]))["code"] == "nothing-sealed"
+    missing = await tried_on(tenant, [output], run["id"])
+    assert (missing["code"], "transformed" in missing["message"]) == ("nothing-sealed", True)
+    later = await tenant.api.post("/v1/runs", {**sample, "business_date": "2026-03-31"})
+    gone = await wait(tenant.api, UUID(later["id"]))
+    missing = await tried_on(tenant, [str(filing.rule)], later["id"])
+    assert (missing["code"], gone["reason"] in missing["message"]) == ("nothing-sealed", True)
     other = await publish(tenant.api, "/v1/schemas", "others", SCHEMA)
     strange = rule_spec(other).model_dump(mode="json")
     assert (await tried_on(tenant, [strange], run["id"]))["code"] == "other-schema"

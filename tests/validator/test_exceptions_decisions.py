@@ -81,6 +81,8 @@ async def test_an_amendment_that_still_fails_is_amended_again(rounds: Rounds) ->
     first = await amended(rounds, NewValue("venue", "YYYY"))
     second = await rounds.run(BAD)
     assert second.verdict["held"] == 1
+    with pytest.raises(Invalid, match="another value"):
+        await amended(rounds, NewValue("venue", "XLON", "WRONG", stated=True), run_id=second.run_id)
     again = await amended(rounds, NewValue("venue", "XLON"), run_id=second.run_id)
     assert again["changes"] == {"venue": {"old": "XXXX", "new": "XLON"}}
     third = await rounds.run(BAD)
@@ -119,9 +121,10 @@ async def test_records_whose_key_repeats_are_told_apart_by_their_values(rounds: 
         (NewValue("id", "T9"), "/changes/0/field"),
         (NewValue("price", "3"), "/changes/0/replaces"),
         (NewValue("venue", "XXXX"), "/changes/0/value"),
+        (NewValue("price", None, "", stated=True), "/changes/0/value"),
         (NewValue("venue", "XPAR", "WRONG", stated=True), "/changes/0/replaces"),
     ],
-    ids=["type", "length", "unknown", "key", "unseen", "same", "stale"],
+    ids=["type", "length", "unknown", "key", "unseen", "same", "empty", "stale"],
 )
 async def test_what_does_not_fit_is_refused_by_name(rounds: Rounds, value: NewValue, field: str) -> None:
     """A value of another type, an unknown or key field, an unknown old value: each names its place; nothing is kept."""

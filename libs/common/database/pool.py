@@ -1,9 +1,11 @@
 """The connection pool, and the transactions that it gives out."""
 
 import asyncio
+import struct
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import date
 from typing import Any
 
 import asyncpg
@@ -14,15 +16,31 @@ from libs.common.database.transaction import Hands, Transaction
 from libs.common.errors import Unavailable
 from libs.common.telemetry.metrics import POOL_ACQUIRE_SECONDS, POOL_IN_USE, POOL_SIZE, POOL_WAITERS
 
+_DAYS, _FIRST_DAY = struct.Struct("!i"), date(2000, 1, 1).toordinal()
+_BOUNDLESS = {2**31 - 1: date.max, -(2**31): date.min}
+
 
 async def prepare_connection(connection: Any) -> None:
-    """Give a new connection the codecs that all our code relies on: JSON as Python values."""
+    """Give a new connection the codecs that all our code relies on: JSON as Python values, dates as they are.
+
+    The driver would keep the calendar's first and last day as boundless, which PostgreSQL shows as words, not dates.
+    """
+    await connection.set_type_codec("date", encoder=_days, decoder=_date, schema="pg_catalog", format="binary")
     for kind in ("json", "jsonb"):
         await connection.set_type_codec(kind, encoder=_dump, decoder=orjson.loads, schema="pg_catalog", format="text")
 
 
 async def _keep(connection: Any) -> None:
     """Skip the reset's round trip: nothing outlives a transaction here, neither settings nor locks."""
+
+
+def _days(value: date) -> bytes:
+    return _DAYS.pack(value.toordinal() - _FIRST_DAY)
+
+
+def _date(days: bytes) -> date:
+    (number,) = _DAYS.unpack(days)
+    return _BOUNDLESS.get(number) or date.fromordinal(number + _FIRST_DAY)
 
 
 def _dump(value: Any) -> str:

@@ -53,7 +53,8 @@ async def propose(
     """
     found = await proposals.open_of(tx, row["id"])
     if found is not None and found["expires_at"] > tx.context.now and found["sha256"] == sealed.sha256:
-        raise Conflict("It is proposed already.", type="already-proposed", extra={"proposal_id": str(found["id"])})
+        text = "It is proposed already; withdraw that to propose it otherwise."
+        raise Conflict(text, type="already-proposed", extra={"proposal_id": str(found["id"])})
     await overtake(tx, row["id"], "It was proposed anew.")
     tried = row["kind"] in asked.require_backtest
     id_, number, expires = uuid7(tx.context.now), row["latest"] + 1, tx.context.now + timedelta(days=asked.expires_days)
@@ -227,7 +228,7 @@ async def _publish_tried(tx: Transaction, kinds: dict[str, Kind], kind: Kind, ro
 def _too_different(data: BacktestCompleted, asked: PublicationPolicy) -> str:
     """Return why a backtest sends the draft back, or nothing."""
     if data.failed:
-        return f"{data.failed} of {data.runs} replays failed."
+        return f"{data.failed} of {data.runs} replays did not come to their end: see /v1/backtests/{data.backtest_id}."
     failing = int(data.counts.get("newly_failing", 0))
     if asked.most_newly_failing is not None and failing > asked.most_newly_failing:
         return f"{failing} records fail newly; the policy allows {asked.most_newly_failing}."

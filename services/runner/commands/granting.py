@@ -68,5 +68,15 @@ async def _records(tx: Transaction, run: Row, phase: str) -> tuple[Sealed, int]:
     done = {row["step"]: row for row in await parts.steps(tx, run["id"])}
     found = done[step]["outputs"].get(name) if step in done else None
     if found is None:
-        raise Conflict(f"The run has no sealed records of the {phase} phase.", type="nothing-sealed")
+        raise Conflict(_why_none(run, phase), type="nothing-sealed")
     return Sealed(**found), int(done[step]["facts"]["rows"])
+
+
+def _why_none(run: Row, phase: str) -> str:
+    """Say why a run has no sealed records, and whether it is worth asking again."""
+    missing = f"no sealed records of the {phase} phase"
+    if run["ended_at"] is None:
+        return f"The run is {run['status']} and has {missing} yet; ask again when it has ended."
+    if run["kind"] == "sample" and run["status"] == "succeeded":
+        return f"A sample has {missing}; ask with a run that transformed its records."
+    return f"The run ended as {run['status']} and has {missing}. {run['reason']}".strip()

@@ -11,6 +11,7 @@ from libs.common.context import Context
 from libs.common.database.transaction import Row
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, permission, request_context
+from libs.common.http.idempotency import IdempotentRequest
 from libs.common.http.json import json_bytes
 from libs.common.http.places import unstorable
 from libs.common.vocabulary.base import Instant, Name
@@ -133,14 +134,23 @@ async def _ask(request: Request, context: Context, body: Try, run_id: UUID) -> R
         raise Invalid("A run's records are judged as in the run.", fields=problems)
     if problem := unstorable(body.model_dump(mode="json", include={"rules"})):
         raise Invalid("The rule is not valid.", fields=[problem])
-    definitions = request.app.state.runtime.extras["definitions"]
-    given = Given((), (), Moment(context.now.date(), context.now))
     async with request.app.state.database.transaction(context) as tx:
-        case = await make_case(tx, definitions, definitions.sealed, body.rules, given)
-        id_ = await tries.ask(tx, run_id, case.phase, body.rules)
-        row = await store.find(tx, id_)
+        once = IdempotentRequest.of(tx, request)
+        if once and (kept := await once.replay()):
+            return kept
+        response = await _asked(request, tx, body, run_id)
+        if once:
+            await once.keep(response)
+        return response
+
+
+async def _asked(request: Request, tx: Tx, body: Try, run_id: UUID) -> Response:
+    definitions = request.app.state.runtime.extras["definitions"]
+    given = Given((), (), Moment(tx.context.now.date(), tx.context.now))
+    case = await make_case(tx, definitions, definitions.sealed, body.rules, given)
+    id_ = await tries.ask(tx, run_id, case.phase, body.rules)
     headers = {"Location": f"/v1/rules:try/{id_}"}
-    return Response(json_bytes(_answer(row)), 202, headers, media_type="application/json")
+    return Response(json_bytes(_answer(await store.find(tx, id_))), 202, headers, media_type="application/json")
 
 
 @results.get("/{id}", dependencies=[permission("rule:read")], response_model=TryOnRun)

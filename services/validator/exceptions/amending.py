@@ -146,12 +146,26 @@ async def _verdict(tx: Transaction, row: Row, values: Sequence[NewValue], reason
     for other in others:
         changes |= other["changes"]
     for number, one in enumerate(values):
-        old = changes[one.field]["old"] if one.field in changes else _replaced(row, one, number)
-        if old == one.value:
+        old = _of_source(changes[one.field], one, number) if one.field in changes else _replaced(row, one, number)
+        if (old or "") == (one.value or ""):
             problem = FieldProblem(f"/changes/{number}/value", "is what the source has")
             raise Invalid("The amendment changes nothing.", fields=[problem])
         changes[one.field] = {"old": old, "new": one.value}
     return Verdict("amendment", reason, changes, replaces=tuple(other["id"] for other in others))
+
+
+def _of_source(change: dict[str, Any], one: NewValue, number: int) -> str | None:
+    """Return what the source has in a field that is amended already: later exceptions show the amended value."""
+    old: str | None = change["old"]
+    if one.stated and one.replaces not in (old, change["new"]):
+        raise _other_value(number, old)
+    return old
+
+
+def _other_value(number: int, has: str | None) -> Invalid:
+    return Invalid(
+        "The source has another value.", fields=[FieldProblem(f"/changes/{number}/replaces", f"the source has {has!r}")]
+    )
 
 
 def _replaced(row: Row, one: NewValue, number: int) -> str | None:
@@ -159,8 +173,7 @@ def _replaced(row: Row, one: NewValue, number: int) -> str | None:
     if row["phase"] == "input" and one.field in row["fields"]:
         shown: str | None = row["fields"][one.field]
         if one.stated and one.replaces != shown:
-            problem = FieldProblem(f"/changes/{number}/replaces", f"the source has {shown!r}")
-            raise Invalid("The source has another value.", fields=[problem])
+            raise _other_value(number, shown)
         return shown
     if not one.stated:
         problem = FieldProblem(f"/changes/{number}/replaces", "say what the source has; the exception does not show it")
