@@ -31,11 +31,12 @@ TASK = "void"
 _CHUNK = 5000
 _STEPS = 4
 _E = exception.c
+# what waits has not ended; by its status the engine would read what waits of all tenants
 _JUDGING = """
 SELECT coalesce(r.run_id, j.run_id) AS run_id, j.request->>'report_id' AS report_id, j.request->>'phase' AS phase,
        r.id AS resubmission_id, j.task
 FROM job j LEFT JOIN resubmission r ON r.tenant_id = j.tenant_id AND r.correction_run_id = j.run_id
-WHERE j.tenant_id = $1 AND j.status = 'queued' AND j.task IN ('validate', 'void')
+WHERE j.tenant_id = $1 AND j.ended_at IS NULL AND j.task IN ('validate', 'void')
   AND coalesce(j.request->>'kind', 'report') IN ('report', 'correction')
 """
 # also what was told and not taken: the run was over by then
