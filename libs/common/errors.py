@@ -7,7 +7,7 @@ no refusal is an error: 500 with its detail removed, or a retry with back-off.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,16 @@ class FieldProblem:
     field: str
     message: str
     place: Mapping[str, str | int] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def told(
+        cls, field: str, message: str, *, expected: str = "", nearest: str | None = None, **place: str | int
+    ) -> Self:
+        """Make the problem that says in its words, and in `place`, what was expected and what is near."""
+        wanted = f" (expected {expected})" if expected else ""
+        hint = f"; did you mean {nearest!r}?" if nearest else ""
+        parts = {**place, "expected": expected, "nearest": nearest}
+        return cls(field, f"{message}{wanted}{hint}", {name: value for name, value in parts.items() if value})
 
     def as_dict(self) -> dict[str, str | int]:
         """Return the problem as a JSON object."""

@@ -5,9 +5,10 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.schemas import FieldType, SchemaField
 from libs.expressions import numbers, operators
-from libs.expressions.errors import ExpressionError, Refusal, nearest_name
+from libs.expressions.errors import ExpressionError, Refusal
 from libs.expressions.functions import FUNCTIONS, Context, call
 from libs.expressions.parsing import MAX_STRING, Source, parse
 from libs.expressions.patterns import Patterns

@@ -1,10 +1,3 @@
-import difflib
-from collections.abc import Iterable
-
-_NEAR = 0.65
-"""Less alike than this are names that mean something else, such as `size` and `isin`."""
-
-
 class ExpressionError(ValueError):
     """A refused expression: what is wrong, where (line and column from 1), what was expected, the nearest known name."""
 
@@ -48,16 +41,3 @@ class Refusal(Exception):  # noqa: N818 - carries a refusal to the place that kn
         self.argument = argument
         self.within = within
         super().__init__(message)
-
-
-def nearest_name(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most like `name`, whatever its case, or None when none is near."""
-    names = {one.lower(): one for one in sorted(known)}
-    wanted = name.lower()
-    near = difflib.get_close_matches(wanted, names, 1, _NEAR) or [one for one in names if _one_letter(wanted, one)]
-    return names[near[0]] if near else None
-
-
-def _one_letter(first: str, second: str) -> bool:
-    """Say whether two names differ in one letter: in short ones that is more than the ratio allows."""
-    return len(first) == len(second) > 1 and sum(a != b for a, b in zip(first, second, strict=True)) == 1

@@ -1,13 +1,16 @@
 """What makes a rule whole, and what a validation comes to. No I/O."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from libs.common.definitions.kinds import Reference
 from libs.common.errors import FieldProblem
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import (
     AggregateCheck,
     ExpressionCheck,
+    GivenValue,
     HistoryCheck,
     ReferenceCheck,
     RuleSpec,
@@ -17,13 +20,17 @@ from libs.common.vocabulary.rules import (
 )
 from libs.common.vocabulary.schemas import FieldType, SchemaSpec
 from libs.expressions import ExpressionError, MappingTable, Patterns, Scope, typecheck
-from libs.expressions.errors import nearest_name
 from libs.expressions.sql import SqlError, inspect
 from services.validator.aggregates import figure_of
 from services.validator.history import compared_schema
 from services.validator.messages import names_in
 from services.validator.reading import Reading
 from services.validator.tables import ORDINAL, declared_tables
+
+_MOST_PROBLEMS = 50
+_INEXACT = 2.0**53
+"""From here on a JSON number that is no integer of ours has lost digits before we see it."""
+_EXACT = "the number as a text"
 
 
 def rule_references(spec: RuleSpec) -> Iterator[Reference]:
@@ -34,22 +41,25 @@ def rule_references(spec: RuleSpec) -> Iterator[Reference]:
 
 
 def rule_problems(spec: RuleSpec, schema: SchemaSpec, mappings: Mapping[str, MappingSpec]) -> list[FieldProblem]:
-    """Name everything that does not fit between a rule, its schema and its mappings."""
+    """Name what does not fit between a rule, its schema and its mappings, fifty problems at most."""
+    return list(islice(_problems(spec, schema, mappings), _MOST_PROBLEMS))
+
+
+def _problems(spec: RuleSpec, schema: SchemaSpec, mappings: Mapping[str, MappingSpec]) -> Iterator[FieldProblem]:
     tables = {alias: MappingTable(alias, mapping.columns) for alias, mapping in mappings.items()}
     scope, patterns = Scope(schema, tables), Patterns()
-    problems = list(_check_problems(spec, scope, patterns))
-    problems += _named(spec.fields, schema, "/spec/fields")
-    problems += _message(spec, schema)
+    yield from _check_problems(spec, scope, patterns)
+    yield from _named(spec.fields, schema, "/spec/fields")
+    yield from _message(spec, schema)
     for number, test in enumerate(spec.tests):
         for place, record in enumerate(test.records):
-            problems += _unknown_fields(tuple(record), schema, f"/spec/tests/{number}/records/{place}")
+            yield from _record_problems(record, schema, f"/spec/tests/{number}/records/{place}")
     if spec.fix is not None:
         field = schema.field(spec.fix.field)
         if field is None:
-            problems += _unknown_fields((spec.fix.field,), schema, "/spec/fix/field")
+            yield from _unknown_fields((spec.fix.field,), schema, "/spec/fix/field")
         else:
-            problems += _expression(spec.fix.expression, scope, "/spec/fix/expression", field.type, patterns)
-    return problems
+            yield from _expression(spec.fix.expression, scope, "/spec/fix/expression", field.type, patterns)
 
 
 def _check_problems(spec: RuleSpec, scope: Scope, patterns: Patterns) -> Iterator[FieldProblem]:
@@ -96,10 +106,32 @@ def _aggregate(
 
 
 def _named(names: tuple[str, ...], schema: SchemaSpec, place: str) -> list[FieldProblem]:
-    """Name the fields that are not there, and those that are named twice."""
-    twice = sorted({name for name in names if names.count(name) > 1})
-    problems = [FieldProblem(place, f"{name!r} is named twice", {"expected": "each field once"}) for name in twice]
-    return _unknown_fields(names, schema, place) + problems
+    """Name the fields that are not there, and those that are named twice, by their places in the list."""
+    problems = [
+        problem for at, name in enumerate(names) for problem in _unknown_fields((name,), schema, f"{place}/{at}")
+    ]
+    problems += [
+        FieldProblem.told(f"{place}/{at}", f"{name!r} is named twice", expected="each field once")
+        for at, name in enumerate(names)
+        if name in names[:at]
+    ]
+    return problems
+
+
+def _record_problems(record: Mapping[str, GivenValue], schema: SchemaSpec, place: str) -> Iterator[FieldProblem]:
+    """Name the fields that are not there, and the numbers that cannot be judged as they were written."""
+    known = {field.name: None for field in schema.fields}
+    for name in record:
+        if name not in known:
+            yield _unknown(name, known, f"{place}/{name}", "the schema has no field")
+    yield from inexact_numbers(record, place)
+
+
+def inexact_numbers(record: Mapping[str, GivenValue], place: str) -> Iterator[FieldProblem]:
+    """Name the numbers of a record that have lost digits before we saw them."""
+    for name, value in record.items():
+        if isinstance(value, float) and abs(value) >= _INEXACT:
+            yield FieldProblem.told(f"{place}/{name}", "is no exact number any more; write it as text", expected=_EXACT)
 
 
 def _unknown_fields(names: Iterable[str], schema: SchemaSpec, place: str) -> list[FieldProblem]:
@@ -107,18 +139,20 @@ def _unknown_fields(names: Iterable[str], schema: SchemaSpec, place: str) -> lis
     return [_unknown(name, known, place, "the schema has no field") for name in names if name not in known]
 
 
-def _unknown(name: str, known: Iterable[str], place: str, said: str) -> FieldProblem:
-    nearest = nearest_name(name, known)
-    hint = f"; did you mean {nearest!r}?" if nearest else ""
-    return FieldProblem(place, f"{said} {name!r}{hint}", {"nearest": nearest} if nearest else {})
+def _unknown(
+    name: str, known: Iterable[str], place: str, said: str, expected: str = "a field of the schema"
+) -> FieldProblem:
+    return FieldProblem.told(place, f"{said} {name!r}", expected=expected, nearest=nearest_name(name, known))
 
 
 def _message(spec: RuleSpec, schema: SchemaSpec) -> list[FieldProblem]:
     """Name what the message would show in its braces and there is not."""
     figures = spec.check.measures if isinstance(spec.check, AggregateCheck) else {}
     known = [*(field.name for field in schema.fields), *figures]
+    wanted = "a field of the schema or a measure" if figures else "a field of the schema"
+    said = "the message shows a field that is not there:"
     unknown = [name for name in names_in(spec.message) if name not in known]
-    return [_unknown(name, known, "/spec/message", "the message shows a field that is not there:") for name in unknown]
+    return [_unknown(name, known, "/spec/message", said, wanted) for name in unknown]
 
 
 def _expression(text: str, scope: Scope, place: str, expected: FieldType, patterns: Patterns) -> list[FieldProblem]:
@@ -142,8 +176,7 @@ def _query(text: str, scope: Scope, place: str, patterns: Patterns) -> list[Fiel
 
 
 def _located(error: ExpressionError | SqlError, place: str, **more: str) -> FieldProblem:
-    nearest = f"; did you mean {error.nearest!r}?" if error.nearest else ""
-    wanted = f" (expected {error.expected})" if error.expected else ""
-    said = f"line {error.line}, column {error.column}: {error.message}{wanted}{nearest}"
-    parts = {"line": error.line, "column": error.column, "expected": error.expected, "nearest": error.nearest, **more}
-    return FieldProblem(place, said, {name: value for name, value in parts.items() if value})
+    said = f"line {error.line}, column {error.column}: {error.message}"
+    return FieldProblem.told(
+        place, said, line=error.line, column=error.column, expected=error.expected, nearest=error.nearest, **more
+    )

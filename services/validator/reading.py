@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.rules import RuleSpec
 from libs.common.vocabulary.schemas import FieldType, SchemaField, SchemaSpec
 from libs.expressions import (
@@ -19,7 +20,6 @@ from libs.expressions import (
     without_nul,
 )
 from libs.expressions.compiler import ANY_MOMENT
-from libs.expressions.errors import nearest_name
 from libs.expressions.instants import timestamp_text
 from services.validator.checks import Subject
 from services.validator.messages import placeholders

@@ -4,10 +4,11 @@ import asyncio
 import math
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -22,6 +23,7 @@ from libs.common.definitions.copies import Pinned, SealedReader, in_force
 from libs.common.definitions.kinds import Specs
 from libs.common.errors import FieldProblem, Invalid, NotFound, TooManyRequests, Unavailable
 from libs.common.jail import ConfinementError, JobError, JobServer, JobServerLost, OverBudget, fault_of
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import GivenValue, Phase, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
@@ -29,7 +31,7 @@ from libs.expressions import Moment
 from services.validator.case import Case, RuleUnfitError
 from services.validator.columns import column_types
 from services.validator.commands import part_of
-from services.validator.domain import rule_problems
+from services.validator.domain import inexact_numbers, rule_problems
 from services.validator.jail.broker import Outcome, validate_and_show
 from services.validator.jail.sealing import ResultError
 from services.validator.plan import ResolvedRule
@@ -37,8 +39,6 @@ from services.validator.plan import ResolvedRule
 TRIES = Counter("regent_rule_tries_total", "Tries of rules on given records", ["outcome"])
 MEMORY_MIB, WALL_SECONDS = 256, 10.0
 _MOST_ROWS = 100_000
-_INEXACT = 2.0**53
-"""From here on a JSON number that is no integer of ours has lost digits before we see it."""
 _OVER = "Your tries have used up their processor time; try again later."
 
 
@@ -144,26 +144,22 @@ def _require_fit(spec: RuleSpec, schema: SchemaSpec, mappings: dict[UUID, Mappin
 
 
 def _require_known(given: Given, schema: SchemaSpec) -> None:
-    names = {field.name for field in schema.fields}
-    unknown = [
-        FieldProblem(f"/records/{number}/{name}", "the schema has no such field")
-        for number, record in enumerate(given.records)
-        for name in record
-        if name not in names
-    ]
-    unknown += [
-        FieldProblem(f"/records/{number}/{name}", "is no exact number any more; write it as text")
-        for number, record in enumerate(given.records)
-        for name, value in record.items()
-        if isinstance(value, float) and abs(value) >= _INEXACT
-    ]
-    unknown += [
-        FieldProblem("/business_key", f"the schema has no field {name!r}")
-        for name in given.business_key
-        if name not in names
-    ]
+    unknown = list(islice(_unknown(given, schema), 50))
     if unknown:
-        raise Invalid("The records do not fit the schema.", fields=unknown[:50])
+        raise Invalid("The records do not fit the schema.", fields=unknown)
+
+
+def _unknown(given: Given, schema: SchemaSpec) -> Iterator[FieldProblem]:
+    names = {field.name: None for field in schema.fields}
+    for number, record in enumerate(given.records):
+        for name in (one for one in record if one not in names):
+            near = nearest_name(name, names)
+            yield FieldProblem.told(f"/records/{number}/{name}", "the schema has no such field", nearest=near)
+        yield from inexact_numbers(record, f"/records/{number}")
+    for name in given.business_key:
+        if name not in names:
+            near = nearest_name(name, names)
+            yield FieldProblem.told("/business_key", f"the schema has no field {name!r}", nearest=near)
 
 
 async def judge(

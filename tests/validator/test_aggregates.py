@@ -10,6 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from libs.common.jail import JobServer
+from libs.common.vocabulary.rules import RuleSpec
 from services.validator.domain import rule_problems
 from services.validator.jail.broker import Request, validate
 from services.validator.plan import ResolvedRule, Subject, build_plan
@@ -208,23 +209,27 @@ async def test_a_query_reads_the_previous_extract(jail: JobServer, tmp_path: Pat
         (measured({"n": {"function": "sum", "value": "ccy"}}, "n > 1"), "measures/n/value", "a sum of text"),
         (measured({"n": {"function": "sum", "value": "prise"}}, "n > 1"), "measures/n/value", "did you mean 'price'"),
         (measured({"n": {"function": "count", "where": "price"}}, "n > 1"), "measures/n/where", "boolean"),
-        (measured({"n": {"function": "count"}}, "n > 1", group_by=["nothing"]), "group_by", "no field 'nothing'"),
+        (measured({"n": {"function": "count"}}, "n > 1", group_by=["nothing"]), "group_by/0", "no field 'nothing'"),
         (measured({"n": {"function": "max", "value": "ccy"}}, "n > 1"), "condition", "cannot compare"),
         (
             {"kind": "history", "key": ["trade_id"], "condition": "price == previous_prise"},
             "condition",
             "previous_price",
         ),
-        ({"kind": "history", "key": ["x"], "condition": "previous_exists"}, "key", "no field 'x'"),
-        ({"kind": "history", "key": ["ccy", "ccy"], "condition": "previous_exists"}, "key", "'ccy' is named twice"),
-        (measured({"n": {"function": "count"}}, "n > 1", group_by=["ccy", "ccy"]), "group_by", "'ccy' is named twice"),
-        (measured({"n": {"function": "count"}}, "n > 1", group_by=["cy"]), "group_by", "did you mean 'ccy'?"),
+        ({"kind": "history", "key": ["x"], "condition": "previous_exists"}, "key/0", "no field 'x'"),
+        ({"kind": "history", "key": ["ccy", "ccy"], "condition": "previous_exists"}, "key/1", "'ccy' is named twice"),
+        (
+            measured({"n": {"function": "count"}}, "n > 1", group_by=["ccy", "ccy"]),
+            "group_by/1",
+            "'ccy' is named twice",
+        ),
+        (measured({"n": {"function": "count"}}, "n > 1", group_by=["cy"]), "group_by/0", "did you mean 'ccy'?"),
         (
             measured({"total": {"function": "count"}}, "totl > 1"),
             "condition",
             "expected a measure or a field of group_by",
         ),
-        ({"kind": "unique", "fields": ["ccy", "trade_id", "ccy"]}, "fields", "'ccy' is named twice"),
+        ({"kind": "unique", "fields": ["ccy", "trade_id", "ccy"]}, "fields/2", "'ccy' is named twice"),
     ],
 )
 def test_what_does_not_fit_is_named(check: dict[str, Any], field: str, told: str) -> None:
@@ -240,7 +245,10 @@ def test_a_message_shows_only_what_there_is() -> None:
     check = measured({"total": {"function": "count"}}, "total > 1")
     assert rule_problems(rule("right", check, message="{ccy} has {total}, {not a name} {}").spec, SCHEMA, {}) == []
     [problem] = rule_problems(rule("wrong", check, message="{ccy} has {totl}").spec, SCHEMA, {})
-    assert (problem.field, problem.place) == ("/spec/message", {"nearest": "total"})
+    assert (problem.field, problem.place) == (
+        "/spec/message",
+        {"expected": "a field of the schema or a measure", "nearest": "total"},
+    )
 
 
 def test_what_makes_no_sense_is_refused() -> None:
@@ -268,3 +276,15 @@ def test_scopes() -> None:
     }
     for scope, check in scopes.items():
         assert rule("one", check).spec.scope == scope
+
+
+@pytest.mark.parametrize("number", [2**70, 1e16, -9.1e15])
+def test_a_number_that_lost_digits_is_refused_when_it_is_saved(number: float) -> None:
+    """In a rule's own tests as in tries: where it stands, and not only when the rule is published."""
+    spec = rule("wrong", {"kind": "expression", "expression": "price > 0"}).spec
+    tests = [{"records": [{"trade_id": "1"}, {"trade_id": "2", "price": number}]}]
+    written = RuleSpec.model_validate({**spec.model_dump(mode="json"), "tests": tests})
+    [problem] = rule_problems(written, SCHEMA, {})
+    assert problem.field == "/spec/tests/0/records/1/price"
+    assert "is no exact number any more" in problem.message
+    assert problem.place == {"expected": "the number as a text"}

@@ -25,7 +25,7 @@ from libs.common.events.definitions import (
 )
 from libs.common.events.runner import VersionReference
 from libs.common.http.door import require_revision
-from libs.common.http.places import problem_of, problems_of, unstorable
+from libs.common.http.places import problems_in, problems_of, unstorable
 from libs.common.ids import uuid7
 from libs.common.objects import Objects, hash_bytes
 
@@ -203,8 +203,8 @@ class Definitions:
                 else kind.spec.validate_json(orjson.dumps(body))
             )
         except ValidationError as error:
-            fields = [problem_of(item, body, item["loc"], "/spec") for item in problems_of(error)]
-            raise Invalid(f"The {kind.name} is not valid.", fields=fields[:50]) from error
+            fields = problems_in(problems_of(error), body, kind.spec.core_schema, "/spec")
+            raise Invalid(f"The {kind.name} is not valid.", fields=fields) from error
         await kind.check(tx, spec, self)
         return spec
 

@@ -1,5 +1,6 @@
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
@@ -7,24 +8,52 @@ from pydantic import ValidationError
 
 from libs.common.errors import FieldProblem
 from libs.common.http.json import json_bytes
+from libs.common.http.shapes import Schema
+from libs.common.http.wording import NO_TYPE, TOO_LARGE, Wording, wording
 
+MOST_PROBLEMS = 50
+"""So many are told at once: a body can have a hundred thousand."""
+_MOST = 4 * MOST_PROBLEMS
+_NO_TYPE = (NO_TYPE, "is neither ")
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _Way = tuple[bool, tuple[int | str, ...]]
 
 
-def problem_of(error: Mapping[str, Any], body: Any, location: tuple[int | str, ...], below: str = "") -> FieldProblem:
-    """Return what a model's validation says of one field of `body`, by its JSON pointer; `below` is put before it."""
-    places = _places(location, body, missing=error["type"] == "missing")
-    pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in places)
-    return FieldProblem(below + pointer, str(error["msg"]).removeprefix("Value error, "))
+def problems_in(
+    errors: Iterable[Mapping[str, Any]], body: Any, schema: Schema | None = None, below: str = ""
+) -> list[FieldProblem]:
+    """Return what a model's validation says of `body`, by JSON pointers; `below` is put before these.
+
+    `schema` is the model's own, for the names that it knows. Where none of several types fits, that is one problem.
+    """
+    told: dict[str, list[Wording]] = {}
+    for error in islice(errors, _MOST):
+        said = wording(error, schema)
+        places = [*_places(tuple(error["loc"]), body, missing=error["type"] == "missing"), *said.below]
+        pointer = "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in places)
+        told.setdefault(below + pointer, []).append(said)
+    problems = (problem for field, said in told.items() for problem in _together(field, said))
+    return list(islice(problems, MOST_PROBLEMS))
 
 
-def problems_of(error: ValidationError | RequestValidationError) -> Iterator[Any]:
-    """Yield what is wrong, without what only follows from it: of a list with wrong items it is said that it has none."""
-    for item in error.errors():
-        echo = item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"]
-        if not echo:
-            yield item
+def _together(field: str, said: Sequence[Wording]) -> Iterator[FieldProblem]:
+    if TOO_LARGE in said:
+        said = [TOO_LARGE]
+    wanted = list(dict.fromkeys(one.expected for one in said if one.message.startswith(_NO_TYPE)))
+    if len(wanted) > 1:
+        yield FieldProblem.told(field, "has none of the types that it may have", expected=" or ".join(wanted))
+    for one in dict.fromkeys(said):
+        if len(wanted) <= 1 or not one.message.startswith(_NO_TYPE):
+            yield FieldProblem.told(field, one.message, expected=one.expected, nearest=one.nearest)
+
+
+def problems_of(error: ValidationError | RequestValidationError) -> list[Any]:
+    """Return what is wrong, without what only follows from it: of a list with wrong items it is said that it has none."""
+    return [
+        item
+        for item in error.errors()
+        if not (item["type"] == "too_short" and len(item["input"]) >= item["ctx"]["min_length"])
+    ]
 
 
 def unstorable(value: Any, below: str = "") -> FieldProblem | None:

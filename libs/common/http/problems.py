@@ -1,5 +1,7 @@
 """Errors as RFC 9457 problem documents: a stable type, the field's path, the request's id."""
 
+from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
 import asyncpg
@@ -7,12 +9,15 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
+from pydantic import PydanticSchemaGenerationError, TypeAdapter
 from starlette.exceptions import HTTPException
 
 from libs.common.errors import FieldProblem, Invalid, Refusal, Unavailable
 from libs.common.http.challenges import challenge
 from libs.common.http.json import json_bytes
-from libs.common.http.places import problem_of, problems_of
+from libs.common.http.places import problems_in, problems_of
+from libs.common.http.shapes import Schema
+from libs.common.http.wording import wording
 
 _LOG = structlog.get_logger(__name__)
 _TITLES = {404: ("not-found", "Not found"), 405: ("method-not-allowed", "The method is not allowed here")}
@@ -71,17 +76,44 @@ async def _refused(request: Request, error: Exception) -> Response:
 async def _malformed(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    fields = [_field(item, error.body) for item in problems_of(error)]
+    fields = [*_in_parameters(error), *_in_body(error, request)]
     return refusal_response(request, Invalid("The request does not fit its description.", fields=fields[:50]))
 
 
-def _field(error: Any, body: Any) -> FieldProblem:
-    """Name a field of the body by its JSON pointer, a parameter by its name."""
-    where, *path = error["loc"]
-    if where != "body":
-        return FieldProblem(".".join(str(part) for part in path) or str(where), error["msg"])
+def _in_parameters(error: RequestValidationError) -> Iterator[FieldProblem]:
+    """Name each parameter that is wrong."""
+    for item in problems_of(error):
+        where, *path = item["loc"]
+        if where != "body":
+            said = wording(item)
+            name = ".".join(str(part) for part in path) or str(where)
+            yield FieldProblem.told(name, said.message, expected=said.expected, nearest=said.nearest)
+
+
+def _in_body(error: RequestValidationError, request: Request) -> list[FieldProblem]:
+    """Name each field of the body that is wrong, by its JSON pointer."""
+    items = [{**item, "loc": _below_body(item["loc"])} for item in problems_of(error) if item["loc"][0] == "body"]
+    return problems_in(items, error.body, _schema_of(request) if items else None)
+
+
+def _below_body(place: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    path = place[1:]
     is_syntax = len(path) == 1 and isinstance(path[0], int)  # the position of a JSON syntax error
-    return problem_of(error, body, () if is_syntax else tuple(path))
+    return () if is_syntax else path
+
+
+def _schema_of(request: Request) -> Schema | None:
+    """Return the schema of the model that the route's body is validated by, where it is one."""
+    field = getattr(request.scope.get("route"), "body_field", None)
+    return _core_schema(field.field_info.annotation) if field is not None else None
+
+
+@lru_cache(maxsize=256)
+def _core_schema(model: Any) -> Schema | None:
+    try:
+        return TypeAdapter(model).core_schema
+    except PydanticSchemaGenerationError:
+        return None
 
 
 async def _plain(request: Request, error: Exception) -> Response:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
+from libs.common.misfits import MisfitError
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 
 
@@ -17,7 +19,12 @@ class Strict(BaseModel):
 
 def _lower_snake(value: str) -> str:
     if not _NAME.fullmatch(value):
-        raise ValueError("must start with a lower-case letter and hold only a-z, 0-9 and _ (63 characters at most)")
+        near = re.sub(r"[^a-z0-9]+", "_", value.lower()).strip("_")
+        raise MisfitError(
+            "must start with a lower-case letter and hold only a-z, 0-9 and _ (63 characters at most)",
+            expected="a name such as trade_date",
+            nearest=near if _NAME.fullmatch(near) else None,
+        )
     return value
 
 

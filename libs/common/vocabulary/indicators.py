@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import Field, model_validator
 
+from libs.common.misfits import MisfitError
 from libs.common.vocabulary.base import Strict
 
 Metric = Literal[
@@ -48,13 +49,15 @@ class ThresholdSpec(Strict):
     def _levels_fit(self) -> Self:
         levels = [level for level in (self.warning, self.critical) if level is not None]
         if not levels:
-            raise ValueError("give warning, critical or both")
+            raise MisfitError("give warning, critical or both", "warning", expected="a level")
         ordered = sorted(levels, reverse=self.direction == "below")
         if ordered != levels:
-            raise ValueError("critical must not be reached before warning")
+            wanted = f"{'at least' if self.direction == 'above' else 'at most'} {self.warning}"
+            raise MisfitError("critical must not be reached before warning", "critical", expected=wanted)
         if self.metric == "lateness":
             if self.minimum_sample > 1:
-                raise ValueError("minimum_sample counts records; a lateness is of the whole run")
+                told = "minimum_sample counts records; a lateness is of the whole run"
+                raise MisfitError(told, "minimum_sample", expected="1")
         elif max(levels) > 1 or self.margin > 1:
             raise ValueError("a rate is at most 1")
         return self
@@ -65,7 +68,8 @@ class ThresholdSpec(Strict):
             try:
                 UUID(self.subject)
             except ValueError:
-                raise ValueError("subject is the id of a rule here") from None
+                raise MisfitError("subject is the id of a rule here", "subject", expected="a UUID") from None
         elif self.subject and self.metric not in _OF_FIELDS:
-            raise ValueError(f"{self.metric} is of the whole report: it has no subject")
+            told = f"{self.metric} is of the whole report: it has no subject"
+            raise MisfitError(told, "subject", expected="nothing")
         return self

@@ -4,6 +4,8 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from libs.common.misfits import MisfitError
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.base import Name, Strict
 
 MappingValue = Annotated[str, Field(max_length=1000)]
@@ -20,7 +22,8 @@ class MappingEntry(Strict):
     @model_validator(mode="after")
     def _period_is_forward(self) -> Self:
         if self.valid_from and self.valid_to and self.valid_to < self.valid_from:
-            raise ValueError(f"valid_to {self.valid_to} lies before valid_from {self.valid_from}")
+            told = f"valid_to {self.valid_to} lies before valid_from {self.valid_from}"
+            raise MisfitError(told, "valid_to", expected=f"{self.valid_from} or later")
         return self
 
 
@@ -35,19 +38,25 @@ class MappingSpec(Strict):
 
     @model_validator(mode="after")
     def _columns_are_declared(self) -> Self:
-        if "key" in self.columns or len(set(self.columns)) != len(self.columns):
-            raise ValueError("columns differ from each other, and none is called key")
+        for place, name in enumerate(self.columns):
+            if name == "key" or name in self.columns[:place]:
+                told = "columns differ from each other, and none is called key"
+                raise MisfitError(told, "columns", place, expected="another name")
         known = set(self.columns)
         for position, entry in enumerate(self.entries):
             unknown = sorted(set(entry.values) - known)
             if unknown:
-                raise ValueError(f"entry {position} ({entry.key}) has undeclared columns: {', '.join(unknown)}")
+                told = f"entry {position} ({entry.key}) has undeclared columns: {', '.join(unknown)}"
+                wanted = f"one of {', '.join(self.columns)}" if self.columns else "a name in columns"
+                near = nearest_name(unknown[0], known)
+                raise MisfitError(told, "entries", position, "values", unknown[0], expected=wanted, nearest=near)
         return self
 
     @model_validator(mode="after")
     def _periods_do_not_overlap(self) -> Self:
-        ordered = sorted(self.entries, key=lambda entry: (entry.key, entry.valid_from or date.min))
-        for earlier, later in pairwise(ordered):
+        ordered = sorted(enumerate(self.entries), key=lambda placed: (placed[1].key, placed[1].valid_from or date.min))
+        for (_, earlier), (place, later) in pairwise(ordered):
             if earlier.key == later.key and (earlier.valid_to or date.max) >= (later.valid_from or date.min):
-                raise ValueError(f"entries of key {earlier.key!r} overlap from {later.valid_from}")
+                told = f"entries of key {earlier.key!r} overlap from {later.valid_from}"
+                raise MisfitError(told, "entries", place, expected="one entry of a key for each day")
         return self

@@ -3,6 +3,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints, model_validator
 
+from libs.common.misfits import MisfitError
 from libs.common.vocabulary.base import Name, Strict
 from libs.common.vocabulary.transforms import AnyTransform
 
@@ -93,9 +94,12 @@ class ReportSpec(Strict):
     def _lists_name_things_once(self) -> Self:
         for name in ("rules", "destinations"):
             ids = getattr(self, name)
-            if len(set(ids)) != len(ids):
-                raise ValueError(f"{name} lists an id twice")
+            for place, id_ in enumerate(ids):
+                if id_ in ids[:place]:
+                    raise MisfitError(f"{name} lists an id twice", name, place, expected="each id once")
         files = [output.name for output in self.outputs]
-        if len(set(files)) != len(files):
-            raise ValueError("two outputs have the same file name")
+        for place, file in enumerate(files):
+            if file in files[:place]:
+                told = "two outputs have the same file name"
+                raise MisfitError(told, "outputs", place, "name", expected="another name")
         return self

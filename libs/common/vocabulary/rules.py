@@ -4,6 +4,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, FiniteFloat, model_validator
 
+from libs.common.misfits import MisfitError
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.base import ExpressionText, Instant, Name, SqlText, Strict, Text
 
 Severity = Literal["blocking", "warning", "correctable"]
@@ -67,11 +69,15 @@ class Measure(Strict):
     def _parts_fit_the_function(self) -> Self:
         valued = self.function in ("count_distinct", "sum", "min", "max", "avg")
         if valued != (self.value is not None):
-            raise ValueError(f"{self.function} takes {'a' if valued else 'no'} value")
+            told = f"{self.function} takes {'a' if valued else 'no'} value"
+            raise MisfitError(told, "value", expected="an expression" if valued else "nothing")
         if self.function.startswith("missing") != bool(self.fields):
-            raise ValueError("fields belong to missing and missing_keys, and these need them")
+            told = "fields belong to missing and missing_keys, and these need them"
+            raise MisfitError(told, "fields", expected="nothing" if self.fields else "the fields of the key")
         if self.fields and (self.where is not None or self.of != "previous"):
-            raise ValueError(f"{self.function} is of the previous records, all of them")
+            told = f"{self.function} is of the previous records, all of them"
+            at, wanted = ("of", "previous") if self.of != "previous" else ("where", "nothing")
+            raise MisfitError(told, at, expected=wanted)
         return self
 
 
@@ -94,7 +100,8 @@ class AggregateCheck(Strict):
     def _names_differ(self) -> Self:
         both = sorted(self.measures.keys() & set(self.group_by))
         if both:
-            raise ValueError(f"{both[0]!r} is both a measure and a field of group_by")
+            told = f"{both[0]!r} is both a measure and a field of group_by"
+            raise MisfitError(told, "measures", both[0], expected="another name")
         return self
 
 
@@ -168,8 +175,10 @@ class RuleTest(Strict):
 
     @model_validator(mode="after")
     def _places_exist(self) -> Self:
-        if any(not 1 <= place <= len(self.records) for place in self.failing):
-            raise ValueError(f"failing names a record that is not there; there are {len(self.records)}")
+        for number, place in enumerate(self.failing):
+            if not 1 <= place <= len(self.records):
+                told = f"failing names a record that is not there; there are {len(self.records)}"
+                raise MisfitError(told, "failing", number, expected=f"a place from 1 to {len(self.records)}")
         return self
 
 
@@ -206,28 +215,33 @@ class RuleSpec(Strict):
     @model_validator(mode="after")
     def _looks_back_at_sources(self) -> Self:
         if self.scope == "history" and self.phase != "input":
-            raise ValueError("a rule that reads the previous extract belongs to the input phase")
+            told = "a rule that reads the previous extract belongs to the input phase"
+            raise MisfitError(told, "phase", expected="input")
         return self
 
     @model_validator(mode="after")
     def _fix_goes_with_correctable(self) -> Self:
         if (self.severity == "correctable") != (self.fix is not None):
-            raise ValueError("a correctable rule declares a fix, and only a correctable one")
+            told = "a correctable rule declares a fix, and only a correctable one"
+            raise MisfitError(told, "fix", expected="nothing" if self.fix else "a field and an expression")
         if self.severity == "correctable" and self.check.kind != "expression":
-            raise ValueError("only expression rules can be correctable")
+            raise MisfitError("only expression rules can be correctable", "check", "kind", expected="expression")
         if self.severity == "correctable" and self.phase != "input":
-            raise ValueError("a correctable rule belongs to the input phase")
+            raise MisfitError("a correctable rule belongs to the input phase", "phase", expected="input")
         return self
 
     @model_validator(mode="after")
     def _query_tables_differ(self) -> Self:
         taken = sorted({"records", "run", "previous"} & self.mappings.keys())
         if isinstance(self.check, SqlCheck) and taken:
-            raise ValueError(f"a query has a table named {taken[0]!r} already; give the mapping another alias")
+            told = f"a query has a table named {taken[0]!r} already; give the mapping another alias"
+            raise MisfitError(told, "mappings", taken[0], expected="another alias")
         return self
 
     @model_validator(mode="after")
     def _alias_is_declared(self) -> Self:
         if isinstance(self.check, ReferenceCheck) and self.check.mapping not in self.mappings:
-            raise ValueError(f"check.mapping names {self.check.mapping!r}, which `mappings` does not declare")
+            told = f"check.mapping names {self.check.mapping!r}, which `mappings` does not declare"
+            near = nearest_name(self.check.mapping, self.mappings)
+            raise MisfitError(told, "check", "mapping", expected="an alias in mappings", nearest=near)
         return self

@@ -5,12 +5,16 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field
 
+from libs.common.misfits import MisfitError
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.base import Strict
 
 
 def _known_zone(value: str) -> str:
     if value not in available_timezones():
-        raise ValueError(f"{value!r} is no time zone of the IANA database, such as Europe/Berlin")
+        told = f"{value!r} is no time zone of the IANA database, such as Europe/Berlin"
+        near = nearest_name(value, available_timezones())
+        raise MisfitError(told, expected="a time zone such as Europe/Berlin", nearest=near)
     return value
 
 

@@ -2,6 +2,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from libs.common.misfits import MisfitError
 from libs.common.vocabulary.base import Name, Strict, Text
 
 FieldType = Literal["text", "integer", "decimal", "boolean", "date", "timestamp"]
@@ -27,7 +28,8 @@ class SchemaField(Strict):
     @model_validator(mode="after")
     def _scale_fits(self) -> Self:
         if self.scale > self.precision:
-            raise ValueError(f"scale {self.scale} is larger than precision {self.precision}")
+            told = f"scale {self.scale} is larger than precision {self.precision}"
+            raise MisfitError(told, "scale", expected=f"at most {self.precision}")
         return self
 
 
@@ -39,9 +41,9 @@ class SchemaSpec(Strict):
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
         names = [field.name for field in self.fields]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"fields named twice: {', '.join(twice)}")
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                raise MisfitError(f"fields named twice: {name}", "fields", place, "name", expected="each name once")
         return self
 
     def field(self, name: str) -> SchemaField | None:

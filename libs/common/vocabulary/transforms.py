@@ -96,6 +96,10 @@ AnyTransform = Annotated[
         _kind,
         custom_error_type="transform_kind",
         custom_error_message="kind must be 'sql' or 'python', or be left out for expressions",
+        custom_error_context={
+            "discriminator": "'kind'",
+            "expected_tags": "'sql', 'python', 'no kind at all, for expressions'",
+        },
     ),
 ]
 """A transform; without a `kind` it is expressions."""

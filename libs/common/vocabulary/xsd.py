@@ -2,6 +2,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
+from libs.common.misfits import MisfitError
 from libs.common.vocabulary.base import Strict
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,120}\.xsd$")]
@@ -24,6 +25,9 @@ class XsdSetSpec(Strict):
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
-        if len({file.name for file in self.files}) != len(self.files):
-            raise ValueError("two files have the same name")
+        names = [file.name for file in self.files]
+        for place, name in enumerate(names):
+            if name in names[:place]:
+                told = "two files have the same name"
+                raise MisfitError(told, "files", place, "name", expected="another name")
         return self

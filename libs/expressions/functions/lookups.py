@@ -1,6 +1,7 @@
 import hashlib
 
-from libs.expressions.errors import Refusal, nearest_name
+from libs.common.nearest import nearest_name
+from libs.expressions.errors import Refusal
 from libs.expressions.functions.registry import Context, function
 from libs.expressions.quoting import quote_identifier
 from libs.expressions.scope import Lookup, MappingTable

@@ -2,7 +2,7 @@
 
 import re
 
-from libs.expressions.errors import nearest_name
+from libs.common.nearest import nearest_name
 from libs.expressions.patterns.errors import PatternError
 from libs.expressions.patterns.words import CATEGORIES, LONG_NAMES, POSIX, SAME, SCRIPTS, SPECIAL_ESCAPES, class_size
 

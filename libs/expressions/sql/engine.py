@@ -9,7 +9,7 @@ from typing import Any
 
 import duckdb
 
-from libs.expressions.errors import nearest_name
+from libs.common.nearest import nearest_name
 from libs.expressions.quoting import quote_identifier
 from libs.expressions.sql.errors import SqlError, position
 

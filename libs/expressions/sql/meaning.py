@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from libs.expressions.errors import nearest_name
+from libs.common.nearest import nearest_name
 from libs.expressions.sql import names
 from libs.expressions.sql.aliases import constant_names, expanded_size, reads_column
 from libs.expressions.sql.engine import Tables
