@@ -24,21 +24,35 @@ _INTEGERS = {
 _NARROW = _INTEGERS - {"UBIGINT", "HUGEINT", "UHUGEINT"}
 _TIMESTAMPS = {"TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"}
 _DECIMAL = re.compile(r"DECIMAL\((\d+),\s*(\d+)\)")
+_ORDERED = {("text", "VARCHAR"), ("date", "DATE")}
 _INTEGER_PATTERN = "[+-]?[0-9]{1,18}"
 
 
 @dataclass(frozen=True, slots=True)
 class TypedColumn:
-    """A field's typed value and two conditions on its raw column, as SQL over `"r"."name"`.
+    """A field's typed value and three conditions on its raw column, as SQL over `"r"."name"`.
 
-    `conforms` is false for a value that is not of the field's type, `fits` for text that is too long; null and the
-    empty string pass both. None of the three is ever an error, neither condition is ever null.
+    `given` is false for null and the empty string, which pass the others: `conforms` is false for a value that is not of
+    the field's type, `fits` for text that is too long. None of the four is ever an error, no condition is ever null.
     """
 
     name: str
     sql: str
+    given: str
     conforms: str
     fits: str
+
+
+def stored_column(field: SchemaField, physical: str) -> TypedColumn | None:
+    """Return how a field is read where every stored value is known to be one of its type: as it is stored.
+
+    That is to know of text that it is never empty, and of days and instants that they lie in the years 1 to 9999. None
+    for other columns, which would be read no differently or not known by their least and largest values.
+    """
+    kind, raw = physical.upper(), _raw(field.name)
+    if (field.type, kind) in _ORDERED or (field.type == "timestamp" and kind in _TIMESTAMPS):
+        return TypedColumn(field.name, raw, f"({raw} IS NOT NULL)", "true", _fits(field, raw))
+    return None
 
 
 def typed_columns(schema: SchemaSpec, column_types: Mapping[str, str]) -> list[TypedColumn]:
@@ -69,10 +83,10 @@ def _typed_column(field: SchemaField, physical: str) -> TypedColumn:
     raw = _raw(field.name)
     text = _text(raw, physical)
     typed = _direct(field, raw, physical.upper()) or _from_text(field, text)
-    present = f"(nullif({text}, '') IS NULL)" if physical.upper() == "VARCHAR" else f"({raw} IS NULL)"
+    given = f"(nullif({text}, '') IS NOT NULL)" if physical.upper() == "VARCHAR" else f"({raw} IS NOT NULL)"
     sure = field.type == "text" or _is_lossless(field, physical.upper())
-    conforms = "true" if sure else f"({present} = ({typed} IS NULL))"
-    return TypedColumn(field.name, typed, conforms, _fits(field, text))
+    conforms = "true" if sure else f"({given} = ({typed} IS NOT NULL))"
+    return TypedColumn(field.name, typed, given, conforms, _fits(field, text))
 
 
 def _fits(field: SchemaField, text: str) -> str:

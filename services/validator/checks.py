@@ -1,7 +1,10 @@
 """What a plan is made of: data, made outside the jail, carried out inside it."""
 
+from collections.abc import Collection
 from datetime import date, datetime
 from typing import Literal
+
+from pydantic import Field
 
 from libs.common.vocabulary.base import Strict
 from libs.common.vocabulary.rules import Phase, RuleSpec
@@ -101,10 +104,12 @@ class Question(Strict):
 class Plan(Strict):
     """All checks of one phase. `columns` is the typed view's select list over the extract `r`, `texts` each field's text.
 
-    `key` is SQL of a record's key over `r`, made of `key_columns`.
+    `key` is SQL of a record's key over `r`, made of `key_columns`. `stored` gives, by column, what some of the select list
+    becomes where all that is stored in the column is sound.
     """
 
     columns: tuple[str, ...]
+    stored: dict[str, dict[str, str]] = Field(default_factory=dict)
     key: str
     key_columns: tuple[str, ...] = ()
     texts: dict[str, str]
@@ -115,6 +120,11 @@ class Plan(Strict):
     previous_columns: tuple[str, ...] = ()
     business_date: date
     as_of: datetime
+
+    def where_sound(self, names: Collection[str]) -> "Plan":
+        """Return the plan for data of which these columns are sound: they are read as they are stored."""
+        simpler = {item: simple for name in names for item, simple in self.stored[name].items()}
+        return self.model_copy(update={"columns": tuple(simpler.get(item, item) for item in self.columns)})
 
 
 class ResolvedRule(Strict):

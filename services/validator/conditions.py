@@ -52,11 +52,13 @@ class Planner:
     def finish(self) -> Plan:
         """Add what the schema implies and return the plan."""
         reading, corrections = self._reading, tuple(self._corrections)
+        corrected = frozenset(one.field for one in corrections)
         found = [
             one for name, field in reading.fields.items() for one in implied(field, reading.typed[name], corrections)
         ]
         return Plan(
-            columns=tuple(reading.columns(frozenset(one.field for one in corrections))),
+            columns=tuple(reading.columns(corrected)),
+            stored=reading.stored(corrected),
             key=reading.subject.key_sql(),
             key_columns=reading.subject.key_columns,
             texts=reading.texts(),

@@ -148,9 +148,14 @@ def _reported(group: Group) -> str:
 
 
 def count(group: Group) -> str:
-    """Return the query that counts the flagged records, those to be reported, and each word's values among them all."""
-    histograms = ", ".join(f"histogram({_name(n)})" for n in range(group.words))
-    return f"SELECT count(*), count(*) FILTER ({_reported(group)}), {histograms} FROM {group.table}"
+    """Return the query that counts the flagged records by each word's values, and by whether they are to be reported.
+
+    A row has one of these, all others are null, and the count.
+    """
+    names = [*(_name(n) for n in range(group.words)), '"?told"']
+    sets = ", ".join(f"({name})" for name in names)
+    judged = f'SELECT *, {_reported(group)} AS "?told" FROM {group.table}'
+    return f"SELECT {', '.join(names)}, count(*) FROM ({judged}) GROUP BY GROUPING SETS ({sets})"
 
 
 def narrow(group: Group) -> str:

@@ -16,6 +16,7 @@ from libs.expressions import (
     TypedColumn,
     compile_expression,
     quote_identifier,
+    stored_column,
     typed_columns,
     without_nul,
 )
@@ -99,11 +100,18 @@ class Reading:
     def columns(self, corrected: frozenset[str]) -> Iterable[str]:
         """Yield the select list of the typed view; the length of a corrected field is looked at afterwards."""
         yield '"r"."_ordinal"'
+        for column in self.typed.values():
+            yield from self._items(column, corrected)
+
+    def stored(self, corrected: frozenset[str]) -> dict[str, dict[str, str]]:
+        """Return what items of the select list become where all that is stored in a column is sound, by column."""
+        simpler: dict[str, dict[str, str]] = {}
         for name, field in self.fields.items():
-            column = self.typed[name]
-            if name in self._read:
-                yield f"{column.sql} AS {quote_identifier(name)}"
-            yield from self._checked(field, column, name in corrected)
+            column = stored_column(field, self.subject.column_types[name])
+            if column is not None:
+                usual, stored = self._items(self.typed[name], corrected), self._items(column, corrected)
+                simpler[name] = {item: other for item, other in zip(usual, stored, strict=True) if item != other}
+        return {name: items for name, items in simpler.items() if items}
 
     def previous(self) -> Iterable[str]:
         """Yield the select list of the previous extract's typed view; fields that it lacks are null."""
@@ -125,16 +133,20 @@ class Reading:
         """Return SQL of each field's text."""
         return {name: source_text(name, self.subject.column_types[name]) for name in self.fields}
 
-    def _checked(self, field: SchemaField, column: TypedColumn, corrected: bool) -> Iterable[str]:  # noqa: FBT001
-        text = _text(field.name, self.subject.column_types[field.name])
-        if column.conforms != "true":
-            yield f'{column.conforms} AS "?type:{field.name}"'
-        if field.required:
-            yield f"(nullif({text}, '') IS NOT NULL) AS \"?given:{field.name}\""
-        if column.fits != "true" and not corrected:
-            yield f'{column.fits} AS "?length:{field.name}"'
-        if field.name in self._keyed:
-            yield f'CASE WHEN NOT {column.conforms} THEN {text} END AS "?bad:{field.name}"'
+    def _items(self, column: TypedColumn, corrected: frozenset[str]) -> Iterable[str]:
+        """Yield what the typed view has of one field, which is read as `column` says; the same items for each way."""
+        name, usual = column.name, self.typed[column.name]
+        if name in self._read:
+            yield f"{column.sql} AS {quote_identifier(name)}"
+        if usual.conforms != "true":
+            yield f'{column.conforms} AS "?type:{name}"'
+        if self.fields[name].required:
+            yield f'{column.given} AS "?given:{name}"'
+        if usual.fits != "true" and name not in corrected:
+            yield f'{column.fits} AS "?length:{name}"'
+        if name in self._keyed:
+            text = _text(name, self.subject.column_types[name])
+            yield f'CASE WHEN NOT {column.conforms} THEN {text} END AS "?bad:{name}"'
 
 
 def source_text(name: str, physical: str) -> str:

@@ -125,7 +125,7 @@ OPENED = {
     "exceptions/verdicts.py": "the runner's own tables of held rows and their origins",
     "tries/worker.py": "failures and corrections, written anew behind the wall",
 }
-_CONFINED = ("accounting", "gate", "python", "showing", "warmth", "work")
+_CONFINED = ("accounting", "footer", "gate", "python", "showing", "warmth")
 
 
 def test_the_service_opens_no_table_of_a_tenant() -> None:

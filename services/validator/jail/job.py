@@ -13,8 +13,9 @@ from services.validator.checks import Condition, Plan, Question, SetCheck
 from services.validator.jail import amending
 from services.validator.jail.asking import ask_all
 from services.validator.jail.engine import Resources
+from services.validator.jail.footer import Footer
 from services.validator.jail.measuring import measure
-from services.validator.jail.work import Files, Judgement, Tally, has_columns, one, open_data, reason
+from services.validator.jail.work import Files, Judgement, Tally, one, open_data, reason
 from services.validator.queries import Group
 
 _held: list[duckdb.DuckDBPyConnection] = []  # open until the process is gone: closing frees memory piece by piece
@@ -27,19 +28,22 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     if "amend" in job:
         return amending.run(job, descriptors)
     files = Files.of(descriptors, len(job["mappings"]))
-    if not has_columns(files.data, job.get("columns", {})):
+    footer = Footer(files.data)
+    if not footer.has(job.get("columns", {})):
         return {"columns": "others"}
-    resources = Resources(**job["resources"])
-    work = Judgement(Plan.model_validate(job["plan"]), files, job["mappings"], resources)
+    plan = Plan.model_validate(job["plan"])
+    plan = plan.where_sound(footer.sound(frozenset(plan.stored)))
+    work = Judgement(plan, files, job["mappings"], Resources(**job["resources"]), footer.rows)
     work.engine = open_data(work)
     _held.append(work.engine)
-    work.rows = one(work, "SELECT count(*) FROM extract")[0]
     _judge(work)
     counts = _report(work)
     rules = [tally.to_dict(work.rows) for tally in work.tallies.values()]
     answer = {"rows": work.rows, "rules": rules, **counts}
     if job.get("measure"):
-        answer["measures"] = measure(work.engine, files.data, work.plan, failures=counts["failures"] > 0)
+        answer["measures"] = measure(
+            work.engine, files.data, work.plan, failures=_written(work) if counts["failures"] else None
+        )
     return answer
 
 
@@ -147,8 +151,10 @@ def _find(work: Judgement, check: SetCheck) -> None:
 
 
 def _count(work: Judgement, group: Group) -> None:
-    flagged, told, *histograms = one(work, queries.count(group))
-    if 0 < told < flagged / _MUCH:
+    found = work.engine.execute(queries.count(group)).fetchall()
+    histograms = [{row[word]: row[-1] for row in found if row[word] is not None} for word in range(group.words)]
+    told = sum(row[-1] for row in found if row[-2])
+    if 0 < told < sum(histograms[0].values()) / _MUCH:
         work.engine.execute(queries.narrow(group))
     for index, condition in enumerate(group.conditions):
         if condition.recheck:
@@ -171,11 +177,15 @@ def _report(work: Judgement) -> dict[str, int]:
     if not work.failing and not work.sets:
         return {"failures": 0, "held": 0, "corrections": 0}
     _hold(work)
-    work.engine.execute(f"CREATE TEMP TABLE failures AS {' UNION ALL '.join(_failures(work))}")
-    held = "count(DISTINCT _ordinal) FILTER (severity = 'blocking')"
-    failures, held_records = one(work, f"SELECT count(*), {held} FROM failures")
-    _copy(work, "SELECT * FROM failures ORDER BY key, _ordinal, rule_id", work.files.failures)
-    return {"failures": failures, "held": held_records, "corrections": _correct(work)}
+    found = f"SELECT * FROM ({' UNION ALL '.join(_failures(work))}) ORDER BY key, _ordinal, rule_id"
+    failures = _copy(work, found, work.files.failures)
+    held = f"SELECT count(DISTINCT _ordinal) FILTER (severity = 'blocking') FROM {_written(work)}"
+    return {"failures": failures, "held": one(work, held)[0], "corrections": _correct(work)}
+
+
+def _written(work: Judgement) -> str:
+    """Return the failures that were written, as SQL: making them twice would take longer than reading them."""
+    return f"read_parquet({quote_literal(work.files.failures)})"
 
 
 def _hold(work: Judgement) -> None:
@@ -209,12 +219,12 @@ def _correct(work: Judgement) -> int:
     ]
     if not correctable:
         return 0
-    work.engine.execute(f"CREATE TEMP TABLE corrections AS {' UNION ALL '.join(correctable)}")
-    _copy(work, "SELECT * FROM corrections ORDER BY _ordinal, rule_id", work.files.corrections)
-    count: int = one(work, "SELECT count(*) FROM corrections")[0]
-    return count
+    made = f"SELECT * FROM ({' UNION ALL '.join(correctable)}) ORDER BY _ordinal, rule_id"
+    return _copy(work, made, work.files.corrections)
 
 
-def _copy(work: Judgement, query: str, path: str) -> None:
-    options = "FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false"
-    work.engine.execute(f"COPY ({query}) TO {quote_literal(path)} ({options})")
+def _copy(work: Judgement, query: str, path: str) -> int:
+    """Write what a query gives; return its number of rows. The file is read once and written anew: it is not made small."""
+    options = "FORMAT parquet, COMPRESSION snappy, USE_TMP_FILE false"
+    rows: int = one(work, f"COPY ({query}) TO {quote_literal(path)} ({options})")[0]
+    return rows

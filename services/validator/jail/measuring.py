@@ -16,15 +16,15 @@ FROM parquet_metadata({}) GROUP BY path_in_schema
 """
 
 
-def measure(engine: duckdb.DuckDBPyConnection, path: str, plan: Plan, *, failures: bool) -> dict[str, Any]:
-    """Return the counts; `failures` says whether there is a table of that name.
+def measure(engine: duckdb.DuckDBPyConnection, path: str, plan: Plan, *, failures: str | None) -> dict[str, Any]:
+    """Return the counts; `failures` is SQL of the table of failures, None where there are none.
 
     Values are counted from the file's statistics, without a look at the data; only columns that may hold empty texts,
     which are no values, are read.
     """
     given = _given(engine, path, sorted(plan.texts))
-    failed = _failed_by_field(engine, plan) if failures else {}
-    severities, rules = _failed_records(engine) if failures else ({}, {})
+    failed = _failed_by_field(engine, plan, failures) if failures else {}
+    severities, rules = _failed_records(engine, failures) if failures else ({}, {})
     return {
         "warned": severities.get("warning", 0),
         "corrected": severities.get("correctable", 0),
@@ -44,19 +44,21 @@ def _given(engine: duckdb.DuckDBPyConnection, path: str, names: Iterable[str]) -
     return {name: told[name] for name in names}
 
 
-def _failed_records(engine: duckdb.DuckDBPyConnection) -> tuple[dict[str, int], dict[str, int]]:
-    severities = engine.execute("SELECT severity, count(DISTINCT _ordinal) FROM failures GROUP BY severity").fetchall()
-    rules = engine.execute("SELECT rule_id, count(*) FROM failures GROUP BY rule_id").fetchall()
+def _failed_records(engine: duckdb.DuckDBPyConnection, failures: str) -> tuple[dict[str, int], dict[str, int]]:
+    severities = engine.execute(
+        f"SELECT severity, count(DISTINCT _ordinal) FROM {failures} GROUP BY severity"
+    ).fetchall()
+    rules = engine.execute(f"SELECT rule_id, count(*) FROM {failures} GROUP BY rule_id").fetchall()
     return dict(severities), dict(rules)
 
 
-def _failed_by_field(engine: duckdb.DuckDBPyConnection, plan: Plan) -> Mapping[str, int]:
+def _failed_by_field(engine: duckdb.DuckDBPyConnection, plan: Plan, failures: str) -> Mapping[str, int]:
     checks: list[Condition | SetCheck] = [*plan.conditions, *plan.set_checks]
     pairs = {(check.rule_id, name) for check in checks for name in check.fields}
     if not pairs:
         return {}
     values = ", ".join(f"({quote_literal(rule)}, {quote_literal(name)})" for rule, name in sorted(pairs))
     query = f"""
-        SELECT named.field, count(DISTINCT _ordinal) FROM failures
+        SELECT named.field, count(DISTINCT _ordinal) FROM {failures}
         JOIN (VALUES {values}) AS named (rule_id, field) USING (rule_id) GROUP BY named.field"""
     return dict(engine.execute(query).fetchall())

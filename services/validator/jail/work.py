@@ -1,16 +1,14 @@
 """The state of one validation on its way, and its engine."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import duckdb
-import pyarrow.parquet as pq
 
 from libs.expressions import quote_identifier, quote_literal
 from services.validator.checks import Plan, Question, SetCheck
-from services.validator.columns import column_type
 from services.validator.jail.engine import Resources, open_engine
 from services.validator.queries import Group
 
@@ -70,8 +68,8 @@ class Judgement:
     files: Files
     mappings: Sequence[str]
     resources: Resources
+    rows: int
     engine: duckdb.DuckDBPyConnection = field(init=False)
-    rows: int = 0
     numbers: Iterator[int] = field(default_factory=itertools.count)
     broken: set[int] = field(default_factory=set)
     groups: list[Group] = field(default_factory=list)
@@ -89,14 +87,6 @@ def open_data(work: Judgement, *, careful: bool = False) -> duckdb.DuckDBPyConne
         source = f"SELECT * FROM read_parquet({quote_literal(path)})"
         engine.execute(f"CREATE TEMP TABLE {quote_identifier(table)} AS {source}")
     return engine
-
-
-def has_columns(path: str, told: Mapping[str, str]) -> bool:
-    """Tell whether a Parquet file has the columns that it is said to have, of these DuckDB types."""
-    if not told:
-        return True
-    found = {field.name: str(field.type) for field in pq.read_schema(path)}
-    return all(name in found and column_type(found[name]) == kind for name, kind in told.items())
 
 
 def one(work: Judgement, query: str) -> Row:
