@@ -195,7 +195,7 @@ class Worker:
                 said = replace(asked, measure=True, owner=judge.owner, told=request.column_types)
                 return await judge.verdict(said, Overlaid()), Overlaid()
         columns = await describe(self._server, data, judge.owner)
-        data, overlaid = await judge.amended(request, schema, data, columns)
+        data, columns, overlaid = await judge.amended(request, schema, data, columns)
         asked = await self._request(request, chosen, data, column_types(columns), judge.owner)
         return await judge.verdict(replace(asked, measure=True, owner=judge.owner), overlaid), overlaid
 

@@ -28,12 +28,15 @@ class Judge:
 
     async def amended(
         self, request: ValidationRequested, schema: SchemaSpec, data: Path, columns: Mapping[str, str]
-    ) -> tuple[Path, Overlaid]:
-        """Lay the amendments over the data, whose columns are known; return what is to be judged, and what came of them."""
+    ) -> tuple[Path, dict[str, str], Overlaid]:
+        """Lay the amendments over the data, whose columns are known; return what is to be judged, and what came of them.
+
+        The fields that amendments change are text in it, as a file would hold them.
+        """
         names = {field.name for field in schema.fields}
         fields = [name for name in self.known.fields() if name in names]
         if not fields:
-            return data, Overlaid()
+            return data, dict(columns), Overlaid()
         types = {name: column_type(kind) for name, kind in columns.items()}
         asked = Amending(
             overlay=overlay_of(schema, types, request.business_key, fields),
@@ -45,7 +48,9 @@ class Judge:
             owner=self.owner,
         )
         rows = await amend(self.server, asked)
-        return (asked.amended, Overlaid.of(rows)) if rows else (data, Overlaid())
+        if not rows:
+            return data, dict(columns), Overlaid()
+        return asked.amended, {**columns, **dict.fromkeys(fields, "string")}, Overlaid.of(rows)
 
     async def verdict(self, asked: Request, overlaid: Overlaid) -> Outcome:
         """Judge; records that contradict an amendment are held, accepted failures hold nothing."""
