@@ -12,11 +12,12 @@ from tests.system.payments import DAY, Filing
 from tests.system.test_exceptions import do
 from tests.system.world import SourceDatabase, Tenant, World
 
-TABLE = (
-    "CREATE TABLE trade (id text, note text, amount numeric(20, 6), lots bigint, paid boolean, day date, at timestamptz)",
-    "INSERT INTO trade VALUES ('A', 'much too long', -1.5, -1, false, '2026-03-02', '2026-03-02 00:00:00Z'), "
-    "('B', 'ok', 2, 1, true, '2026-03-03', '2026-03-02 00:00:00.123456Z')",
-)
+TABLE = """
+CREATE TABLE trade (id text, note text, amount numeric(20, 6), lots bigint, paid boolean, day date, at timestamptz);
+INSERT INTO trade VALUES
+    ('A', 'much too long', -1.5, -1, false, '2026-03-02', '2026-03-02 00:00:00Z'),
+    ('B', 'ok', 2, 1, true, '2026-03-03', '2026-03-02 00:00:00.123456Z')
+"""
 SCHEMA = SchemaSpec(
     fields=(
         SchemaField(name="id", type="text", required=True),
@@ -73,7 +74,7 @@ async def statuses(tenant: Tenant) -> dict[str, str]:
 
 async def test_values_of_every_type_are_amended_apply_and_retire(world: World, tenant: Tenant) -> None:
     """A field that is text from then on is judged as one, beside others that stay what they are (S20, S28)."""
-    source = await world.database(*TABLE)
+    source = await world.database(TABLE)
     filing = await of_database(tenant, source)
     run = await filing.run()
     assert (run["status"], run["records_held"]) == ("partial", 1), run["reason"]

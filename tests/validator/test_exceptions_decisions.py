@@ -240,6 +240,24 @@ async def test_many_are_decided_alike(rounds: Rounds) -> None:
     assert len(linked) == 4
 
 
+async def test_what_is_refused_of_many_names_its_record(rounds: Rounds) -> None:
+    """Of many that are decided alike one may not fit: it is said which one, and nothing is decided of any."""
+    run = await rounds.run(BAD, ("T5", "YYYY", "1"), ("T6", "XXXX", "much"))
+    venue = Choice(Filter(run_id=run.run_id, rule_id=str(rounds.rules["venue known"])), 3)
+    for value, places in (
+        (NewValue("venue", "YYYY"), ("T5",)),
+        (NewValue("venue", "XLON", "YYYY", stated=True), ("T1", "T6")),
+    ):
+        with pytest.raises(Invalid) as refused:
+            async with rounds.transaction() as tx:
+                await rounds.amender.amend_many(tx, venue, [value], "feed was wrong")
+        assert any(f"record '{key}'" in refused.value.fields[0].message for key in places)
+    with pytest.raises(WrongStatus, match="schema:price:type of record 'T6'"):
+        async with rounds.transaction() as tx:
+            await waiving.waive_many(tx, rounds.objects, Choice(Filter(run_id=run.run_id), 4), LATER, "x")
+    assert await rounds.fetch("SELECT FROM decision") == []
+
+
 async def test_a_trial_changes_nothing(rounds: Rounds) -> None:
     """A backtest of an old dataset neither applies nor ends a decision."""
     await rounds.run(BAD)

@@ -59,6 +59,16 @@ async def test_so_it_is_with_the_exceptions_of_other_days(rounds: Rounds) -> Non
     assert await states(rounds) == [("open", None)] * 2
 
 
+async def test_an_earlier_day_is_amended_by_what_the_source_had_then(rounds: Rounds) -> None:
+    """A later day's amendment of the same record replaces another value: it is not what the earlier day's record has."""
+    first = await rounds.run(("T1", "XXXX", "1"))
+    second = await rounds.run(("T1", "YYYY", "1"))
+    await amended(rounds, NewValue("venue", "XPAR"), run_id=second.run_id)
+    made = await amended(rounds, NewValue("venue", "XLON"), run_id=first.run_id)
+    assert made["changes"] == {"venue": {"old": "XXXX", "new": "XLON"}}
+    assert (await rounds.run(("T1", "XXXX", "1"))).verdict["held"] == 0
+
+
 @pytest.mark.parametrize("second_person", [False, True])
 async def test_so_it_is_with_many_at_once(rounds: Rounds, second_person: bool) -> None:  # noqa: FBT001
     """A filter that means both exceptions of a record leaves one amendment, which both rest on."""

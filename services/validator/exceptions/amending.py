@@ -146,26 +146,38 @@ async def _verdict(tx: Transaction, row: Row, values: Sequence[NewValue], reason
     for other in others:
         changes |= other["changes"]
     for number, one in enumerate(values):
-        old = _of_source(changes[one.field], one, number) if one.field in changes else _replaced(row, one, number)
+        old = _of_source(row, changes[one.field], one, number) if one.field in changes else _replaced(row, one, number)
         if (old or "") == (one.value or ""):
-            problem = FieldProblem(f"/changes/{number}/value", "is what the source has")
+            problem = FieldProblem(f"/changes/{number}/value", f"is what the source has in record {row['key']!r}")
             raise Invalid("The amendment changes nothing.", fields=[problem])
         changes[one.field] = {"old": old, "new": one.value}
     return Verdict("amendment", reason, changes, replaces=tuple(other["id"] for other in others))
 
 
-def _of_source(change: dict[str, Any], one: NewValue, number: int) -> str | None:
-    """Return what the source has in a field that is amended already: later exceptions show the amended value."""
+def _of_source(row: Row, change: dict[str, Any], one: NewValue, number: int) -> str | None:
+    """Return what the source has in a field that is amended already: an exception may show the amended value.
+
+    One of another day may show, or its amender state, what the source had then.
+    """
     old: str | None = change["old"]
-    if one.stated and one.replaces not in (old, change["new"]):
-        raise _other_value(number, old)
-    return old
+    shown = _shown(row, one.field)
+    said = one.replaces if one.stated else old
+    if shown is not None:
+        if one.stated and one.replaces not in (shown, *[old] * (shown == change["new"])):
+            raise _other_value(row, number, old if shown == change["new"] else shown)
+        said = shown
+    return old if said in (old, change["new"]) else said
 
 
-def _other_value(number: int, has: str | None) -> Invalid:
-    return Invalid(
-        "The source has another value.", fields=[FieldProblem(f"/changes/{number}/replaces", f"the source has {has!r}")]
-    )
+def _shown(row: Row, field: str) -> str | None:
+    """Return what an exception shows of a field of the source; None where it does not, or there is nothing in it."""
+    shown: str | None = row["fields"].get(field) if row["phase"] == "input" else None
+    return shown
+
+
+def _other_value(row: Row, number: int, has: str | None) -> Invalid:
+    problem = FieldProblem(f"/changes/{number}/replaces", f"the source has {has!r} in record {row['key']!r}")
+    return Invalid("The source has another value.", fields=[problem])
 
 
 def _replaced(row: Row, one: NewValue, number: int) -> str | None:
@@ -173,7 +185,7 @@ def _replaced(row: Row, one: NewValue, number: int) -> str | None:
     if row["phase"] == "input" and one.field in row["fields"]:
         shown: str | None = row["fields"][one.field]
         if one.stated and one.replaces != shown:
-            raise _other_value(number, shown)
+            raise _other_value(row, number, shown)
         return shown
     if not one.stated:
         problem = FieldProblem(f"/changes/{number}/replaces", "say what the source has; the exception does not show it")

@@ -65,11 +65,11 @@ async def _require_waivable(tx: Transaction, rows: Sequence[Row]) -> None:
     keys = await _keys(tx, {row["run_id"] for row in rows if row["rule_id"].startswith(_SCHEMA)})
     for row in rows:
         if row["evidence"] is None:
-            text = "The exception is older than waivers are; run the report again."
+            text = f"The exception of record {row['key']!r} is older than waivers are; run the report again."
             raise WrongStatus(text, type="not-waivable")
         if _is_lasting(row["rule_id"], keys.get(row["run_id"], [])):
-            text = "A value that is not of its type, of the key, or in conflict with an amendment can only be amended."
-            raise WrongStatus(text, type="not-waivable")
+            text = "A value that is not of its type, of the key, or in conflict with an amendment can only be amended"
+            raise WrongStatus(f"{text}: {row['rule_id']} of record {row['key']!r}.", type="not-waivable")
 
 
 async def _keys(tx: Transaction, runs: set[UUID]) -> dict[UUID, list[str]]:
