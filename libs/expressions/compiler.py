@@ -1,7 +1,9 @@
 """From allowed nodes to typed SQL."""
 
 import ast
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
@@ -10,11 +12,11 @@ from libs.common.vocabulary.schemas import FieldType, SchemaField
 from libs.expressions import numbers, operators
 from libs.expressions.errors import ExpressionError, Refusal
 from libs.expressions.functions import FUNCTIONS, Context, call
-from libs.expressions.parsing import MAX_STRING, Source, parse
+from libs.expressions.parsing import MAX_STRING, NO_LIST, Source, parse
 from libs.expressions.patterns import Patterns
 from libs.expressions.quoting import quote_identifier
 from libs.expressions.scope import Compiled, Lookup, Moment, Scope
-from libs.expressions.slips import ELSEWHERE, WRITTEN_OTHERWISE
+from libs.expressions.slips import ELSEWHERE, VALUES_ELSEWHERE, WRITTEN_OTHERWISE
 from libs.expressions.values import (
     NUMERIC,
     SQL_TYPES,
@@ -30,6 +32,10 @@ from libs.expressions.values import (
 MAX_SQL = 262_144
 ANY_MOMENT = Moment(date(2000, 1, 1), datetime(2000, 1, 1, tzinfo=UTC))
 """For looking at what an expression says, whenever it is judged."""
+_PREFIX = re.compile(r"^(is|valid|validate|check)_?(?=.)")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
+_NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,10})?", re.ASCII)
 _WORDS = {"true": True, "false": False}
 _NAMES = ("null", "business_date", "as_of")
 
@@ -75,7 +81,8 @@ def _as_result(value: Value, expect: FieldType | None) -> Value:
         width, scale = numbers.common((value,))
         return Value(numbers.fit(value, width, scale), "decimal", value.weight, scale, value.bound)
     if expect is not None and value.type != expect:
-        raise Refusal(f"the expression gives {value.type}", expected=expect)
+        wanted = "boolean, as a comparison gives" if expect == "boolean" else expect
+        raise Refusal(f"the expression gives {value.type}", expected=wanted)
     if value.type == "integer" and value.physical != "BIGINT":
         return Value(f"TRY_CAST({value.sql} AS BIGINT)", "integer")
     return value
@@ -106,7 +113,7 @@ class _Compiler:
         """Compile a node; refusals get its position."""
         visitor = self._visitors.get(type(node))
         if visitor is None:
-            raise self.source.error(node, "a list can only stand after `in`", expected="a value")
+            raise self.source.error(node, "a list can only stand after `in`", expected=NO_LIST)
         try:
             return visitor(node)
         except Refusal as refusal:
@@ -156,6 +163,8 @@ class _Compiler:
             return Value("NULL", "null")
         if name in ("business_date", "as_of"):
             return self._moment(name)
+        if self.scope.schema.field(name) is None and self.source.after_note_sign(node):
+            raise Refusal(f"unknown field {_short(name)}", expected="# before a note")
         return self.field(name)
 
     def _moment(self, name: str) -> Value:
@@ -176,9 +185,9 @@ class _Compiler:
             if name in self.scope.mappings:
                 raise Refusal(f"{name} is a mapping", expected=f"its name in quotes, as in has('{name}', key)")
             known = [*(field.name for field in self.scope.schema.fields), *_WORDS, *_NAMES]
-            raise Refusal(
-                f"unknown field {_short(name)}", expected=self.scope.fields_are, nearest=nearest_name(name, known)
-            )
+            near = VALUES_ELSEWHERE.get(name.lower()) or nearest_name(name, known)
+            wanted = self.scope.fields_are if near else f"{self.scope.fields_are}, or a text in quotes"
+            raise Refusal(f"unknown field {_short(name)}", expected=wanted, nearest=near)
         self.fields.add(name)
         return _field_value(found)
 
@@ -210,26 +219,50 @@ class _Compiler:
         raise Refusal("`~` is not part of the language", expected="not")
 
     def _binary(self, node: ast.BinOp) -> Value:
+        if type(node.op) not in operators.ARITHMETIC:
+            raise self.source.operator(node)
         return operators.binary(node.op, self.visit(node.left), self.visit(node.right))
 
     def _compare(self, node: ast.Compare) -> Value:
         if len(node.ops) > 1 and any(isinstance(link, ast.In | ast.NotIn | ast.Is | ast.IsNot) for link in node.ops):
             raise Refusal("`in` and `is` cannot be chained", expected="`and` between the conditions")
-        return self._chain(self.visit(node.left), list(zip(node.ops, node.comparators, strict=True)))
+        left = _Side(node.left, self.visit(node.left))
+        return self._chain(left, list(zip(node.ops, node.comparators, strict=True)))
 
-    def _chain(self, left: Value, links: Sequence[tuple[ast.cmpop, ast.expr]]) -> Value:
+    def _chain(self, left: "_Side", links: Sequence[tuple[ast.cmpop, ast.expr]]) -> Value:
         operator, node = links[0]
         if isinstance(operator, ast.In | ast.NotIn | ast.Is | ast.IsNot):
-            return self._membership(left, operator, node)
-        right = self.visit(node)
+            return self._membership(left.value, operator, node)
+        right = _Side(node, self.visit(node))
+        compared = self._compared(operator, left, right)
         if len(links) == 1:
-            return operators.compare(operator, left, right)
-        return shared(right, lambda middle: self._link(operator, left, middle, links[1:]))
+            return compared
+        return shared(right.value, lambda middle: self._link(operator, left, _Side(node, middle), links[1:]))
 
     def _link(
-        self, operator: ast.cmpop, left: Value, middle: Value, rest: Sequence[tuple[ast.cmpop, ast.expr]]
+        self, operator: ast.cmpop, left: "_Side", middle: "_Side", rest: Sequence[tuple[ast.cmpop, ast.expr]]
     ) -> Value:
-        return operators.join_booleans("AND", [operators.compare(operator, left, middle), self._chain(middle, rest)])
+        compared = operators.compare(operator, left.value, middle.value)
+        return operators.join_booleans("AND", [compared, self._chain(middle, rest)])
+
+    def _compared(self, operator: ast.cmpop, left: "_Side", right: "_Side") -> Value:
+        """Compare two sides; what does not fit is pointed at where one of them is a literal."""
+        literals = [side for side in (right, left) if isinstance(side.value.constant, str)]
+        named = [side for side in literals if self.scope.schema.field(str(side.value.constant))]
+        refused = Refusal("a text is compared with a text") if len(literals) == 2 and named else None  # noqa: PLR2004
+        try:
+            compared = operators.compare(operator, left.value, right.value)
+        except Refusal as refusal:
+            refused = refusal
+        if refused is None:
+            return compared
+        if len(literals) == 0 or "null" in (left.value.type, right.value.type):
+            raise refused
+        place, *_ = named or literals
+        wanted = f"{place.value.constant} without quotes for the field" if named else ""
+        other = left if place is right else right
+        wanted = wanted or _as_literal(str(place.value.constant), other.value.type) or refused.expected
+        raise self.source.error(place.node, refused.message, expected=wanted, nearest=refused.nearest)
 
     def _membership(self, left: Value, operator: ast.cmpop, node: ast.expr) -> Value:
         if isinstance(operator, ast.Is | ast.IsNot):
@@ -240,9 +273,17 @@ class _Compiler:
             raise self.source.error(node, "`in` takes a list of literals", expected="[...], or contains(text, part)")
         if not node.elts:
             raise self.source.error(node, "the list is empty", expected="at least one literal")
-        return operators.contained(
-            left, [self._item(item) for item in node.elts], negated=isinstance(operator, ast.NotIn)
-        )
+        items = [self._item(item) for item in node.elts]
+        for item, value in zip(node.elts, items, strict=True):
+            self._require_like(left, item, value)
+        return operators.contained(left, items, negated=isinstance(operator, ast.NotIn))
+
+    def _require_like(self, left: Value, node: ast.expr, value: Value) -> None:
+        try:
+            operators.unify((left, value), "compare")
+        except Refusal as refusal:
+            wanted = _as_literal(str(value.constant), left.type) if isinstance(value.constant, str) else ""
+            raise self.source.error(node, refusal.message, expected=wanted or refusal.expected) from None
 
     def _item(self, node: ast.expr) -> Value:
         value = self.visit(node)
@@ -263,7 +304,7 @@ class _Compiler:
         name = node.func.id
         if name not in FUNCTIONS:
             otherwise = WRITTEN_OTHERWISE.get(name.lower())
-            near = None if otherwise else ELSEWHERE.get(name.lower()) or nearest_name(name, FUNCTIONS)
+            near = None if otherwise else _function_meant(name)
             raise Refusal(
                 f"unknown function {_short(name)}", expected=otherwise or "a function of the language", nearest=near
             )
@@ -279,8 +320,34 @@ class _Compiler:
             ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """One side of a comparison, as it was written and as it is compiled."""
+
+    node: ast.expr
+    value: Value
+
+
+def _as_literal(text: str, kind: str) -> str:
+    """Return how a text is written as a literal of another type, if it is one."""
+    if kind == "date" and _DAY.fullmatch(text):
+        return f"date('{text}')"
+    if kind == "timestamp" and _INSTANT.fullmatch(text):
+        return f"timestamp('{text}')"
+    if kind in NUMERIC and _NUMBER.fullmatch(text):
+        return f"{text} without quotes"
+    return f"{text.lower()} without quotes" if kind == "boolean" and text.lower() in _WORDS else ""
+
+
 def _short(name: str) -> str:
     return repr(name if len(name) <= 80 else name[:77] + "...")  # noqa: PLR2004 - a name that fits a message
+
+
+def _function_meant(name: str) -> str | None:
+    """Return the function of ours that has this name's meaning: called so elsewhere, with a prefix, or misspelt."""
+    lower = name.lower()
+    bare = _PREFIX.sub("", lower)
+    return ELSEWHERE.get(lower) or (bare if bare in FUNCTIONS else nearest_name(name, FUNCTIONS))
 
 
 def _field_value(field: SchemaField) -> Value:

@@ -7,7 +7,7 @@ from libs.expressions import numbers
 from libs.expressions.errors import Refusal
 from libs.expressions.values import NUMERIC, Value, ValueType, boolean, null_of, text
 
-_ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[[Value, Value], Value]]] = {
+ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[[Value, Value], Value]]] = {
     ast.Add: ("+", lambda left, right: numbers.add(left, right, "+")),
     ast.Sub: ("-", lambda left, right: numbers.add(left, right, "-")),
     ast.Mult: ("*", numbers.multiply),
@@ -30,6 +30,9 @@ _SHORT = 20
 
 _HINTS = {
     frozenset({"date", "text"}): "write the day as date('2025-01-31')",
+    frozenset({"date", "integer"}): "write the day as date('2025-01-31')",
+    frozenset({"date", "decimal"}): "write the day as date('2025-01-31')",
+    frozenset({"boolean", "integer"}): "write true or false",
     frozenset({"timestamp", "text"}): "write the instant as timestamp('2025-01-31T10:00:00Z')",
     frozenset({"timestamp", "date"}): "take the day of the timestamp with date(...)",
     frozenset({"integer", "text"}): "convert with to_integer(...) or to_text(...)",
@@ -39,11 +42,8 @@ _HINTS = {
 
 
 def binary(operator: ast.operator, left: Value, right: Value) -> Value:
-    """Compile an arithmetic operator, or `+` on two texts."""
-    known = _ARITHMETIC.get(type(operator))
-    if known is None:
-        raise Refusal("this operator is not part of the language", expected="+ - * / // %")
-    sign, build = known
+    """Compile an arithmetic operator, or `+` on two texts; KeyError for one that is not part of the language."""
+    sign, build = ARITHMETIC[type(operator)]
     if sign == "+" and left.type == right.type == "text":
         return text(f"({left.sql} || {right.sql})", left, right)
     if left.type not in NUMERIC or right.type not in NUMERIC:

@@ -22,6 +22,7 @@ MAX_PATTERN = 256
 MAX_PATTERNS = 20
 MAX_DIGITS = 38
 
+NO_LIST = "a value; a field's name stands without brackets"
 _WARNING_FILTERS = threading.Lock()
 
 _ALLOWED = (
@@ -45,6 +46,14 @@ _REFUSED = {
 
 
 _INSTEAD = {
+    ast.Subscript: "substring(text, start, length), or lookup('mapping', key, 'column')",
+    ast.Lambda: "a condition on one record",
+    ast.JoinedStr: "+ to join texts",
+    ast.NamedExpr: "==",
+    ast.Starred: "the arguments one by one",
+    **dict.fromkeys(
+        (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp), "a condition on one record, or an aggregate rule"
+    ),
     ast.Attribute: "a field's name alone; functions stand before their values, as in upper(name)",
     ast.Set: "a field's name alone, or a list in [ ]",
     ast.Dict: "a field's name alone, or a list in [ ]",
@@ -52,12 +61,26 @@ _INSTEAD = {
 
 
 _WANTED = {
-    "unterminated": "a quote that ends the text",
-    "expected 'else'": CHOICE,
-    "decimal literal": "a number",
-    "non-printable": "a plain space",
+    "unterminated": ("the text has no end", "a quote that ends the text"),
+    "expected 'else'": ("`if` has no `else`", CHOICE),
+    "literal": ("the number is not readable", "a number"),
+    "non-printable": ("", "a plain space"),
+    "invalid character": ("", "a sign of the language"),
+    "too many nested": ("", f"{MAX_DEPTH} levels at most"),
 }
-"""What to write where Python's own message says that."""
+"""Our words for what Python's own message says, and what to write there."""
+
+
+_OPERATORS = {
+    ast.Pow: "value * value", ast.BitXor: "value * value, or != for one of two", ast.BitAnd: "and, or + to join texts",
+    ast.BitOr: "or, or + to join texts", ast.LShift: "<", ast.RShift: ">",
+}  # fmt: skip
+
+
+def _gap(node: ast.BinOp) -> Iterator[tuple[int, int]]:
+    """Yield where the left side of an operator ends and where its right one begins."""
+    yield node.left.end_lineno or node.lineno, node.left.end_col_offset or 0
+    yield node.right.lineno, node.right.col_offset
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +105,29 @@ class Source:
             *lines, last = literal[: character_in(literal, within)].split("\n")
             line, column = line + len(lines), len(last) + (1 if lines else column)
         return ExpressionError(message, line=line, column=column, expected=expected, nearest=nearest)
+
+    def operator(self, node: ast.BinOp) -> ExpressionError:
+        """Make the error of an operator that is not part of the language, at the operator itself."""
+        start, end = (self._offset(line, column) for line, column in _gap(node))
+        between = re.search(
+            r"[^\s()]+", re.sub(r"#[^\n]*", lambda note: " " * len(note[0]), f"({self.text}\n)"[start:end])
+        )
+        at = start + (between.start() if between else 0) - 1
+        line, column = self.text.count("\n", 0, at) + 1, at - self.text.rfind("\n", 0, at)
+        sign = between[0] if between else ""
+        wanted = _OPERATORS.get(type(node.op), "+ - * / // %")
+        return ExpressionError(f"`{sign}` is not part of the language", line=line, column=column, expected=wanted)
+
+    def after_note_sign(self, node: ast.Name) -> bool:
+        """Say whether a name stands right after what begins a note in other languages."""
+        return re.search(r"(--|//)\s*$", f"({self.text}\n)"[: self._offset(node.lineno, node.col_offset)]) is not None
+
+    def _offset(self, line: int, column: int) -> int:
+        """Return the place in the text in parentheses of a line and a column in bytes."""
+        lines = f"({self.text}\n)".split("\n")
+        return sum(len(one) + 1 for one in lines[: line - 1]) + len(
+            lines[line - 1].encode()[:column].decode(errors="ignore")
+        )
 
     def written(self, node: ast.expr) -> str:
         """Return the text of `node` exactly as written; empty when it has none."""
@@ -108,7 +154,7 @@ def parse(text: str) -> tuple[ast.expr, Source]:
     body = _syntax(text)
     _check_nodes(body, source)
     if body.col_offset == 0 and body.lineno == 1:
-        raise unbalanced(text) or source.error(body, "a list can only stand after `in`", expected="a value")
+        raise unbalanced(text) or source.error(body, "a list can only stand after `in`", expected=NO_LIST)
     return body, source
 
 
@@ -157,8 +203,19 @@ def _syntax_error(text: str, error: SyntaxError) -> ExpressionError:
     if (error.lineno or 1) > lines:
         column = len(text) - text.rfind("\n")
     message = re.split(r" \((?:<expression>|detected)|\. (?:Maybe|Perhaps) you ", error.msg or "invalid syntax")[0]
-    wanted = next((wanted for part, wanted in _WANTED.items() if part in message), "an expression")
-    return ExpressionError(message, line=line, column=max(column, 1), expected=wanted)
+    said, wanted = next((words for part, words in _WANTED.items() if part in message), ("", "a value"))
+    if message.startswith(("invalid syntax", "cannot assign", "expression expected")):
+        said, wanted = _stray(text, line, max(column, 1))
+    return ExpressionError(said or message, line=line, column=max(column, 1), expected=wanted)
+
+
+def _stray(text: str, line: int, column: int) -> tuple[str, str]:
+    """Return what is said of something that cannot stand where it does."""
+    rest = (text.split("\n")[line - 1] + "\n")[column - 1 :]
+    word = re.match(r"\w+|[^\w\s]", rest)
+    if not rest.strip() or rest.lstrip().startswith("#"):
+        return "the expression ends too early", "a value"
+    return f"`{word[0][:80] if word else rest[:1]}` does not belong here", "a value before and after an operator"
 
 
 def _check_nodes(body: ast.expr, source: Source) -> None:

@@ -113,7 +113,7 @@ PLACES = [
     ("lookup('cq', code, 'lei')", 1, 8, "unknown mapping 'cq'", "cp"),
     ("lookup('cp', code, 'lie')", 1, 20, "the mapping has no column 'lie'", "lei"),
     ("code == None", 1, 1, "comparing with null is never true", None),
-    ("1 +", 1, 4, "invalid syntax", None),
+    ("1 +", 1, 4, "the expression ends too early", None),
     ("matches(code, '(')", 1, 16, "`(` is not closed", None),
 ]
 

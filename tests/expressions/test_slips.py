@@ -30,7 +30,7 @@ SLIPS = [
     ("from == 'x'", 1, 1, "field('from') for a field of that name"),
     ("price > 1 price", 1, 11, "an operator between them, such as and, == or +"),
     ("quantity == 010", 1, 13, "a number without leading zeros, date('2025-01-31'), or text in quotes"),
-    ("trade_date > 2025-01-01", 1, 19, "a number without leading zeros, date('2025-01-31'), or text in quotes"),
+    ("trade_date > 2025-01-01", 1, 14, "date('2025-01-01')"),
     ("price > 1,000", 1, 10, "one value; a number has no commas"),
     ("1) + (2", 1, 2, "balanced parentheses"),
     ("code == 'é')", 1, 12, "balanced parentheses"),
