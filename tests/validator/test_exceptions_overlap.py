@@ -5,10 +5,15 @@ from uuid import uuid4
 
 import pytest
 
+from libs.common.database.transaction import Transaction
 from libs.common.errors import Conflict
 from services.validator import store as jobs
-from services.validator.exceptions import waiving
+from services.validator.exceptions import resubmitting, waiving
+from services.validator.exceptions.filters import Filter
+from services.validator.exceptions.resubmitting import Wish
 from services.validator.exceptions.verdicts import Opener
+from services.validator.exceptions.working import Choice
+from tests.validator.crossing import cross
 from tests.validator.queue import DAY, Queue, failure
 from tests.validator.test_exceptions_corrections import Correction
 from tests.validator.test_exceptions_crossing import withdrawal
@@ -56,6 +61,23 @@ async def test_a_record_that_is_being_judged_again_is_not_sent_again(first: Corr
     await tell(first, opener)
     await again(first, 3)
     assert await found(first) == {"r1": SENT, "r2": SENT, "r7": SENT}
+
+
+async def test_a_record_is_not_sent_again_in_the_very_moment_of_its_verdict(first: Correction) -> None:
+    """What that verdict opens last is not seen yet, and would be left behind."""
+    opener = await first.judge(FOUND[:3])
+
+    async def tells(tx: Transaction) -> None:
+        assert await jobs.end_job(tx, first.request_id, 1, "done")
+        await opener.open_last(tx)
+
+    async def sends(tx: Transaction) -> None:
+        choice = Choice(Filter(run_id=first.parent), 2)
+        await resubmitting.resubmit_many(tx, first.queue.objects, choice, Wish())
+
+    with pytest.raises(Conflict, match="being judged"):
+        await cross(first.queue, tells, sends)
+    assert await found(first) == {"r1": OPEN, "r2": OPEN, "r7": OPEN}
 
 
 async def test_a_record_of_a_run_that_is_being_judged_is_not_sent_again(queue: Queue) -> None:

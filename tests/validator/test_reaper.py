@@ -15,11 +15,12 @@ from deploy.local.database import DATABASE
 from libs.common.context import utc_now
 from libs.common.database.pool import Database
 from services.validator import reaper
-from services.validator.exceptions import unsealed, waiving
+from services.validator.exceptions import changing, unsealed, waiving
 from tests.validator.queue import Queue, failure
 from tests.validator.rounds import Rounds
 from tests.validator.test_exceptions_cancelled import cancelled
-from tests.validator.test_exceptions_corrections import Correction
+from tests.validator.test_exceptions_corrections import LEASE, Correction
+from tests.validator.test_exceptions_unsealed import DiedError
 
 MANY = 24
 _LOCKED = "SELECT EXISTS (SELECT FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple'))"
@@ -116,6 +117,37 @@ async def test_what_is_left_is_told_to_whoever_is_next(rounds: Rounds) -> None:
     await made.work("void")
     (job,) = await rounds.fetch("SELECT status FROM job WHERE task = 'void'")
     assert job["status"] == "done"
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("steps", [1, 4, 5, 11])
+async def test_a_worker_that_dies_in_any_part_is_replaced(
+    rounds: Rounds, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Before it gave way or after another went on: each exception closes once, and it is told once."""
+    run = await left(rounds)
+    made, apply = Correction(rounds, run), changing.apply
+    lives = iter([True] * steps + [False])
+
+    async def dying(*arguments: Any) -> None:
+        if not next(lives, True):
+            raise DiedError
+        await apply(*arguments)
+
+    monkeypatch.setattr(changing, "apply", dying)
+    died = 0
+    while await rounds.fetch("SELECT FROM job WHERE status = 'queued'"):
+        try:
+            await made.work("void")
+        except DiedError:
+            died += 1
+        rounds.now = max(rounds.now, utc_now()) + 2 * LEASE
+    assert died == 1
+    closings = await rounds.fetch(
+        "SELECT count(*) FROM exception_history WHERE action = 'closed' GROUP BY exception_id"
+    )
+    assert [row["count"] for row in closings] == [1] * MANY
+    assert [data["records"] for name, data in await rounds.events() if name == "exception.voided"] == [MANY]
 
 
 async def pokes(rounds: Rounds, request_id: UUID) -> int:
