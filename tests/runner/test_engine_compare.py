@@ -24,6 +24,7 @@ Row = tuple[set[int], str | None, str | None]
 """The records behind a row, the key that code gives it, its value."""
 VALUES = st.sampled_from([None, "", "a", "b"])
 RECORDS = st.dictionaries(st.integers(1, 8), st.tuples(VALUES, VALUES), max_size=8)
+HELD = st.none() | st.dictionaries(st.integers(1, 8), st.sampled_from(["blocking", "warning", "waived"]), max_size=8)
 FAILED = st.sets(st.tuples(st.integers(1, 8), st.sampled_from(["r", "s"])), max_size=8)
 
 
@@ -33,14 +34,25 @@ def slices(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(compare, "_SLICE", request.param)
 
 
-def side(home: Path, name: str, records: dict[int, tuple[Any, Any]], failed: set[tuple[int, str]]) -> Side:
-    """Write what a run made."""
+def side(
+    home: Path,
+    name: str,
+    records: dict[int, tuple[Any, Any]],
+    failed: set[tuple[int, str]],
+    held: dict[int, str] | None = None,
+) -> Side:
+    """Write what a run made; `held` are records that a rule over the output told of, and how severely."""
     rows = [{"_ordinal": n, "_key": f"k{n}", "x": x, "y": y} for n, (x, y) in records.items()]
     pq.write_table(pa.Table.from_pylist(rows, schema=_RECORDS), home / f"{name}-records.parquet")
     common = {"severity": "blocking", "outcome": "fail", "message": "m"}
     failures = [{"_ordinal": n, "key": f"k{n}", "rule_id": rule, **common} for n, rule in failed]
     pq.write_table(pa.Table.from_pylist(failures, schema=_FAILURES), home / f"{name}-failures.parquet")
-    return Side(records=home / f"{name}-records.parquet", input=home / f"{name}-failures.parquet")
+    told = [
+        {**common, "_ordinal": n, "key": f"k{n}", "rule_id": "o", "severity": how} for n, how in (held or {}).items()
+    ]
+    pq.write_table(pa.Table.from_pylist(told, schema=_FAILURES), home / f"{name}-told.parquet")
+    output = None if held is None else home / f"{name}-told.parquet"
+    return Side(records=home / f"{name}-records.parquet", input=home / f"{name}-failures.parquet", output=output)
 
 
 def rows_of(found: Compared) -> list[dict[str, Any]]:
@@ -50,9 +62,14 @@ def rows_of(found: Compared) -> list[dict[str, Any]]:
 
 def expected(before: Any, after: Any) -> set[tuple[Any, ...]]:
     """Compare row by row."""
-    (old, old_failed), (new, new_failed) = before, after
+    (old, old_failed, old_held), (new, new_failed, new_held) = before, after
     found = {("newly_failing", n, rule, None) for n, rule in new_failed - old_failed}
     found |= {("newly_passing", n, rule, None) for n, rule in old_failed - new_failed}
+    told_then, told_now = (held or {} for held in (old_held, new_held))
+    found |= {("newly_failing", n, "o", None) for n in told_now.keys() - told_then.keys()}
+    found |= {("newly_passing", n, "o", None) for n in (told_then.keys() - told_now.keys()) & new.keys()}
+    old, new = ({n: values for n, values in records.items() if told.get(n) != "blocking"}
+                for records, told in ((old, told_then), (new, told_now)))  # fmt: skip
     found |= {("no_longer_out", n, None, None) for n in old.keys() - new.keys()}
     found |= {("newly_out", n, None, None) for n in new.keys() - old.keys()}
     for n in old.keys() & new.keys():
@@ -62,7 +79,7 @@ def expected(before: Any, after: Any) -> set[tuple[Any, ...]]:
 
 @pytest.mark.usefixtures("slices")
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(before=st.tuples(RECORDS, FAILED), after=st.tuples(RECORDS, FAILED))
+@given(before=st.tuples(RECORDS, FAILED, HELD), after=st.tuples(RECORDS, FAILED, HELD))
 def test_the_engine_finds_what_a_loop_finds(tmp_path: Path, before: Any, after: Any) -> None:
     """Whatever the two runs made: every difference once, no other, sorted by difference and key; counts are exact."""
     request = CompareRequest(
@@ -125,11 +142,12 @@ def rows_expected(before: list[Row], after: list[Row], failed: tuple[set[int], s
     for name in old.keys() | new.keys():
         was, now = old.get(name), new.get(name)
         failed_then, fails_now = was in failed[0], now in failed[1]
-        if was and now and before[was - 1][2] != after[now - 1][2]:
+        out_then, out_now = was and not failed_then, now and not fails_now
+        if out_then and out_now and before[was - 1][2] != after[now - 1][2]:
             note("changed", before[was - 1])
-        if was and not now:
+        if out_then and not out_now:
             note("no_longer_out", before[was - 1])
-        if now and not was:
+        if out_now and not out_then:
             note("newly_out", after[now - 1])
         if now and fails_now and not failed_then:
             note("newly_failing", after[now - 1])
@@ -180,14 +198,14 @@ def test_rows_of_which_nothing_is_known_are_not_compared(tmp_path: Path) -> None
         compare_runs(request)
 
 
-@pytest.mark.parametrize("phase", ["output", "faults"])
-def test_who_was_not_judged_has_not_passed(tmp_path: Path, phase: str) -> None:
-    """A record that is held before the output rules is no newly passing one there."""
+@pytest.mark.parametrize(("phase", "told"), [("output", []), ("faults", ["no_longer_out"])])
+def test_who_was_not_judged_has_not_passed(tmp_path: Path, phase: str, told: list[str]) -> None:
+    """A record that is held before the output rules is no newly passing one there; who was held there was not out."""
     old, new = (side(tmp_path, name, {1: ("a", "b")} if name == "old" else {}, {(1, "r")} if name == "old" else set())
                 for name in ("old", "new"))  # fmt: skip
     before = Side(records=old.records, **{phase: old.input})
     rows = rows_of(compare_runs(CompareRequest(before=before, after=new, target=tmp_path / "d.parquet")))
-    assert [row["difference"] for row in rows] == ["no_longer_out"]
+    assert [row["difference"] for row in rows] == told
 
 
 def test_slices_leave_nothing_out(tmp_path: Path) -> None:
@@ -204,7 +222,7 @@ def test_much_that_code_made_of_each_record_fits_into_little_memory(tmp_path: Pa
     records, rows = 250_000, 750_000
     sides = {name: _threefold(tmp_path, name, rows, changed) for name, changed in (("before", 0), ("after", 1))}
     found = compare_runs(CompareRequest(**sides, target=tmp_path / "d.parquet", memory="128MiB"))
-    assert found.counts == {"changed": records // 10, "newly_passing": 1}
+    assert found.counts == {"changed": records // 10, "newly_passing": 1, "newly_out": 1}
     assert found.by_field == {"x": records // 10}
 
 
@@ -216,7 +234,7 @@ def _threefold(home: Path, name: str, rows: int, changed: int) -> Side:
         f"sha256(CAST(range + if(range % 30 = 0, {changed}, 0) AS VARCHAR)) AS x FROM range({rows})",
         "origins": f"SELECT 'k' || ({record}) AS key, {record} AS _ordinal, range + 1 AS _row, {record} AS _first FROM range({rows})",
         "output": f"SELECT range + 1 AS _ordinal, 'k' || ({record}) AS key, 'r' AS rule_id, 'blocking' AS severity, "
-        f"'fail' AS outcome, {text} AS message FROM range({rows}) WHERE range % 3 = 0 AND range >= {3 * changed}",
+        f"'fail' AS outcome, {text} AS message FROM range({rows}) WHERE range % 3 = 1 AND range >= {3 * changed}",
     }
     for part, query in queries.items():
         duckdb.sql(f"COPY ({query}) TO '{home}/{name}-{part}.parquet' (FORMAT parquet)")

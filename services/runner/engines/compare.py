@@ -122,6 +122,15 @@ def _cut(engine: duckdb.DuckDBPyConnection, sides: Mapping[str, Side], where: st
         engine.execute(f"CREATE OR REPLACE TEMP {records}")
         failures = " UNION ALL ".join(_failures(name, side, where, traced=traced))
         engine.execute(f"CREATE OR REPLACE TEMP VIEW {name}_failures AS {failures}")
+        engine.execute(f"CREATE OR REPLACE TEMP VIEW {name}_out AS {_out(name, side, traced=traced)}")
+
+
+def _out(name: str, side: Side, *, traced: bool) -> str:
+    """Return the query of the records that came out: those that no rule over the output holds."""
+    if side.output is None:
+        return f"FROM {name}_records"
+    held = f"(FROM {name}_failures WHERE phase = 'output' AND severity = 'blocking')"
+    return f"FROM {name}_records ANTI JOIN {held} USING ({', '.join(SAME_ROW if traced else SAME_RECORD)})"
 
 
 def _failures(name: str, side: Side, where: str, *, traced: bool) -> Iterator[str]:
@@ -184,7 +193,7 @@ def _differing(fields: dict[str, _Field], same: Sequence[str]) -> str:
              for text, word in ((one.before, "b"), (one.after, "a"))]  # fmt: skip
     unequal = " OR ".join(one.unequal for one in fields.values()) or "false"
     columns = ", ".join(["b._ordinal AS _ordinal", "b._key AS key", *shown])
-    joined = f"before_records AS b JOIN after_records AS a USING ({', '.join(same)})"
+    joined = f"before_out AS b JOIN after_out AS a USING ({', '.join(same)})"
     return f"SELECT {columns} FROM {joined} WHERE {unequal}"
 
 
@@ -195,7 +204,7 @@ def _parts(fields: dict[str, _Field], same: Sequence[str]) -> Iterator[str]:
         names = {"mine": f"{mine}_failures", "other": f"{other}_failures", "same": found_by, "judged": also}
         yield _FAILED.format(difference=quote_literal(f"newly_{word}"), **names)
     for word, mine, other in (("no_longer_out", "before", "after"), ("newly_out", "after", "before")):
-        source = f"{mine}_records AS f ANTI JOIN {other}_records AS o USING ({found_by})"
+        source = f"{mine}_out AS f ANTI JOIN {other}_out AS o USING ({found_by})"
         empty = {"field": _NULL, "before": _NULL, "after": _NULL}
         yield _PLAIN.format(difference=quote_literal(word), key="f._key", ordinal="f._ordinal", source=source, **empty)
     for number, name in enumerate(fields):
