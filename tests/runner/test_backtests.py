@@ -5,6 +5,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from libs.common.errors import Conflict
@@ -138,6 +140,30 @@ async def test_the_draft_of_a_schema_takes_the_place_of_the_version(world: World
     assert await world.attempt(run_id) == "succeeded"
     row, _ = await read(world, made["id"])
     assert (row["status"], row["counts"]["records"], row["counts"]["changed"]) == ("completed", 3, 0)
+
+
+async def table_of(world: World, sealed: dict[str, Any]) -> pa.Table:
+    path = world.home / f"{uuid4()}.parquet"
+    await world.objects.fetch(sealed["key"], sealed["sha256"], path)
+    return pq.read_table(path)
+
+
+async def test_a_field_that_a_draft_adds_is_in_no_past_record(world: World) -> None:
+    """A schema that gains a field is tried on extracts that lack it; the past run's extract stays as it is."""
+    await world.setup()
+    schema = await schema_of(world)
+    await world.hear("catalog.report.announced", await announced(world, [("schema", schema)]))
+    past = await world.run_through()
+    fields = [{"name": "id", "type": "text"}, {"name": "venue", "type": "text"}, {"name": "amount", "type": "text"}]
+    await drafted(world, "schema", schema, {"fields": fields})
+    run_id = (await read(world, (await ask(world, "schema", schema))["id"]))[1][0]["id"]
+    assert await world.attempt(run_id) == "validating"
+    before, after = [(await world.read(one))["steps"]["extract"] for one in (past, run_id)]
+    assert after["facts"]["column_types"] == {**before["facts"]["column_types"], "venue": "VARCHAR"}
+    old, new = [await table_of(world, one["outputs"]["extract"]) for one in (before, after)]
+    assert new.to_pylist() == [{**record, "venue": None} for record in old.to_pylist()]
+    await world.verdict(run_id)
+    assert await world.attempt(run_id) == "succeeded"
 
 
 async def test_a_backtest_ends_with_its_last_run_however_that_ends(world: World) -> None:

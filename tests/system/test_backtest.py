@@ -83,7 +83,7 @@ async def test_a_backtest_names_the_records_that_a_run_would_hold(tenant: Tenant
 
 
 async def test_a_mapping_or_schema_shows_the_values_that_change(world: World, tenant: Tenant) -> None:
-    """A draft of the schema replaces its version on both sides of the report; who has no draft is refused."""
+    """A draft of the schema replaces its version on both sides of the report, also one with a field more; who has no draft is refused."""
     filing = await filed(tenant)
     await filing.run()
     path = f"/v1/schemas/{filing.schema}"
@@ -92,6 +92,13 @@ async def test_a_mapping_or_schema_shows_the_values_that_change(world: World, te
     await tenant.api.change(path, {"name": "payments", "spec": spec})
     found = await asked(tenant.api, "schema", filing.schema)
     assert (found["failed"], found["counts"]["newly_failing"] > 0) == (0, True)
+    spec["fields"][1]["scale"] = 2
+    spec["fields"].append({"name": "venue", "type": "text", "required": False})
+    await tenant.api.change(path, {"name": "payments", "spec": spec})
+    more = found
+    while more["sha256"] == found["sha256"]:  # the runner has not heard of the new draft yet
+        more = await asked(tenant.api, "schema", filing.schema)
+    assert (more["failed"], more["counts"]["newly_failing"], more["counts"]["changed"]) == (0, 0, 0), more["replays"]
     async with httpx.AsyncClient(base_url=world.url, trust_env=False) as once:  # the API's client would ask again
         body, headers = {"kind": "rule", "id": str(filing.rule)}, await tenant.api._bearer()
         refused = await once.post("/v1/backtests", json=body, headers=headers)

@@ -126,16 +126,22 @@ async def _repeat(tx: Transaction, parent: Row, backtest_id: UUID, draft: Pinned
     pins = [Pinned.from_json(pin) for pin in parent["pins"]]
     pinning = Pinning(parent["report_name"], tuple(draft if pin.id == draft.id else pin for pin in pins))
     own = {"parent_id": parent["id"], "rules_of": parent["id"], "backtest_id": backtest_id, "draft": draft.as_json()}
-    run = await add_pinned(tx, order, pinning, trigger="rerun", **own)
     done = {row["step"]: row for row in await parts.steps(tx, parent["id"])}
-    balance = dict(await parts.balances(tx, parent["id"]))["extract"]
     extract = done["extract"]
+    facts = {**extract["facts"], "baseline": _baseline(done)}
+    if draft.kind == "schema":  # it may have fields that the extract lacks: a worker adds them
+        await add_pinned(
+            tx, order, pinning, trigger="rerun", **own, selection={"outputs": extract["outputs"], "facts": facts}
+        )
+        return
+    run = await add_pinned(tx, order, pinning, trigger="rerun", **own)
+    balance = dict(await parts.balances(tx, parent["id"]))["extract"]
     result = StepResult(
         step="extract",
         started_at=tx.context.now,
         balance=balance,
         outputs={name: Sealed(**sealed) for name, sealed in extract["outputs"].items()},
-        facts={**extract["facts"], "baseline": _baseline(done)},
+        facts=facts,
     )
     await add_sealed(tx, run["id"], result, attempt=0, reused_from=extract["reused_from"] or parent["id"])
     await runs.change(tx, run, step="validate")

@@ -13,7 +13,7 @@ from services.runner.engines.errors import DataPathError
 from services.runner.engines.folding import run_fold
 from services.runner.engines.readying import run_ready
 from services.runner.engines.requests import CompareRequest, FoldRequest, SourceRequest, TransformRequest
-from services.runner.engines.selecting import SelectRequest, select_records
+from services.runner.engines.selecting import SelectRequest, WidenRequest, select_records, widen_records
 from services.runner.engines.transform import run_transform
 from services.runner.records.files import find_records, read_differences, write_mapping, write_not_out
 from services.runner.records.requests import DifferencesRequest, FindRequest, MappingRequest, NotOutRequest
@@ -25,6 +25,7 @@ _WORK: dict[str, tuple[type[Strict], Callable[[Any, Sequence[int]], Strict]]] = 
     "parse_csv": (CsvRequest, drafting(parse_csv)),
     "run_query": (QueryRequest, drafting(run_query)),
     "select": (SelectRequest, select_records),
+    "widen": (WidenRequest, widen_records),
     "transform": (TransformRequest, run_transform),
     "ready": (SourceRequest, run_ready),
     "fold": (FoldRequest, run_fold),

@@ -9,7 +9,7 @@ from services.runner.domain.ledger import Balance
 from services.runner.engines.drafts import Extracted
 from services.runner.engines.errors import SourceError
 from services.runner.engines.sealing import SealedFile
-from services.runner.engines.selecting import SelectRequest
+from services.runner.engines.selecting import SelectRequest, WidenRequest
 from services.runner.engines.workshop import run_in_child
 from services.runner.library import CONNECTOR
 from services.runner.sources.extract import extract_file, extract_query
@@ -29,6 +29,8 @@ async def extract(job: Job) -> StepResult:
     started = job.tools.now()
     if job.run["kind"] == "correction":
         return await _result(job, started, await _from_parent(job))
+    if job.run["kind"] == "backtest":
+        return await _from_past(job, started)
     source = job.plan.report.source
     connector = await job.plan.spec("connector", source.connector_id, CONNECTOR)
     if isinstance(source, FileSource) and isinstance(connector, FileConnector):
@@ -69,6 +71,34 @@ async def _from_parent(job: Job) -> Extracted:
         timeout_seconds=job.tools.settings.step_timeout_seconds,
     )
     return Extracted(**sealed.model_dump(), column_types=selection["column_types"])
+
+
+async def _from_past(job: Job, started: datetime) -> StepResult:
+    """Take the sealed extract of the run that is replayed; a field that the draft of its schema adds is in no record."""
+    facts, given = (job.run["selection"][name] for name in ("facts", "outputs"))
+    outputs = {name: Sealed(**sealed) for name, sealed in given.items()}
+    known = facts["column_types"]
+    fields = tuple(field.name for field in (await job.plan.source_schema()).fields if field.name not in known)
+    if fields:
+        outputs["extract"] = await _widened(job, outputs["extract"], fields)
+        facts = {**facts, "column_types": {**known, **dict.fromkeys(fields, "VARCHAR")}}
+    balance = Balance(created=facts["rows"], records_out=facts["rows"])
+    return StepResult("extract", started, balance, outputs, facts, "extract")
+
+
+async def _widened(job: Job, extract: Sealed, fields: tuple[str, ...]) -> Sealed:
+    path = await job.workspace.file(extract)
+    request = WidenRequest(extract=path, fields=fields, target=job.place("extract") / _NAME)
+    sealed = await run_in_child(
+        job.tools.jobs,
+        "widen",
+        request,
+        SealedFile,
+        reads=[path],
+        writes=[request.target.parent],
+        timeout_seconds=job.tools.settings.step_timeout_seconds,
+    )
+    return await job.workspace.keep(job.key("extract", _NAME), sealed.path)
 
 
 async def _from_file(job: Job, source: FileSource, connector: FileConnector, *, drafts: bool) -> Extracted:
