@@ -26,7 +26,7 @@ CATEGORIES = sorted(path.stem for path in CORPUS.glob("*.txt"))
 HEAVY = "resources"
 QUICK = [name for name in CATEGORIES if name != HEAVY]
 LIMITS = Limits(address_space=1536 * MIB, cpu_seconds=2, wall_seconds=2.0, file_size=8 * MIB, open_files=64)
-PRELOAD = ("pyarrow", "pyarrow.parquet", "libs.common.jail.tables", "tests.jail.escaping")
+PRELOAD = ("pyarrow", "pyarrow.parquet", "libs.common.jail.resealing", "tests.jail.escaping")
 _HOUSED = """
 from pathlib import Path
 from libs.common.jail import WarmParent, host

@@ -19,22 +19,54 @@ A child's native code may do whatever its layers do not forbid, lie about everyt
 and checked, and a caller checks them against what it expects. Jobs may be run again: on `JobServerLost`, do so.
 """
 
-from libs.common.jail.confinement import Confinement, confine, engine_paths, interpreter_paths
-from libs.common.jail.connection import Report
-from libs.common.jail.errors import (
-    ConfinementError,
-    JailError,
-    JobCrashed,
-    JobError,
-    JobFailed,
-    JobServerLost,
-    JobTimedOut,
-    OverBudget,
-)
-from libs.common.jail.faults import fault_of
-from libs.common.jail.limits import MIB, Limits
-from libs.common.jail.server import JobServer
-from libs.common.jail.settings import WarmParent
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from libs.common.jail.confinement import Confinement, confine, engine_paths, interpreter_paths
+    from libs.common.jail.errors import (
+        ConfinementError,
+        JailError,
+        JobCrashed,
+        JobError,
+        JobFailed,
+        JobServerLost,
+        JobTimedOut,
+        OverBudget,
+    )
+    from libs.common.jail.faults import fault_of
+    from libs.common.jail.limits import MIB, Limits
+    from libs.common.jail.report import Report
+    from libs.common.jail.server import JobServer
+    from libs.common.jail.settings import WarmParent
+
+_HOMES = {
+    "confinement": ("Confinement", "confine", "engine_paths", "interpreter_paths"),
+    "errors": (
+        "ConfinementError",
+        "JailError",
+        "JobCrashed",
+        "JobError",
+        "JobFailed",
+        "JobServerLost",
+        "JobTimedOut",
+        "OverBudget",
+    ),
+    "faults": ("fault_of",),
+    "limits": ("MIB", "Limits"),
+    "report": ("Report",),
+    "server": ("JobServer",),
+    "settings": ("WarmParent",),
+}
+_MODULES = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for, and no more: every fork of a warm parent copies the tables of all that it has loaded."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
 
 __all__ = [
     "MIB",

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Self
 from libs.common.jail import canaries, landlock, privileges
 from libs.common.jail.confinement import confine, engine_paths
 from libs.common.jail.exchange import LENGTH, proof_of
-from libs.common.jail.faults import frames_of
+from libs.common.jail.frames import frames_of
 from libs.common.jail.isolation import House
 from libs.common.jail.limits import Limits
 
@@ -81,15 +81,15 @@ def _canaries(job: dict[str, Any], _: Sequence[int]) -> dict[str, bool]:
 
 
 def _reseal(job: dict[str, Any], files: Sequence[int]) -> Any:
-    from libs.common.jail import tables  # noqa: PLC0415 - only where the parent has loaded it: nothing can be, here
+    from libs.common.jail import resealing  # noqa: PLC0415 - only where the parent has loaded it: nothing can be, here
 
-    return tables.reseal(job, files)
+    return resealing.reseal(job, files)
 
 
 def _describe(job: dict[str, Any], files: Sequence[int]) -> Any:
-    from libs.common.jail import tables  # noqa: PLC0415
+    from libs.common.jail import resealing  # noqa: PLC0415
 
-    return tables.describe(job, files)
+    return resealing.describe(job, files)
 
 
 OWN: dict[str, JobFunction] = {"canaries": _canaries, "reseal": _reseal, "describe": _describe}

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from libs.common.jail.connection import Report
 from libs.common.jail.errors import (
     ConfinementError,
     JailError,
@@ -15,6 +14,7 @@ from libs.common.jail.errors import (
     JobTimedOut,
 )
 from libs.common.jail.exchange import Exchange
+from libs.common.jail.report import Report
 
 Outcome = Literal["done", "failed", "killed", "limit", "refused", "lost"]
 """`killed`: by a signal. `limit`: out of time, memory or room. `refused`: unconfined, or the answer is none."""

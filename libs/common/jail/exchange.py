@@ -10,10 +10,10 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn, Self
 
-from libs.common.jail.connection import Report
 from libs.common.jail.errors import ConfinementError, JobCrashed, JobFailed, JobTimedOut
 from libs.common.jail.isolation import LAYERS, PORTABLE
 from libs.common.jail.limits import Limits
+from libs.common.jail.report import Report
 
 LENGTH = struct.Struct("=Q")
 """What a result begins with: how many bytes of JSON follow."""

@@ -8,7 +8,6 @@ from types import TracebackType
 from typing import Any, Self
 
 from libs.common.jail import canaries
-from libs.common.jail.connection import Report
 from libs.common.jail.endings import Observer, Watch
 from libs.common.jail.errors import ConfinementError, JailError, JobCrashed, JobFailed, JobServerLost
 from libs.common.jail.exchange import Exchange
@@ -16,6 +15,7 @@ from libs.common.jail.isolation import PORTABLE, REQUIRED, Isolation
 from libs.common.jail.limits import Limits
 from libs.common.jail.parent import Parent
 from libs.common.jail.remote import Remote
+from libs.common.jail.report import Report
 from libs.common.jail.settings import WarmParent
 from libs.common.jail.shares import Shares
 

@@ -1,31 +1,23 @@
 """Result tables of jobs: read, checked and written anew in a child of their own, before the broker touches them.
 
 The file is its writer's, and its writer may have been taken over: nothing of it but values of the expected columns
-gets past the child that reads it. `reseal` and what it calls run there.
+gets past the child that reads it, which does so by `libs.common.jail.resealing`.
 """
 
 import base64
-import json
-import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.ipc
-import pyarrow.parquet as pq
 
 from libs.common.jail.errors import JobCrashed, JobFailed, JobTimedOut
 from libs.common.jail.limits import MIB, Limits
 from libs.common.jail.server import JobServer
-from libs.common.layout import repeating
 
-_BATCH = 16_384
-_SAMPLE = 1024
 _MOST_COLUMNS = 10_000
 _LIMITS = Limits(
     address_space=3072 * MIB, cpu_seconds=600, wall_seconds=600, file_size=2048 * MIB, result_bytes=64 * MIB
@@ -72,7 +64,7 @@ class Described:
 async def reseal_tables(server: JobServer, tables: Sequence[Expected], *, owner: str | None = None) -> list[Resealed]:
     """Check result files in one confined child and write what they hold to their targets.
 
-    `server` needs `libs.common.jail.tables` among its preloads. Names and types must be the schema's, neither nested nor
+    `server` needs `libs.common.jail.resealing` among its preloads. Names and types must be the schema's, neither nested nor
     dictionaries nor extensions but where the schema has them; every value is validated; nothing may follow the end.
 
     Raises:
@@ -155,78 +147,3 @@ def _one(table: Expected, told: Any) -> Resealed:
     if len(values) != (rows if rows <= table.most_rows else 0):
         raise TableError(f"{table.target.name} gives no account of its rows")
     return Resealed(rows, values)
-
-
-def reseal(job: dict[str, Any], files: Sequence[int]) -> list[dict[str, Any]]:
-    """Check and rewrite the tables of a job; the child's side."""
-    asked = job["tables"]
-    return [_rewrite(one, files[place], files[len(asked) + place]) for place, one in enumerate(asked)]
-
-
-def describe(_: dict[str, Any], files: Sequence[int]) -> dict[str, Any]:
-    """Describe a Parquet file; the child's side."""
-    with os.fdopen(os.dup(files[0]), "rb") as file, pq.ParquetFile(file) as parquet:
-        columns = {field.name: str(field.type) for field in parquet.schema_arrow}
-        return {"rows": parquet.metadata.num_rows, "columns": columns}
-
-
-def _rewrite(asked: dict[str, Any], source: int, target: int) -> dict[str, Any]:
-    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(asked["schema"])))
-    expected = math.inf if asked["rows"] is None else asked["rows"]
-    rows, values = 0, []
-    with os.fdopen(os.dup(source), "rb") as read, os.fdopen(os.dup(target), "wb") as write:
-        batches = (_stream(read) if asked["stream"] else _parquet(read))(schema)
-        first = next(batches, None)
-        repeats: Any = repeating(first.slice(0, _SAMPLE)) if first else False  # pyarrow's stubs know bool only
-        with pq.ParquetWriter(write, schema, compression="zstd", use_dictionary=repeats) as writer:
-            for batch in chain([first] if first else (), batches):
-                rows += batch.num_rows
-                if rows > expected:  # a few bytes can stand for thousands of millions of rows
-                    raise ValueError(f"{asked['name']} has more than {expected} rows")
-                writer.write_batch(batch)
-                if rows <= asked["most_rows"]:
-                    values += batch.to_pylist()
-    if rows < expected < math.inf:
-        raise ValueError(f"{asked['name']} has {rows} rows, not {expected}")
-    shown = values if rows <= asked["most_rows"] else []
-    json.dumps(shown)  # what JSON cannot say was not to be asked for
-    return {"rows": rows, "values": shown}
-
-
-Batches = Callable[[pa.Schema], Iterator[pa.RecordBatch]]
-
-
-def _parquet(file: BinaryIO) -> Batches:
-    def batches(schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        with pq.ParquetFile(file) as parquet:
-            _require(parquet.schema_arrow, schema)
-            for batch in parquet.iter_batches(batch_size=_BATCH, use_threads=False):
-                yield _plain(batch, schema)
-
-    return batches
-
-
-def _stream(file: BinaryIO) -> Batches:
-    def batches(schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-        source = pa.PythonFile(file, mode="r")  # type: ignore[arg-type]
-        with pa.ipc.open_stream(source) as stream:
-            _require(stream.schema, schema)
-            for batch in stream:
-                yield _plain(batch, schema)
-        if file.read(1):
-            raise ValueError("something follows the end of the stream")
-
-    return batches
-
-
-def _require(found: pa.Schema, schema: pa.Schema) -> None:
-    # by name and type only: engines mark columns that happen to hold no null as not nullable
-    if (found.names, found.types) != (schema.names, schema.types):
-        raise ValueError(f"columns are {found.names[:20]}, types {[str(one) for one in found.types[:20]]}")
-
-
-def _plain(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Return the batch under the schema that was asked for, every value looked at, its own metadata left behind."""
-    plain = pa.RecordBatch.from_arrays(batch.columns, schema=schema)
-    plain.validate(full=True)
-    return plain
