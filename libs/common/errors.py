@@ -7,7 +7,31 @@ no refusal is an error: 500 with its detail removed, or a retry with back-off.
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Protocol, Self
+
+
+class Placed(Protocol):
+    """What is wrong within a text: where (line and column from 1), what was expected, the nearest known name."""
+
+    @property
+    def line(self) -> int:
+        """The line, from 1."""
+
+    @property
+    def column(self) -> int:
+        """The character in the line, from 1."""
+
+    @property
+    def message(self) -> str:
+        """What is wrong."""
+
+    @property
+    def expected(self) -> str:
+        """What belongs there; empty where that is not known."""
+
+    @property
+    def nearest(self) -> str | None:
+        """The known name that was meant, if one is near."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +55,19 @@ class FieldProblem:
         hint = f"; did you mean {nearest!r}?" if nearest else ""
         parts = {**place, "expected": expected, "nearest": nearest}
         return cls(field, f"{message}{wanted}{hint}", {name: value for name, value in parts.items() if value})
+
+    @classmethod
+    def placed(cls, field: str, flaw: Placed, **place: str | int) -> Self:
+        """Make the problem of a flaw within a field's text."""
+        return cls.told(
+            field,
+            f"line {flaw.line}, column {flaw.column}: {flaw.message}",
+            line=flaw.line,
+            column=flaw.column,
+            expected=flaw.expected,
+            nearest=flaw.nearest,
+            **place,
+        )
 
     def as_dict(self) -> dict[str, str | int]:
         """Return the problem as a JSON object."""

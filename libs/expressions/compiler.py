@@ -1,9 +1,7 @@
 """From allowed nodes to typed SQL."""
 
 import ast
-import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
@@ -12,11 +10,13 @@ from libs.common.vocabulary.schemas import FieldType, SchemaField
 from libs.expressions import numbers, operators
 from libs.expressions.errors import ExpressionError, Refusal
 from libs.expressions.functions import FUNCTIONS, Context, call
-from libs.expressions.parsing import MAX_STRING, NO_LIST, Source, parse
+from libs.expressions.meant import WORDS, Side, as_literal, function_meant, short
+from libs.expressions.parsing import MAX_STRING, NO_LIST, parse
 from libs.expressions.patterns import Patterns
 from libs.expressions.quoting import quote_identifier
 from libs.expressions.scope import Compiled, Lookup, Moment, Scope
-from libs.expressions.slips import ELSEWHERE, VALUES_ELSEWHERE, WRITTEN_OTHERWISE
+from libs.expressions.slips import VALUES_ELSEWHERE, WRITTEN_OTHERWISE
+from libs.expressions.source import Source
 from libs.expressions.values import (
     NUMERIC,
     SQL_TYPES,
@@ -32,11 +32,6 @@ from libs.expressions.values import (
 MAX_SQL = 262_144
 ANY_MOMENT = Moment(date(2000, 1, 1), datetime(2000, 1, 1, tzinfo=UTC))
 """For looking at what an expression says, whenever it is judged."""
-_PREFIX = re.compile(r"^(is|valid|validate|check)_?(?=.)")
-_DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-_INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,10})?", re.ASCII)
-_WORDS = {"true": True, "false": False}
 _NAMES = ("null", "business_date", "as_of")
 
 
@@ -157,14 +152,14 @@ class _Compiler:
 
     def _name(self, node: ast.Name) -> Value:
         name = node.id
-        if name in _WORDS:
-            return Value(name, "boolean", constant=_WORDS[name])
+        if name in WORDS:
+            return Value(name, "boolean", constant=WORDS[name])
         if name == "null":
             return Value("NULL", "null")
         if name in ("business_date", "as_of"):
             return self._moment(name)
         if self.scope.schema.field(name) is None and self.source.after_note_sign(node):
-            raise Refusal(f"unknown field {_short(name)}", expected="# before a note")
+            raise Refusal(f"unknown field {short(name)}", expected="# before a note")
         return self.field(name)
 
     def _moment(self, name: str) -> Value:
@@ -184,10 +179,10 @@ class _Compiler:
                 raise Refusal(f"{name} is a function", expected=FUNCTIONS[name].signature)
             if name in self.scope.mappings:
                 raise Refusal(f"{name} is a mapping", expected=f"its name in quotes, as in has('{name}', key)")
-            known = [*(field.name for field in self.scope.schema.fields), *_WORDS, *_NAMES]
+            known = [*(field.name for field in self.scope.schema.fields), *WORDS, *_NAMES]
             near = VALUES_ELSEWHERE.get(name.lower()) or nearest_name(name, known)
             wanted = self.scope.fields_are if near else f"{self.scope.fields_are}, or a text in quotes"
-            raise Refusal(f"unknown field {_short(name)}", expected=wanted, nearest=near)
+            raise Refusal(f"unknown field {short(name)}", expected=wanted, nearest=near)
         self.fields.add(name)
         return _field_value(found)
 
@@ -226,26 +221,24 @@ class _Compiler:
     def _compare(self, node: ast.Compare) -> Value:
         if len(node.ops) > 1 and any(isinstance(link, ast.In | ast.NotIn | ast.Is | ast.IsNot) for link in node.ops):
             raise Refusal("`in` and `is` cannot be chained", expected="`and` between the conditions")
-        left = _Side(node.left, self.visit(node.left))
+        left = Side(node.left, self.visit(node.left))
         return self._chain(left, list(zip(node.ops, node.comparators, strict=True)))
 
-    def _chain(self, left: "_Side", links: Sequence[tuple[ast.cmpop, ast.expr]]) -> Value:
+    def _chain(self, left: Side, links: Sequence[tuple[ast.cmpop, ast.expr]]) -> Value:
         operator, node = links[0]
         if isinstance(operator, ast.In | ast.NotIn | ast.Is | ast.IsNot):
             return self._membership(left.value, operator, node)
-        right = _Side(node, self.visit(node))
+        right = Side(node, self.visit(node))
         compared = self._compared(operator, left, right)
         if len(links) == 1:
             return compared
-        return shared(right.value, lambda middle: self._link(operator, left, _Side(node, middle), links[1:]))
+        return shared(right.value, lambda middle: self._link(operator, left, Side(node, middle), links[1:]))
 
-    def _link(
-        self, operator: ast.cmpop, left: "_Side", middle: "_Side", rest: Sequence[tuple[ast.cmpop, ast.expr]]
-    ) -> Value:
+    def _link(self, operator: ast.cmpop, left: Side, middle: Side, rest: Sequence[tuple[ast.cmpop, ast.expr]]) -> Value:
         compared = operators.compare(operator, left.value, middle.value)
         return operators.join_booleans("AND", [compared, self._chain(middle, rest)])
 
-    def _compared(self, operator: ast.cmpop, left: "_Side", right: "_Side") -> Value:
+    def _compared(self, operator: ast.cmpop, left: Side, right: Side) -> Value:
         """Compare two sides; what does not fit is pointed at where one of them is a literal."""
         literals = [side for side in (right, left) if isinstance(side.value.constant, str)]
         named = [side for side in literals if self.scope.schema.field(str(side.value.constant))]
@@ -261,7 +254,7 @@ class _Compiler:
         place, *_ = named or literals
         wanted = f"{place.value.constant} without quotes for the field" if named else ""
         other = left if place is right else right
-        wanted = wanted or _as_literal(str(place.value.constant), other.value.type) or refused.expected
+        wanted = wanted or as_literal(str(place.value.constant), other.value.type) or refused.expected
         raise self.source.error(place.node, refused.message, expected=wanted, nearest=refused.nearest)
 
     def _membership(self, left: Value, operator: ast.cmpop, node: ast.expr) -> Value:
@@ -282,7 +275,7 @@ class _Compiler:
         try:
             operators.unify((left, value), "compare")
         except Refusal as refusal:
-            wanted = _as_literal(str(value.constant), left.type) if isinstance(value.constant, str) else ""
+            wanted = as_literal(str(value.constant), left.type) if isinstance(value.constant, str) else ""
             raise self.source.error(node, refusal.message, expected=wanted or refusal.expected) from None
 
     def _item(self, node: ast.expr) -> Value:
@@ -304,9 +297,9 @@ class _Compiler:
         name = node.func.id
         if name not in FUNCTIONS:
             otherwise = WRITTEN_OTHERWISE.get(name.lower())
-            near = None if otherwise else _function_meant(name)
+            near = None if otherwise else function_meant(name)
             raise Refusal(
-                f"unknown function {_short(name)}", expected=otherwise or "a function of the language", nearest=near
+                f"unknown function {short(name)}", expected=otherwise or "a function of the language", nearest=near
             )
         if node.keywords:
             raise Refusal("named arguments are not part of the language", expected="arguments in order")
@@ -318,36 +311,6 @@ class _Compiler:
             raise self.source.error(
                 place, refusal.message, expected=refusal.expected, nearest=refusal.nearest, within=refusal.within
             ) from None
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """One side of a comparison, as it was written and as it is compiled."""
-
-    node: ast.expr
-    value: Value
-
-
-def _as_literal(text: str, kind: str) -> str:
-    """Return how a text is written as a literal of another type, if it is one."""
-    if kind == "date" and _DAY.fullmatch(text):
-        return f"date('{text}')"
-    if kind == "timestamp" and _INSTANT.fullmatch(text):
-        return f"timestamp('{text}')"
-    if kind in NUMERIC and _NUMBER.fullmatch(text):
-        return f"{text} without quotes"
-    return f"{text.lower()} without quotes" if kind == "boolean" and text.lower() in _WORDS else ""
-
-
-def _short(name: str) -> str:
-    return repr(name if len(name) <= 80 else name[:77] + "...")  # noqa: PLR2004 - a name that fits a message
-
-
-def _function_meant(name: str) -> str | None:
-    """Return the function of ours that has this name's meaning: called so elsewhere, with a prefix, or misspelt."""
-    lower = name.lower()
-    bare = _PREFIX.sub("", lower)
-    return ELSEWHERE.get(lower) or (bare if bare in FUNCTIONS else nearest_name(name, FUNCTIONS))
 
 
 def _field_value(field: SchemaField) -> Value:

@@ -1,17 +1,14 @@
 """From text to a tree of allowed nodes. Nothing here, or after it, ever evaluates the text."""
 
 import ast
-import io
 import re
 import threading
-import tokenize
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from libs.expressions.errors import ExpressionError
-from libs.expressions.literals import character_in
 from libs.expressions.slips import CHOICE, slip, unbalanced
+from libs.expressions.source import Source
 
 MAX_TEXT = 4096
 MAX_NODES = 400
@@ -69,80 +66,6 @@ _WANTED = {
     "too many nested": ("", f"{MAX_DEPTH} levels at most"),
 }
 """Our words for what Python's own message says, and what to write there."""
-
-
-_OPERATORS = {
-    ast.Pow: "value * value", ast.BitXor: "value * value, or != for one of two", ast.BitAnd: "and, or + to join texts",
-    ast.BitOr: "or, or + to join texts", ast.LShift: "<", ast.RShift: ">",
-}  # fmt: skip
-
-
-def _gap(node: ast.BinOp) -> Iterator[tuple[int, int]]:
-    """Yield where the left side of an operator ends and where its right one begins."""
-    yield node.left.end_lineno or node.lineno, node.left.end_col_offset or 0
-    yield node.right.lineno, node.right.col_offset
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The text of an expression; knows where its nodes stand and how they were written."""
-
-    text: str
-
-    def error(
-        self,
-        node: ast.AST,
-        message: str,
-        *,
-        expected: str = "",
-        nearest: str | None = None,
-        within: int | None = None,
-    ) -> ExpressionError:
-        """Make the error that points at `node`, or at the character `within` the value of a text."""
-        line, column = self._position(getattr(node, "lineno", 1), getattr(node, "col_offset", 1))
-        if within is not None and isinstance(node, ast.expr):
-            literal = self.written(node)
-            *lines, last = literal[: character_in(literal, within)].split("\n")
-            line, column = line + len(lines), len(last) + (1 if lines else column)
-        return ExpressionError(message, line=line, column=column, expected=expected, nearest=nearest)
-
-    def operator(self, node: ast.BinOp) -> ExpressionError:
-        """Make the error of an operator that is not part of the language, at the operator itself."""
-        start, end = (self._offset(line, column) for line, column in _gap(node))
-        between = re.search(
-            r"[^\s()]+", re.sub(r"#[^\n]*", lambda note: " " * len(note[0]), f"({self.text}\n)"[start:end])
-        )
-        at = start + (between.start() if between else 0) - 1
-        line, column = self.text.count("\n", 0, at) + 1, at - self.text.rfind("\n", 0, at)
-        sign = between[0] if between else ""
-        wanted = _OPERATORS.get(type(node.op), "+ - * / // %")
-        return ExpressionError(f"`{sign}` is not part of the language", line=line, column=column, expected=wanted)
-
-    def after_note_sign(self, node: ast.Name) -> bool:
-        """Say whether a name stands right after what begins a note in other languages."""
-        return re.search(r"(--|//)\s*$", f"({self.text}\n)"[: self._offset(node.lineno, node.col_offset)]) is not None
-
-    def _offset(self, line: int, column: int) -> int:
-        """Return the place in the text in parentheses of a line and a column in bytes."""
-        lines = f"({self.text}\n)".split("\n")
-        return sum(len(one) + 1 for one in lines[: line - 1]) + len(
-            lines[line - 1].encode()[:column].decode(errors="ignore")
-        )
-
-    def written(self, node: ast.expr) -> str:
-        """Return the text of `node` exactly as written; empty when it has none."""
-        return ast.get_source_segment(f"({self.text}\n)", node) or ""
-
-    def string_tokens(self, node: ast.expr) -> int:
-        """Return how many literals a text was written as: Python joins neighbours, so `'it''s'` loses its quote."""
-        tokens = tokenize.generate_tokens(io.StringIO(f"({self.written(node)}\n)").readline)
-        return sum(token.type == tokenize.STRING for token in tokens)
-
-    def _position(self, line: int, offset: int) -> tuple[int, int]:
-        lines = f"({self.text}\n)".split("\n")
-        raw = lines[line - 1]
-        column = len(raw.encode()[:offset].decode(errors="ignore"))
-        return line, max(column + (0 if line == 1 else 1), 1)
 
 
 def parse(text: str) -> tuple[ast.expr, Source]:

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.common.vocabulary.transforms import DROPPED, KEY, ORDINAL, ORDINALS
 from libs.expressions.fitting import duckdb_type
 from libs.expressions.sql import Guarded, SqlError, inspect
+from libs.expressions.sql.slips import named_at
 
 RECORDS = "records"
 """The table that holds the source records."""
@@ -25,25 +27,33 @@ def guarded_query(query: str, source: SchemaSpec, mappings: Mapping[str, Sequenc
 
 def query_flaws(
     query: str, source: SchemaSpec, target: SchemaSpec, mappings: Mapping[str, Sequence[str]]
-) -> Iterator[str]:
-    """Yield what is wrong with a query, each with its place where it has one."""
+) -> Iterator[SqlError]:
+    """Yield what is wrong with a query, each with its place."""
     if RECORDS in mappings:
-        yield f"a mapping must not have the alias {RECORDS!r} beside a query: it is the table of records"
+        said = f"a mapping must not have the alias {RECORDS!r} beside a query: it is the table of records"
+        yield SqlError("table", said, expected="another alias")
         return
     try:
         found = guarded_query(query, source, mappings)
     except SqlError as error:
-        yield str(error)
+        yield error
         return
-    yield from _column_flaws(set(found.columns), target)
+    yield from _column_flaws(query, set(found.columns), target)
 
 
-def _column_flaws(columns: set[str], target: SchemaSpec) -> Iterator[str]:
+def _column_flaws(query: str, columns: set[str], target: SchemaSpec) -> Iterator[SqlError]:
     if len(columns & {ORDINAL, ORDINALS}) != 1:
-        yield f"the query gives neither {ORDINAL} nor {ORDINALS} (or both): each row says which records stand behind it"
-    unknown = sorted(columns - _BESIDE - {field.name for field in target.fields})
+        said = (
+            f"the query gives neither {ORDINAL} nor {ORDINALS} (or both): each row says which records stand behind it"
+        )
+        yield SqlError("column", said, expected=f"one of {ORDINAL}, {ORDINALS}")
+    fields = [field.name for field in target.fields]
+    unknown = sorted(columns - _BESIDE - set(fields))
     if unknown:
-        yield f"the target schema has no field {', '.join(unknown)}"
+        line, column = named_at(query, unknown[0])
+        said, near = f"the target schema has no field {', '.join(unknown)}", nearest_name(unknown[0], fields)
+        yield SqlError("column", said, line=line, column=column, expected="a field of the target schema", nearest=near)
     missing = [field.name for field in target.fields if field.required and field.name not in columns]
     if missing:
-        yield f"the query gives no column for the required target field {', '.join(missing)}"
+        said = f"the query gives no column for the required target field {', '.join(missing)}"
+        yield SqlError("column", said, expected=f"a column {missing[0]}")

@@ -50,7 +50,7 @@ async def check_report(tx: Transaction, spec: ReportSpec, specs: Specs) -> None:
     schemas = SchemaSpec.model_validate(source), SchemaSpec.model_validate(target)
     problems = await asyncio.to_thread(report_problems, spec, *schemas, mappings)
     if problems:
-        raise Invalid("The report's parts do not fit each other.", fields=problems[:50])
+        raise Invalid("The report's parts do not fit each other.", fields=problems)
 
 
 async def _part(tx: Transaction, specs: Specs, kind: str, id_: UUID, field: str) -> Any:

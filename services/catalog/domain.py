@@ -2,21 +2,27 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from lxml import etree
 
 from libs.common.definitions.kinds import Reference
 from libs.common.errors import FieldProblem
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.reports import ReportSpec, XmlOutput
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
 from libs.common.vocabulary.transforms import AnyTransform, PythonTransform, SqlTransform, Transform
 from libs.common.vocabulary.xsd import XsdSetSpec
-from libs.expressions import ExpressionError, MappingTable, Scope, typecheck
+from libs.expressions import ExpressionError, MappingTable, Patterns, Scope, typecheck
+from libs.expressions.patterns import MOST
 from libs.transforms import python_flaws, query_flaws
 
 TEMPLATE = "urn:regent:template"
 _PLACEHOLDER = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_FEW, _MOST_PROBLEMS = 12, 50
+_PATTERNS = 10 * MOST
+"""A report has up to some five hundred expressions; their patterns share this."""
 _DOCUMENT_NAMES = frozenset({"run_id", "created", "business_date", "count", "report"})
 
 
@@ -39,68 +45,85 @@ def report_references(spec: ReportSpec) -> Iterator[Reference]:
 def report_problems(
     spec: ReportSpec, source: SchemaSpec, target: SchemaSpec, mappings: Mapping[str, MappingSpec]
 ) -> list[FieldProblem]:
-    """Name everything that does not fit between a report, its schemas and its mappings."""
+    """Name what does not fit between a report, its schemas and its mappings, fifty problems at most."""
+    return list(islice(_problems(spec, source, target, mappings), _MOST_PROBLEMS))
+
+
+def _problems(
+    spec: ReportSpec, source: SchemaSpec, target: SchemaSpec, mappings: Mapping[str, MappingSpec]
+) -> Iterator[FieldProblem]:
     tables = {alias: MappingTable(alias, mapping.columns) for alias, mapping in mappings.items()}
-    scope = Scope(source, tables)
-    problems = [
-        FieldProblem(f"/spec/business_key/{position}", f"the source schema has no field {name!r}")
+    scope, patterns = Scope(source, tables), Patterns(_PATTERNS)
+    yield from (
+        _unknown(f"/spec/business_key/{position}", f"the source schema has no field {name!r}", name, source)
         for position, name in enumerate(spec.business_key)
         if source.field(name) is None
-    ]
-    problems += _transform_problems(spec.transform, scope, target)
+    )
+    yield from _transform_problems(spec.transform, scope, target, patterns)
     for position, output in enumerate(spec.outputs):
         if isinstance(output, XmlOutput):
-            problems += _template_problems(output, target, f"/spec/outputs/{position}")
-    return problems
+            yield from _template_problems(output, target, f"/spec/outputs/{position}", patterns)
 
 
-def _transform_problems(transform: AnyTransform, scope: Scope, target: SchemaSpec) -> Iterator[FieldProblem]:
+def _transform_problems(
+    transform: AnyTransform, scope: Scope, target: SchemaSpec, patterns: Patterns
+) -> Iterator[FieldProblem]:
     if isinstance(transform, PythonTransform):
-        yield from (FieldProblem("/spec/transform/code", str(flaw)) for flaw in python_flaws(transform.code))
+        yield from (FieldProblem.placed("/spec/transform/code", flaw) for flaw in python_flaws(transform.code))
     elif isinstance(transform, SqlTransform):
         yield from _query_problems(transform, scope, target)
     else:
-        yield from _mapped_problems(transform, scope, target)
+        yield from _mapped_problems(transform, scope, target, patterns)
 
 
-def _mapped_problems(transform: Transform, scope: Scope, target: SchemaSpec) -> Iterator[FieldProblem]:
+def _mapped_problems(
+    transform: Transform, scope: Scope, target: SchemaSpec, patterns: Patterns
+) -> Iterator[FieldProblem]:
     mapped = [item.field for item in transform.fields]
     for position, item in enumerate(transform.fields):
         place = f"/spec/transform/fields/{position}"
         field = target.field(item.field)
         if field is None:
-            yield FieldProblem(f"{place}/field", f"the target schema has no field {item.field!r}")
+            yield _unknown(f"{place}/field", f"the target schema has no field {item.field!r}", item.field, target)
         elif mapped.index(item.field) != position:
-            yield FieldProblem(f"{place}/field", f"{item.field!r} is mapped twice")
+            yield FieldProblem.told(f"{place}/field", f"{item.field!r} is mapped twice", expected="each field once")
         else:
-            yield from _expression_problems(item.expression, scope, f"{place}/expression", field)
+            yield from _expression_problems(item.expression, scope, f"{place}/expression", patterns, field)
     for field in target.fields:
         if field.required and field.name not in mapped:
             yield FieldProblem("/spec/transform/fields", f"the required target field {field.name!r} is not mapped")
     if transform.where is not None:
-        yield from _expression_problems(transform.where, scope, "/spec/transform/where", _BOOLEAN)
+        yield from _expression_problems(transform.where, scope, "/spec/transform/where", patterns, _BOOLEAN)
     for position, key in enumerate(transform.order_by):
-        yield from _expression_problems(key.expression, scope, f"/spec/transform/order_by/{position}/expression")
+        place = f"/spec/transform/order_by/{position}/expression"
+        yield from _expression_problems(key.expression, scope, place, patterns)
 
 
 def _query_problems(transform: SqlTransform, scope: Scope, target: SchemaSpec) -> Iterator[FieldProblem]:
     mappings = {alias: table.columns for alias, table in scope.mappings.items()}
-    for message in query_flaws(transform.query, scope.schema, target, mappings):
-        yield FieldProblem("/spec/transform/query", message)
+    for flaw in query_flaws(transform.query, scope.schema, target, mappings):
+        yield FieldProblem.placed("/spec/transform/query", flaw, category=flaw.category)
 
 
 _BOOLEAN = SchemaField(name="condition", type="boolean")
 
 
-def _expression_problems(text: str, scope: Scope, place: str, field: SchemaField | None = None) -> list[FieldProblem]:
+def _expression_problems(
+    text: str, scope: Scope, place: str, patterns: Patterns, field: SchemaField | None = None
+) -> list[FieldProblem]:
     try:
-        typecheck(text, scope, field.type if field else None)
+        typecheck(text, scope, field.type if field else None, patterns)
     except ExpressionError as error:
-        return [FieldProblem(place, f"line {error.line}, column {error.column}: {error.message}")]
+        return [FieldProblem.placed(place, error)]
     return []
 
 
-def _template_problems(output: XmlOutput, target: SchemaSpec, place: str) -> Iterator[FieldProblem]:
+def _unknown(place: str, said: str, name: str, schema: SchemaSpec) -> FieldProblem:
+    names = [field.name for field in schema.fields]
+    return FieldProblem.told(place, said, expected="a field of the schema", nearest=nearest_name(name, names))
+
+
+def _template_problems(output: XmlOutput, target: SchemaSpec, place: str, patterns: Patterns) -> Iterator[FieldProblem]:
     names = {field.name for field in target.fields}
     yield from _document_problems(output.document, f"{place}/document")
     root, problem = _parse(output.record, f"{place}/record")
@@ -110,7 +133,7 @@ def _template_problems(output: XmlOutput, target: SchemaSpec, place: str) -> Ite
     for element in root.iter(etree.Element):
         condition = element.get(f"{{{TEMPLATE}}}when")
         if condition is not None:
-            yield from _expression_problems(condition, Scope(target, {}), f"{place}/record", _BOOLEAN)
+            yield from _expression_problems(condition, Scope(target, {}), f"{place}/record", patterns, _BOOLEAN)
     yield from _unknown_placeholders(_texts(root), names, f"{place}/record")
 
 
@@ -128,7 +151,9 @@ def _unknown_placeholders(texts: Iterable[str], names: Iterable[str], place: str
     known = set(names)
     unknown = sorted({name for text in texts for name in _PLACEHOLDER.findall(text)} - known)
     if unknown:
-        yield FieldProblem(place, f"names what is not there: {', '.join(unknown)}")
+        said = f"names what is not there: {', '.join(unknown)}"
+        wanted = "a field of the target schema" if len(known) > _FEW else f"one of {', '.join(sorted(known))}"
+        yield FieldProblem.told(place, said, expected=wanted, nearest=nearest_name(unknown[0], known))
 
 
 def _texts(root: etree._Element) -> Iterator[str]:
@@ -148,7 +173,8 @@ def _parse(text: str, place: str) -> tuple[etree._Element | None, FieldProblem]:
     try:
         return etree.fromstring(text.encode(), parser), FieldProblem(place, "")
     except etree.XMLSyntaxError as error:
-        return None, FieldProblem(place, f"is no well-formed XML: {error.msg}")
+        line, column = error.position
+        return None, FieldProblem.told(place, f"is no well-formed XML: {error.msg}", line=line, column=max(column, 1))
 
 
 def xsd_problems(spec: XsdSetSpec) -> list[FieldProblem]:

@@ -28,6 +28,7 @@ from services.validator.reading import Reading
 from services.validator.tables import ORDINAL, declared_tables
 
 _MOST_PROBLEMS = 50
+_MOST_TEXTS = 2
 _INEXACT = 2.0**53
 """From here on a JSON number that is no integer of ours has lost digits before we see it."""
 _EXACT = "the number as a text"
@@ -92,13 +93,15 @@ def _aggregate(
     reading = Reading.of(scope, spec, patterns)
     fields = [field for field in scope.schema.fields if field.name in check.group_by]
     for name, measure in check.measures.items():
+        if len(problems) > _MOST_TEXTS:  # each is read twice, and may be long
+            break
         at = f"{place}/measures/{name}"
         problems += _named(measure.fields, scope.schema, f"{at}/fields")
         problems += _expression(measure.where, scope, f"{at}/where", "boolean", patterns) if measure.where else []
         try:
             fields.append(figure_of(name, measure, spec, reading).field)
         except ExpressionError as error:
-            problems += [_located(error, f"{at}/value")] if measure.value else []
+            problems += [FieldProblem.placed(f"{at}/value", error)] if measure.value else []
     yield from problems
     if not problems:
         measured = Scope(SchemaSpec(fields=tuple(fields)), scope.mappings, "a measure or a field of group_by")
@@ -159,7 +162,7 @@ def _expression(text: str, scope: Scope, place: str, expected: FieldType, patter
     try:
         typecheck(text, scope, expected, patterns)
     except ExpressionError as error:
-        return [_located(error, place)]
+        return [FieldProblem.placed(place, error)]
     return []
 
 
@@ -168,15 +171,8 @@ def _query(text: str, scope: Scope, place: str, patterns: Patterns) -> list[Fiel
     try:
         columns = inspect(text, tables, patterns=patterns).columns
     except SqlError as error:
-        return [_located(error, place, category=error.category)]
+        return [FieldProblem.placed(place, error, category=error.category)]
     if columns.get(ORDINAL) == "BIGINT":
         return []
     missing = SqlError("column", f"it does not give {ORDINAL} of the failing records", expected="their ordinals")
-    return [_located(missing, place, category=missing.category)]
-
-
-def _located(error: ExpressionError | SqlError, place: str, **more: str) -> FieldProblem:
-    said = f"line {error.line}, column {error.column}: {error.message}"
-    return FieldProblem.told(
-        place, said, line=error.line, column=error.column, expected=error.expected, nearest=error.nearest, **more
-    )
+    return [FieldProblem.placed(place, missing, category=missing.category)]

@@ -36,7 +36,7 @@ def test_code_that_can_run_has_no_flaw(code: str) -> None:
         ("def transform(b, p):\n\tx\n  y", "line 3, column 4: unindent does not match"),
         (
             "import panda\ndef transform(b, p): pass",
-            "line 1, column 1: 'panda' cannot be imported in a transform; did you mean 'pandas'?",
+            "line 1, column 8: 'panda' cannot be imported in a transform (expected a module that docs/transforms.md lists); did you mean 'pandas'?",
         ),
         ("def transform(b, p):\n    from os import path", "line 2, column 5: 'os' cannot be imported"),
         ("from . import x\ndef transform(b, p): pass", "line 1, column 1: '.' cannot be imported"),
@@ -46,7 +46,23 @@ def test_code_that_can_run_has_no_flaw(code: str) -> None:
         ("def transform(b): pass", "must take two arguments"),
         ("def transform(b, p, q): pass", "must take two arguments"),
         ("def transform(b, p, *, q): pass", "must take two arguments"),
-        ("x = '\x00'", "null bytes"),
+        ("x = '\x00'", "line 1, column 6: source code string cannot contain null bytes"),
+        ("x = 'é'; import os", "line 1, column 17: 'os' cannot be imported"),
+        (
+            "deff transform(b, p):\n    pass",
+            "line 1, column 6: invalid syntax (expected a statement that Python reads); did you mean 'def'?",
+        ),
+        (
+            "def transform(b, p):\n    retrun b",
+            "line 2, column 12: invalid syntax (expected a statement that Python reads); did you mean 'return'?",
+        ),
+        ("def transform(b, p):\n    x = (1", "line 2, column 9: '(' was never closed"),
+        (
+            "x = 1\ndef tranform(b, p): pass",
+            "line 2, column 1: the code defines no function transform(batches, params) (expected transform(batches, params)); did you mean 'transform'?",
+        ),
+        ("def transform(b): pass", "(expected transform(batches, params))"),
+        ("import json, requests\ndef transform(b, p): pass", "line 1, column 14: 'requests' cannot be imported"),
     ],
 )
 def test_code_that_cannot_run_is_told_where(code: str, told: str) -> None:
@@ -100,11 +116,12 @@ def test_a_query_that_does_not_fit_is_told_why(query: str, told: str) -> None:
     """The guard's words with their place, or what the target lacks (S27)."""
     flaws = list(query_flaws(query, SOURCE, TARGET, MAPPINGS))
     assert flaws
-    assert told in flaws[0]
+    assert told in str(flaws[0])
+    assert flaws[0].expected
 
 
 def test_a_mapping_cannot_hide_the_records() -> None:
     """An alias `records` beside a query is refused."""
-    assert "alias" in next(query_flaws("SELECT 1", SOURCE, TARGET, {"records": ()}))
+    assert "alias" in str(next(query_flaws("SELECT 1", SOURCE, TARGET, {"records": ()})))
     with pytest.raises(SqlError):
         guarded_query("SELECT nope FROM records", SOURCE, {})

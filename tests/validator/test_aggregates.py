@@ -14,6 +14,7 @@ from libs.common.vocabulary.rules import RuleSpec
 from services.validator.domain import rule_problems
 from services.validator.jail.broker import Request, validate
 from services.validator.plan import ResolvedRule, Subject, build_plan
+from tests.expressions.frugal import CPU_SECONDS, frugally
 from tests.validator.judging import MAPPINGS, MOMENT, NAMES, SCHEMA, TABLES, Judged, Record, mapping, record, rule
 
 
@@ -288,3 +289,21 @@ def test_a_number_that_lost_digits_is_refused_when_it_is_saved(number: float) ->
     assert problem.field == "/spec/tests/0/records/1/price"
     assert "is no exact number any more" in problem.message
     assert problem.place == {"expected": "the number as a text"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "*" * 4000,
+        "abs(" * 800 + "1" + ")" * 800,
+        " and ".join(rf"matches(ccy, r'\pL{{1,{number}}}')" for number in range(40, 60)),
+        "ccy == '" + "x" * 4000,
+    ],
+    ids=["signs", "brackets", "patterns", "text"],
+)
+def test_a_rule_of_many_bombs_is_refused_within_its_budget(text: str) -> None:
+    """Twenty-one texts of one rule share what looking at them may cost: the rest is not looked at (S27)."""
+    measures = {f"m{number}": {"function": "max", "value": text, "where": text} for number in range(10)}
+    spec = rule("bomb", measured(measures, text)).spec
+    problems = frugally(lambda _: rule_problems(spec, SCHEMA, {}), text, 2 * CPU_SECONDS)
+    assert 0 < len(problems) <= 6

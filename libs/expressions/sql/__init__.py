@@ -14,6 +14,7 @@ from libs.expressions.sql.errors import Category, SqlError
 from libs.expressions.sql.meaning import check_meaning
 from libs.expressions.sql.patterns import check_patterns, without_patterns
 from libs.expressions.sql.second import check_again
+from libs.expressions.sql.slips import no_query, several
 from libs.expressions.sql.tree import Node, nodes_of
 from libs.expressions.sql.widths import columns_made
 
@@ -57,7 +58,7 @@ def inspect(sql: str, tables: Tables, *, collecting: bool = False, patterns: Pat
     _check_text(sql)
     statements = parsed(sql)
     if len(statements) != 1:
-        raise SqlError("statement", f"it holds {len(statements)} statements", expected="one SELECT")
+        raise several(sql, f"it holds {len(statements)} statements")
     nodes = nodes_of(statements[0], sql)
     check_meaning(nodes, tables, sql, collecting=collecting)
     _check_width(statements[0], tables)
@@ -95,7 +96,7 @@ def _check_text(sql: str) -> None:
         line, column = sql.count("\n", 0, stray.start()) + 1, stray.start() - sql.rfind("\n", 0, stray.start())
         raise SqlError("syntax", f"character U+{ord(stray[0]):04X} is not allowed", line=line, column=column)
     if not _STARTS.match(sql):
-        raise SqlError("statement", "it does not begin with SELECT or WITH", expected="one SELECT")
+        raise no_query(sql)
     _check_brackets(sql)
 
 

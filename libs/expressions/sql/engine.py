@@ -11,7 +11,9 @@ import duckdb
 
 from libs.common.nearest import nearest_name
 from libs.expressions.quoting import quote_identifier
+from libs.expressions.sql.binding import words
 from libs.expressions.sql.errors import SqlError, position
+from libs.expressions.sql.slips import several, unreadable
 
 Tables = Mapping[str, Mapping[str, str]]
 
@@ -35,9 +37,8 @@ def parsed(text: str) -> list[Any]:
         return statements
     message = str(found.get("error_message", "it cannot be read"))
     if found.get("error_type") == "not implemented":
-        raise SqlError("statement", "only a query can stand here", expected="one SELECT")
-    line, column = position(text, int(found.get("position") or 0))
-    raise SqlError("syntax", message.partition("\n")[0][:200], line=line, column=column, expected=_WANTED)
+        raise several(text, "only a query can stand here")
+    raise unreadable(text, *position(text, int(found.get("position") or 0)), message.partition("\n")[0])
 
 
 def written(statement: Any) -> str:
@@ -95,9 +96,8 @@ def _refusal(told: str, shown: str) -> SqlError:
     line, column = _place(told, shown)
     wanted = re.search(r"Referenced (?:column|table) \"([^\"]+)\"", told)
     nearest = nearest_name(wanted[1], [hint[1]]) if hint and wanted else None
-    return SqlError(
-        "binding", message[:300], line=line, column=column, expected="names and types that fit", nearest=nearest
-    )
+    said, expected = words(message, told)
+    return SqlError("binding", said, line=line, column=column, expected=expected, nearest=nearest)
 
 
 def _place(told: str, shown: str) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from libs.expressions.sql import names
 from libs.expressions.sql.aliases import constant_names, expanded_size, reads_column
 from libs.expressions.sql.engine import Tables
 from libs.expressions.sql.patterns import PATTERNS
+from libs.expressions.sql.slips import CLOCKS, ELSEWHERE
 from libs.expressions.sql.tree import Node, refused
 
 MAX_EXPANDED = 1600
@@ -23,9 +24,6 @@ _PADS = frozenset({"lpad", "rpad"})
 GROWING = frozenset({"concat_ws", "regexp_replace", "replace"})
 """Functions whose text can be many times what they are given: of literals alone, the binder would work it out at once."""
 _LITERALS = frozenset({"INTEGER", "NUMERIC", "STRING", "BOOLEAN", "NULL_LITERAL"})
-_CLOCKS = frozenset(
-    {"now", "today", "current_date", "current_timestamp", "get_current_timestamp", "transaction_timestamp"}
-)
 _JOINS = frozenset({"INNER", "LEFT", "RIGHT", "FULL", "SEMI", "ANTI"})
 
 
@@ -121,12 +119,16 @@ def _column(node: Node, known: Known, text: str) -> None:
     if len(path) > 2:  # noqa: PLR2004 - a table and a column
         raise refused("column", "a column has one table at most before it", node, text, expected="table.column")
     if path[-1] not in known.columns:
-        raise refused(
-            "column", f"unknown column {path[-1][:80]!r}", node, text,
-            expected="a column of the tables", nearest=nearest_name(path[-1], known.columns - {""}),
-        )  # fmt: skip
+        raise _unknown_column(path[-1], known, node, text)
     if len(path) > 1 and path[0] not in known.relations:
         raise _unknown_table(path[0], known.relations, node, text)
+
+
+def _unknown_column(name: str, known: Known, node: Node, text: str) -> Exception:
+    near = None if name in CLOCKS else nearest_name(name, known.columns - {""})
+    wanted = "a column of the tables" if near else "a column of the tables, or a text in single quotes"
+    wanted = "business_date or as_of of the table run" if name in CLOCKS else wanted
+    return refused("column", f"unknown column {name[:80]!r}", node, text, expected=wanted, nearest=near)
 
 
 def _unknown_table(name: str, known: Iterable[str], node: Node, text: str) -> Exception:
@@ -167,12 +169,18 @@ def _called(node: Node, allowed: frozenset[str], text: str) -> str:
     if path is not None and path != [node["function_name"]]:
         raise refused("function", "a function has no schema before it", node, text, expected="its name alone")
     if name not in allowed:
-        near = None if name in _CLOCKS else nearest_name(name, [one for one in allowed if one[:1].isalpha()])
-        wanted = "as_of or business_date of the table run" if name in _CLOCKS else "a function of the list"
+        near = None if name in CLOCKS else _function_meant(name, allowed)
+        wanted = "as_of or business_date of the table run" if name in CLOCKS else "a function of the list"
+        wanted = "OVER (...) after it" if name in names.WINDOWS else wanted
         raise refused(
             "function", f"the function {name[:80]!r} cannot be used", node, text, expected=wanted, nearest=near
         )
     return name
+
+
+def _function_meant(name: str, allowed: Iterable[str]) -> str | None:
+    known = [one for one in allowed if one[:1].isalpha()]
+    return ELSEWHERE.get(name) or nearest_name(name, known)
 
 
 def _type(node: Node, _known: Known, text: str) -> None:

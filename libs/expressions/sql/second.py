@@ -4,7 +4,7 @@ import logging
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+from sqlglot.errors import ParseError, SqlglotError
 
 from libs.expressions.sql import names
 from libs.expressions.sql.errors import SqlError
@@ -52,13 +52,28 @@ def _only(text: str) -> exp.Query:
     try:
         statements = [one for one in sqlglot.parse(text, dialect="duckdb") if one is not None]
     except _TOO_DEEP as error:
-        raise SqlError("syntax", "it cannot be read with certainty", expected="one plain SELECT") from error
+        raise _uncertain(error) from error
     if len(statements) != 1:
         raise SqlError("statement", f"it holds {len(statements)} statements", expected="one SELECT")
     statement = statements[0]
     if not isinstance(statement, exp.Query):
         raise SqlError("statement", f"{statement.key.upper()} is no query", expected="one SELECT")
     return statement
+
+
+def _uncertain(error: Exception) -> SqlError:
+    """Return the refusal of what this parser cannot read, at the place that it names."""
+    told = error.errors[0] if isinstance(error, ParseError) and error.errors else {}
+    said = str(told.get("description", ""))
+    line, column = int(told.get("line") or 1), max(int(told.get("col") or 1) - len(told.get("highlight") or "x") + 1, 1)
+    message, wanted = "it cannot be read with certainty", "one plain SELECT"
+    if told.get("highlight") == "`":
+        wanted = "a name alone, or in double quotes"
+    if "number of provided arguments" in said:
+        message, wanted = "the function has too many arguments", "fewer arguments"
+    elif "missing for" in said:
+        message, wanted = "an argument or a part is missing before this", "the arguments that the function needs"
+    return SqlError("syntax", message, line=line, column=column, expected=wanted)
 
 
 def _stranger(node: exp.Expr) -> str:

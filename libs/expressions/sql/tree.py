@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from libs.expressions.sql.errors import SqlError, position
+from libs.expressions.sql.slips import place_of
 
 MAX_NODES = 800
 MAX_DEPTH = 60
@@ -94,6 +95,10 @@ _PARTS = {
     "is_implicit": "a comma between tables",
     "key_targets": "USING KEY",
 }
+_INSTEAD = {
+    "is_implicit": "JOIN ... ON or USING",
+    "named_param_map": "a literal, or business_date or as_of of the table run",
+}
 
 
 def nodes_of(statement: Node, text: str) -> list[Node]:
@@ -146,8 +151,15 @@ def _known(node: Node, text: str) -> Shape:
     if shape is None:
         kind = str(node.get("class") or node["type"])
         what = _CALLED.get(kind) or _CALLED.get(str(node["type"])) or kind.lower().replace("_", " ")
-        raise refused("shape", f"{what} cannot be used here", node, text, expected="a plain query")
+        placed = node if 0 < node.get("query_location", 0) < _NOWHERE else {"query_location": _searched(kind, text)}
+        raise refused("shape", f"{what} cannot be used here", placed, text, expected="a plain query")
     return shape
+
+
+def _searched(kind: str, text: str) -> int:
+    """Return where a part stands that the engine gives no place, in bytes: by the word or sign that makes it."""
+    words = ("?", "$") if kind == "PARAMETER" else (kind.partition("_")[0].lower(),)
+    return len(text[: max(place_of(text, word) for word in words)].encode())
 
 
 def _check(node: Node, shape: Shape, text: str, at: Node) -> None:
@@ -155,8 +167,9 @@ def _check(node: Node, shape: Shape, text: str, at: Node) -> None:
         if name in _ALWAYS or name in shape.inside or name in shape.plain or _idle(value):
             continue
         what = _PARTS.get(name, name.replace("_", " "))
-        wanted = "JOIN ... ON or USING" if name == "is_implicit" else "a plain query"
-        raise refused("shape", f"{what} cannot be used here", at, text, expected=wanted)
+        wanted = _INSTEAD.get(name, "a plain query")
+        placed = {"query_location": _searched("PARAMETER", text)} if name == "named_param_map" else at
+        raise refused("shape", f"{what} cannot be used here", placed, text, expected=wanted)
 
 
 def _idle(value: Any) -> bool:

@@ -3,9 +3,10 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -17,6 +18,7 @@ from libs.common.definitions.copies import SealedReader
 from libs.common.definitions.kinds import Specs
 from libs.common.errors import FieldProblem, Invalid, TooManyRequests, Unavailable
 from libs.common.jail import MIB, ConfinementError, JobError, JobServer, JobServerLost, OverBudget, fault_of
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.mappings import MappingSpec
 from libs.common.vocabulary.rules import GivenValue
 from libs.common.vocabulary.schemas import SchemaSpec
@@ -153,27 +155,29 @@ def _work(attempt: Attempt, records: Path, scratch: Path) -> Work:
 def _require_sound(attempt: Attempt) -> None:
     code = attempt.transform
     if isinstance(code, PythonTransform):
-        problems = [FieldProblem("/transform/code", str(flaw)) for flaw in python_flaws(code.code)]
+        problems = [FieldProblem.placed("/transform/code", flaw) for flaw in islice(python_flaws(code.code), 50)]
     else:
         columns = {alias: spec.columns for alias, spec in attempt.mappings.items()}
         flaws = query_flaws(code.query, attempt.source, attempt.target, columns)
-        problems = [FieldProblem("/transform/query", flaw) for flaw in flaws]
+        problems = [FieldProblem.placed("/transform/query", flaw, category=flaw.category) for flaw in islice(flaws, 50)]
     if problems:
-        raise Invalid("The transform cannot be run.", fields=problems[:50])
+        raise Invalid("The transform cannot be run.", fields=problems)
 
 
 def _require_known(attempt: Attempt) -> None:
-    names = {one.name for one in attempt.source.fields}
-    unknown = [
-        FieldProblem(f"/records/{number}/{name}", "the source schema has no such field")
-        for number, record in enumerate(attempt.records)
-        for name in record
-        if name not in names
-    ]
-    unknown += [
-        FieldProblem("/business_key", f"the source schema has no field {name!r}")
-        for name in attempt.business_key
-        if name not in names
-    ]
+    unknown = list(islice(_unknown(attempt), 50))
     if unknown:
-        raise Invalid("The records do not fit the source schema.", fields=unknown[:50])
+        raise Invalid("The records do not fit the source schema.", fields=unknown)
+
+
+def _unknown(attempt: Attempt) -> Iterator[FieldProblem]:
+    names = {one.name: None for one in attempt.source.fields}
+    given = [(f"/records/{number}/{name}", name) for number, one in enumerate(attempt.records) for name in one]
+    for place, name in given:
+        if name not in names:
+            near = nearest_name(name, names)
+            yield FieldProblem.told(place, "the source schema has no such field", nearest=near)
+    for name in attempt.business_key:
+        if name not in names:
+            near = nearest_name(name, names)
+            yield FieldProblem.told("/business_key", f"the source schema has no field {name!r}", nearest=near)
