@@ -8,9 +8,10 @@ from decimal import Decimal, InvalidOperation
 from libs.common.nearest import nearest_name
 from libs.common.vocabulary.schemas import FieldType, SchemaField
 from libs.expressions import numbers, operators
+from libs.expressions.comparing import Side, compared, require_like
 from libs.expressions.errors import ExpressionError, Refusal
 from libs.expressions.functions import FUNCTIONS, Context, call
-from libs.expressions.meant import WORDS, Side, as_literal, function_meant, short
+from libs.expressions.meant import WORDS, function_meant, short
 from libs.expressions.parsing import MAX_STRING, NO_LIST, parse
 from libs.expressions.patterns import Patterns
 from libs.expressions.quoting import quote_identifier
@@ -229,33 +230,14 @@ class _Compiler:
         if isinstance(operator, ast.In | ast.NotIn | ast.Is | ast.IsNot):
             return self._membership(left.value, operator, node)
         right = Side(node, self.visit(node))
-        compared = self._compared(operator, left, right)
+        checked = compared(self.scope, self.source, operator, left, right)
         if len(links) == 1:
-            return compared
+            return checked
         return shared(right.value, lambda middle: self._link(operator, left, Side(node, middle), links[1:]))
 
     def _link(self, operator: ast.cmpop, left: Side, middle: Side, rest: Sequence[tuple[ast.cmpop, ast.expr]]) -> Value:
-        compared = operators.compare(operator, left.value, middle.value)
-        return operators.join_booleans("AND", [compared, self._chain(middle, rest)])
-
-    def _compared(self, operator: ast.cmpop, left: Side, right: Side) -> Value:
-        """Compare two sides; what does not fit is pointed at where one of them is a literal."""
-        literals = [side for side in (right, left) if isinstance(side.value.constant, str)]
-        named = [side for side in literals if self.scope.schema.field(str(side.value.constant))]
-        refused = Refusal("a text is compared with a text") if len(literals) == 2 and named else None  # noqa: PLR2004
-        try:
-            compared = operators.compare(operator, left.value, right.value)
-        except Refusal as refusal:
-            refused = refusal
-        if refused is None:
-            return compared
-        if len(literals) == 0 or "null" in (left.value.type, right.value.type):
-            raise refused
-        place, *_ = named or literals
-        wanted = f"{place.value.constant} without quotes for the field" if named else ""
-        other = left if place is right else right
-        wanted = wanted or as_literal(str(place.value.constant), other.value.type) or refused.expected
-        raise self.source.error(place.node, refused.message, expected=wanted, nearest=refused.nearest)
+        first = operators.compare(operator, left.value, middle.value)
+        return operators.join_booleans("AND", [first, self._chain(middle, rest)])
 
     def _membership(self, left: Value, operator: ast.cmpop, node: ast.expr) -> Value:
         if isinstance(operator, ast.Is | ast.IsNot):
@@ -268,15 +250,8 @@ class _Compiler:
             raise self.source.error(node, "the list is empty", expected="at least one literal")
         items = [self._item(item) for item in node.elts]
         for item, value in zip(node.elts, items, strict=True):
-            self._require_like(left, item, value)
+            require_like(self.source, left, Side(item, value))
         return operators.contained(left, items, negated=isinstance(operator, ast.NotIn))
-
-    def _require_like(self, left: Value, node: ast.expr, value: Value) -> None:
-        try:
-            operators.unify((left, value), "compare")
-        except Refusal as refusal:
-            wanted = as_literal(str(value.constant), left.type) if isinstance(value.constant, str) else ""
-            raise self.source.error(node, refusal.message, expected=wanted or refusal.expected) from None
 
     def _item(self, node: ast.expr) -> Value:
         value = self.visit(node)

@@ -1,27 +1,17 @@
 """What somebody meant who wrote a value or a name that does not fit."""
 
-import ast
 import re
-from dataclasses import dataclass
 
 from libs.common.nearest import nearest_name
 from libs.expressions.functions import FUNCTIONS
 from libs.expressions.slips import ELSEWHERE
-from libs.expressions.values import NUMERIC, Value
+from libs.expressions.values import NUMERIC
 
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,18}(\.\d{1,10})?", re.ASCII)
 _PREFIX = re.compile(r"^(is|valid|validate|check)_?(?=.)")
 WORDS = {"true": True, "false": False}
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One side of a comparison, as it was written and as it is compiled."""
-
-    node: ast.expr
-    value: Value
 
 
 def as_literal(text: str, kind: str) -> str:
