@@ -78,6 +78,17 @@ async def test_a_rehearsal_that_fails_costs_no_job() -> None:
         assert (await _look_around(server))["pid"]
 
 
+async def test_a_plain_spare_is_kept_for_what_needs_no_rehearsal() -> None:
+    """A job leaves it waiting; a check of the jail, as that of results, takes it."""
+    rehearsal = "tests.jail.prisoners:fail_to_rehearse"  # so that only a plain one can wait
+    async with JobServer("tests.jail.prisoners:run", rehearsal=rehearsal, plain_spares=1) as server:
+        plain = await _spare(server)
+        assert (await _look_around(server))["pid"] != plain
+        assert await _spare(server) == plain
+        await server.run({}, call="canaries", kind="canary")
+        assert await _spare(server) != plain
+
+
 async def test_a_rehearsal_that_leaves_a_thread_is_refused_its_job() -> None:
     """Landlock would not bind that thread: the job is not run there."""
     async with JobServer("tests.jail.prisoners:run", rehearsal="tests.jail.prisoners:rehearse_with_a_thread") as server:

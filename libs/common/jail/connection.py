@@ -45,10 +45,17 @@ class Connection:
             raise JobServerLost(f"the forkserver was not ready after {seconds:.0f} s") from error
 
     async def fork(
-        self, descriptors: Sequence[int], *, writable: int, limits: Limits, gone: Callable[[], None]
+        self,
+        descriptors: Sequence[int],
+        *,
+        writable: int,
+        limits: Limits,
+        gone: Callable[[], None],
+        plain: bool = False,
     ) -> Report:
         """Have one child forked that gets `descriptors`, and return the report on its end.
 
+        `plain` says that it is not to do its parent's job, but what every parent's children can do.
         `gone` is called once: when the process is no more, which is later, for its memory is freed after its last word; or
         when nobody can tell.
 
@@ -61,7 +68,8 @@ class Connection:
         wall, total = limits.wall_seconds, limits.total_size
         self._waiting[number], self._dying[number] = done, gone
         try:
-            await self._send({"job": number, "writable": writable, "wall": wall, "total": total}, descriptors)
+            order = {"job": number, "writable": writable, "wall": wall, "total": total, "plain": plain}
+            await self._send(order, descriptors)
         except BaseException:  # it was not sent, or nobody is there
             del self._waiting[number]
             self._release(number)

@@ -48,7 +48,7 @@ class Forkserver:
         self._function = function
         self._house = house
         rehearsal = load(settings.rehearsal) if settings.rehearsal else None
-        self._spares = Spares(function, house, rehearsal, settings.spares)
+        self._spares = Spares(function, house, rehearsal, jobs=settings.spares, plain=settings.plain_spares)
         self._running: dict[int, Running] = {}  # by pidfd
         self._leaving: dict[int, Running] = {}  # by pid: told of, killed, their memory not yet freed
         self._gone: list[Running] = []  # freed, and not told of

@@ -39,9 +39,10 @@ class JobServer:
         readable: Sequence[str] = (),
         rehearsal: str | None = None,
         spares: int = 1,
+        plain_spares: int = 0,
         slots: int = 2,
     ) -> None:
-        settings = WarmParent(entry, tuple(preload), warm, tuple(readable), rehearsal, spares)
+        settings = WarmParent(entry, tuple(preload), warm, tuple(readable), rehearsal, spares, plain_spares)
         self._open: Callable[[], Awaitable[Parent | Remote]] = lambda: Parent.start(settings)
         self._eager = True
         self._shares = Shares(slots)
@@ -147,7 +148,9 @@ class JobServer:
             with Exchange(job, limits, call=call, required=self._required) as exchange, Watch(kind, owner) as watch:
                 try:
                     descriptors = (*exchange.descriptors, *files, *writable)
-                    report = await parent.fork(descriptors, writable=len(writable), limits=limits, gone=place.lend())
+                    report = await parent.fork(
+                        descriptors, writable=len(writable), limits=limits, gone=place.lend(), plain=call != "job"
+                    )
                     watch.report = report
                     if witness is not None:
                         witness(report)

@@ -31,8 +31,9 @@ class WarmParent:
 
     `preload` names modules to import before any job, and functions to call in between, `warm` a function to call there once, `rehearsal` one that spares
     call while they wait for a job; none may leave a thread behind. `readable` are paths that jobs may read besides
-    their files. `spares` children are forked ahead while no job runs. Without an `isolation` the parent puts on the
-    portable layers alone, as for parsing; a jail says which.
+    their files. While no job runs, `spares` children that rehearse are forked ahead for jobs, where there is a rehearsal,
+    and `plain_spares` that do not for what every parent's children can do. Without an `isolation` the parent puts on
+    the portable layers alone, as for parsing; a jail says which.
     """
 
     entry: str
@@ -41,6 +42,7 @@ class WarmParent:
     readable: tuple[str, ...] = ()
     rehearsal: str | None = None
     spares: int = 1
+    plain_spares: int = 0
     isolation: Isolation | None = None
 
     def command(self, descriptor: int, *, listening: bool = False) -> tuple[str, ...]:

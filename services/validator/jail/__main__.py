@@ -17,7 +17,7 @@ from services.validator.jail.transforms import TRANSFORMS
 from services.validator.jail.transforms import parent as transforms
 
 PARENTS = {
-    RULES: WarmParent(ENTRY, PRELOAD, WARM, rehearsal=REHEARSAL, spares=2),
+    RULES: WarmParent(ENTRY, PRELOAD, WARM, rehearsal=REHEARSAL, spares=1, plain_spares=1),
     TRANSFORMS: transforms(),
 }
 
