@@ -215,7 +215,7 @@ REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
     ({"kind": "sql", "query": "SELECT id FROM records", "yields": "one_to_one"}, "_ordinal"),
     ({"kind": "sql", "query": "SELECT _ordinal, nope FROM records", "yields": "one_to_one"}, "nope"),
     ({"kind": "sql", "query": "SELECT * FROM read_csv('/etc/passwd')", "yields": "one_to_one"}, "functions after FROM"),
-    ({"kind": "cobol"}, "'sql' or 'python'"),
+    ({"kind": "cobol"}, "one of sql, python"),
 )
 
 

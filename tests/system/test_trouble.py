@@ -150,7 +150,7 @@ async def _rerun_with_second(filing: Filing, run_id: str, id_: UUID) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("expression", "column"), [("amount >", 9), ("amount > 0 and", 15), ("amont > 0", 1), ("amount > 'x'", 1)]
+    ("expression", "column"), [("amount >", 9), ("amount > 0 and", 15), ("amont > 0", 1), ("amount > 'x'", 10)]
 )
 async def test_rule_that_does_not_parse(tenant: Tenant, expression: str, column: int) -> None:
     """A rule that cannot be understood is refused with the place of the mistake, and never reaches a run."""
