@@ -6,6 +6,7 @@ import pytest
 from libs.common.database.pool import Database
 from libs.common.jail import JobServer
 from services.validator.jail.broker import job_server
+from services.validator.jail.transforms import transform_server
 from tests.validator.queue import Queue
 from tests.validator.rounds import Rounds
 
@@ -26,3 +27,10 @@ async def queue(databases: dict[str, str], tmp_path: Path) -> AsyncIterator[Queu
 async def rounds(databases: dict[str, str], tmp_path: Path, jail: JobServer) -> AsyncIterator[Rounds]:
     async with Database.open(databases["validator_server"], service="validator", size=4) as database:
         yield Rounds(database, databases["validator_relay"], tmp_path, jail=jail)
+
+
+@pytest.fixture(scope="module")
+async def server() -> AsyncIterator[JobServer]:
+    """Yield one warm server of transforms for a whole module: what one test does to it, the next ones feel."""
+    async with transform_server() as running:
+        yield running

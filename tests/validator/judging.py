@@ -104,3 +104,8 @@ async def judge_table(jail: JobServer, directory: Path, plan: Plan, table: pa.Ta
 def mapping(alias: str = "venues") -> dict[str, UUID]:
     """Give the venues an alias."""
     return {alias: VENUES}
+
+
+def measured(measures: dict[str, Any], condition: str, **check: Any) -> dict[str, Any]:
+    """Return an aggregate check."""
+    return {"kind": "aggregate", "measures": measures, "condition": condition, **check}

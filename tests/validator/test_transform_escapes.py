@@ -9,9 +9,8 @@ import pytest
 
 from libs.common.jail import JobServer
 from services.validator.jail.answers import TransformStoppedError, log_excerpt
-from services.validator.jail.transforms import transform_server
 from tests.jail.outside import Outside, surroundings
-from tests.validator.test_transform_jobs import PASSING, run
+from tests.validator.transforming import PASSING, run
 
 pytestmark = pytest.mark.chaos
 
@@ -72,13 +71,6 @@ def cases(name: str) -> list[Any]:
         pytest.param(heading, code, id=heading, marks=[pytest.mark.long] if number % 3 else [])
         for number, (heading, _, code) in enumerate(parts)
     ]
-
-
-@pytest.fixture(scope="module")
-async def server() -> AsyncIterator[JobServer]:
-    """Yield one warm server for all: what one case does to it, the next ones feel."""
-    async with transform_server() as running:
-        yield running
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from libs.common.vocabulary.transforms import PythonTransform
 from services.validator.jail.answers import TransformStoppedError
 from services.validator.jail.transforms import TRANSFORMS, Work, transform
 from services.validator.jail.transforms import Budget as Limit
-from tests.validator.test_transform_jobs import PASSING, TARGET, records
+from tests.validator.transforming import PASSING, TARGET, records
 
 ROOT = Path(__file__).parents[2]
 BURNING = "def transform(batches, params):\n    while True: pass\n    yield\n"
