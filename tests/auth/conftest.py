@@ -12,8 +12,10 @@ from deploy.local.nats import Nats
 from deploy.local.supervisor import Supervisor
 from libs.common.migrations import migrate, provision
 from services.auth import passwords
-from tests.auth.idp import Providers, provider_server
+from tests.auth.browsing import App, register
+from tests.auth.idp import Provider, Providers, provider_server, signed
 from tests.auth.mailbox import Mailbox, mail_server
+from tests.auth.stage import Stage, staged
 from tests.auth.world import NUMBERS, Fresh, Tenant, World, hosted
 from tests.conftest import start_nats
 
@@ -106,3 +108,28 @@ async def other_nats(supervisor: Supervisor, tmp_path_factory: pytest.TempPathFa
     """Yield a NATS for a service on a `fresh` database: two such services on one bus remove each other's keys."""
     yield await start_nats(supervisor, tmp_path_factory, "nats-fresh")
     await supervisor.stop("nats-fresh")
+
+
+@pytest.fixture
+async def app(tenant: Tenant) -> App:
+    """Return a confidential client."""
+    return await register(tenant)
+
+
+@pytest.fixture
+def provider(idps: Providers) -> Provider:
+    """Return a provider that nobody knows yet."""
+    return idps.new()
+
+
+@pytest.fixture(scope="module")
+async def built(world: World, idps: Providers) -> Stage:
+    """Return the stage of a whole module."""
+    return await staged(await world.tenant(), idps.new())
+
+
+@pytest.fixture
+def stage(built: Stage) -> Stage:
+    """Return the stage with an honest provider again."""
+    built.provider.forge, built.provider.answer, built.provider.published = signed, None, None
+    return built

@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from deploy.local.processes import free_port
 from libs.common.context import utc_now
-from tests.auth.browsing import App, Browser, challenge
+from tests.auth.browsing import App, Browser, browser, challenge
 from tests.auth.world import Tenant
 
 Forge = Callable[["Provider", dict[str, Any]], str]
@@ -216,3 +216,19 @@ async def linked(
         begun = await http.post("/v1/me/identities", json={"provider": id_, "password": "correct horse battery staple"})
         assert begun.status_code == 200, begun.text
         return await http.get(provider.log_in(begun.json()["location"], subject))
+
+
+DOMAIN = "example.com"
+JUST_IN_TIME = {"provisions": True, "domains": [DOMAIN], "roles": ["viewer"]}
+"""Terms under which who is new becomes a member."""
+
+
+async def attempt(app: App, provider: Provider, id_: str, subject: str, **claims: Any) -> httpx.Response:
+    """Log in by a provider in a browser of its own; returns the last page."""
+    async with browser(app.world) as person:
+        return await person.http.get(provider.log_in(await sent(person, app, id_), subject, **claims))
+
+
+def opened(answer: httpx.Response) -> bool:
+    """Say whether an answer opens a session."""
+    return "__Host-regent_session" in answer.headers.get("set-cookie", "")

@@ -13,12 +13,6 @@ from tests.auth.world import PUBLIC_URL, Tenant
 VERIFIER = "v" * 50
 
 
-@pytest.fixture
-async def app(tenant: Tenant) -> App:
-    """Return a confidential client."""
-    return await register(tenant)
-
-
 async def test_an_answer_names_state_and_issuer(app: App) -> None:
     """The state comes back as it was sent, with `iss` (RFC 9207) and the code, and nothing else."""
     async with browser(app.world) as person:

@@ -9,16 +9,10 @@ from urllib.parse import urlencode
 import pytest
 from altcha import Challenge, Payload, solve_challenge
 
-from tests.auth.browsing import App, Forms, browser, register, told
-from tests.auth.world import PASSWORD, Tenant, World
+from tests.auth.browsing import App, Forms, browser, told
+from tests.auth.world import PASSWORD, World
 
 VERIFIER = "v" * 50
-
-
-@pytest.fixture
-async def app(tenant: Tenant) -> App:
-    """Return a confidential client."""
-    return await register(tenant)
 
 
 async def test_pages_are_closed(app: App) -> None:

@@ -7,27 +7,16 @@ from uuid import UUID
 import httpx
 import pytest
 
-from tests.auth.browsing import App, register
-from tests.auth.idp import Provider, Providers, linked, registered, terms
+from tests.auth.browsing import App
+from tests.auth.idp import JUST_IN_TIME, Provider, attempt, linked, opened, registered, terms
 from tests.auth.test_identity_providers import add, faults
 from tests.auth.test_refresh import me, until_refused
 from tests.auth.test_roles import change, own_role
 from tests.auth.test_signup import somebody
-from tests.auth.test_upstream_links import JUST_IN_TIME, attempt, opened
 from tests.auth.world import Tenant, World
 
 GROUPS = {"ops": ["operator"], "audit": ["auditor"], "both": ["operator", "auditor"]}
 CLAIMED: dict[str, Any] = {"roles_claim": "groups", "claimed_roles": GROUPS}
-
-
-@pytest.fixture
-async def app(tenant: Tenant) -> App:
-    return await register(tenant)
-
-
-@pytest.fixture
-def provider(idps: Providers) -> Provider:
-    return idps.new()
 
 
 async def roles_of(tenant: Tenant, user: UUID | str) -> list[str]:

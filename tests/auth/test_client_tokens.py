@@ -9,12 +9,6 @@ from tests.auth.test_refresh import me, until_refused
 from tests.auth.world import Tenant, World
 
 
-@pytest.fixture
-async def app(tenant: Tenant) -> App:
-    """Return a confidential client."""
-    return await register(tenant)
-
-
 async def refresh(app: App, token: str, **more: str) -> dict[str, Any]:
     found: dict[str, Any] = (await app.token(grant_type="refresh_token", refresh_token=token, **more)).json()
     return found

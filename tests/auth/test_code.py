@@ -17,12 +17,6 @@ from tests.auth.test_refresh import me, until_refused
 from tests.auth.world import PUBLIC_URL, Tenant, World
 
 
-@pytest.fixture
-async def app(tenant: Tenant) -> App:
-    """Return a confidential client."""
-    return await register(tenant)
-
-
 async def code_for(app: App, scope: str = "run:read", **asked: str) -> tuple[str, str]:
     """Return a fresh code and its verifier."""
     verifier = secrets.token_urlsafe(48)

@@ -21,12 +21,6 @@ VERIFIER = "v" * 50
 ENROL = "Set up a second factor"
 
 
-@pytest.fixture
-async def app(tenant: Tenant) -> App:
-    """Return a confidential client."""
-    return await register(tenant)
-
-
 def options_of(page: httpx.Response) -> dict[str, Any]:
     """Return what a page asks of a passkey."""
     found = re.search(r'data-options="([^"]+)"', page.text)

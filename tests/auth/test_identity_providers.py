@@ -7,14 +7,8 @@ import pytest
 
 from libs.common.outbound import OutboundPolicy
 from services.auth.upstream.web import UnreachableError, Web
-from tests.auth.idp import Provider, Providers, registered, terms
+from tests.auth.idp import Provider, registered, terms
 from tests.auth.world import PUBLIC_URL, Tenant
-
-
-@pytest.fixture
-def provider(idps: Providers) -> Provider:
-    """Return a provider that nobody knows yet."""
-    return idps.new()
 
 
 async def add(tenant: Tenant, provider: Provider, by: str | None = None, **changed: Any) -> httpx.Response:

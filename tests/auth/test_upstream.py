@@ -6,23 +6,11 @@ from uuid import uuid4
 import pytest
 
 from libs.common.context import Context, utc_now
-from tests.auth.browsing import App, browser, register, told
-from tests.auth.idp import Provider, Providers, linked, registered, sent
-from tests.auth.world import PUBLIC_URL, Tenant
+from tests.auth.browsing import App, browser, told
+from tests.auth.idp import Provider, linked, registered, sent
+from tests.auth.world import PUBLIC_URL
 
 VERIFIER = "v" * 50
-
-
-@pytest.fixture
-async def app(tenant: Tenant) -> App:
-    """Return a confidential client."""
-    return await register(tenant)
-
-
-@pytest.fixture
-def provider(idps: Providers) -> Provider:
-    """Return a provider that nobody knows yet."""
-    return idps.new()
 
 
 @pytest.fixture
