@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.conformance.server import App, Person, Server, open_server
+from tests.conformance.assertions import KEY
+from tests.conformance.proofs import given
+from tests.conformance.server import CALLBACK, CLIENT, App, Person, Server, open_server
 
 
 @pytest.fixture(scope="package")
@@ -45,3 +48,28 @@ async def native(person: Person) -> App:
 async def caller(server: Server) -> httpx.AsyncClient:
     """Return one caller whose tokens are refused; that is not counted."""
     return await server.http()
+
+
+@pytest.fixture(scope="module")
+async def machine(person: Person) -> App:
+    """Return a client with a secret."""
+    return await person.register(grant_types=[CLIENT], redirect_uris=[], scopes=None, roles=["viewer"])
+
+
+@pytest.fixture(scope="module")
+async def signer(person: Person) -> App:
+    """Return a client with a key."""
+    jwks = {"keys": [KEY.as_dict(private=False)]}
+    return await person.register(grant_types=[CLIENT], redirect_uris=[], scopes=None, roles=["viewer"], jwks=jwks)
+
+
+@pytest.fixture(scope="module")
+async def bound(person: Person) -> App:
+    """Return a public client whose tokens are bound."""
+    return await person.register(kind="public", dpop=True, redirect_uris=[CALLBACK])
+
+
+@pytest.fixture(scope="module")
+async def held(person: Person, bound: App) -> dict[str, Any]:
+    """Return tokens that are bound to the key."""
+    return await given(person, bound)

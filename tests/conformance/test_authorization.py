@@ -4,7 +4,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from tests.conformance.server import PASSWORD, App, Browser, Person, form_of, new_verifier, told
+from tests.conformance.browser import PASSWORD, Browser, form_of, told
+from tests.conformance.server import App, Person, new_verifier
 
 FAULTS: dict[str, tuple[dict[str, str], str]] = {
     "no response_type": ({"response_type": ""}, "invalid_request"),

@@ -8,7 +8,8 @@ import pytest
 from libs.common.context import utc_now
 from services.auth.store.flows import authorization_code
 from tests.conformance.answers import bad, until_refused
-from tests.conformance.server import CLIENT, CODE, App, Person, challenge, new_verifier, told
+from tests.conformance.browser import told
+from tests.conformance.server import CLIENT, CODE, App, Person, challenge, new_verifier
 
 VERIFIER = "v" * 43
 

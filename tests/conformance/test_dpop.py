@@ -1,68 +1,23 @@
 """Tokens bound to a key (RFC 9449): bad proofs, and no way between bound and unbound."""
 
-import hashlib
 import time
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.hashes import SHA256
-from joserfc.jwk import ECKey, OctKey
+from joserfc.jwk import OctKey
 
 from tests.conformance.answers import bad
-from tests.conformance.server import API, CALLBACK, CODE, REFRESH, App, Person, challenge, new_verifier
+from tests.conformance.proofs import KEY, OTHER, TOKEN, ath, call, given, proof
+from tests.conformance.server import API, CODE, REFRESH, App, Person, challenge, new_verifier
 from tests.conformance.tokens import part, signed
 
-KEY, OTHER = (ECKey.generate_key("P-256", private=True) for _ in range(2))
-TOKEN = "/oauth2/token"
 Proving = dict[str, Any]
-
-
-@pytest.fixture(scope="module")
-async def bound(person: Person) -> App:
-    """Return a public client whose tokens are bound."""
-    return await person.register(kind="public", dpop=True, redirect_uris=[CALLBACK])
-
-
-@pytest.fixture(scope="module")
-async def held(person: Person, bound: App) -> dict[str, Any]:
-    """Return tokens that are bound to the key."""
-    return await given(person, bound)
-
-
-def proof(app: App, method: str = "POST", path: str = TOKEN, **changed: Any) -> str:
-    """Return a proof; `header`, `key` and claims can be changed, None leaves one out."""
-    key, header = changed.pop("key", KEY), changed.pop("header", {})
-    claims = {"jti": str(uuid4()), "htm": method, "htu": app.server.url + path, "iat": int(time.time()), **changed}
-    said = {"typ": "dpop+jwt", "alg": "ES256", "jwk": key.as_dict(private=False), **header}
-    left = [{name: value for name, value in one.items() if value is not None} for one in (said, claims)]
-    return signed(left[0], left[1], key)
-
-
-def ath(token: str) -> str:
-    """Return a token's hash as a proof holds it."""
-    return part(hashlib.sha256(token.encode()).digest())
-
-
-async def given(person: Person, app: App) -> dict[str, Any]:
-    """Go the whole way with the key."""
-    code, verifier = await person.code(app)
-    form = {"grant_type": CODE, "code": code, "redirect_uri": app.uri, "code_verifier": verifier}
-    answer = await app.token(headers={"DPoP": proof(app)}, **form)
-    assert answer.status_code == 200, answer.text
-    tokens: dict[str, Any] = answer.json()
-    return tokens
-
-
-async def call(app: App, token: str, *proofs: str, scheme: str = "DPoP") -> httpx.Response:
-    """Call another service with a token and proofs."""
-    headers = [("Authorization", f"{scheme} {token}"), *(("DPoP", text) for text in proofs)]
-    return await app.http.get(API, headers=headers)
 
 
 async def test_a_sound_proof_is_taken(bound: App, held: dict[str, Any]) -> None:
@@ -247,67 +202,3 @@ async def test_a_pushed_request_and_another_key(bound: App) -> None:
     asked.pop("client_id")
     answer = await bound.post("/oauth2/par", headers={"DPoP": proof(bound, path="/oauth2/par")}, **asked)
     assert answer.status_code == 400
-
-
-# Nonces, RFC 9449, chapters 8 and 9
-
-
-@pytest.fixture(scope="module")
-async def nonced(person: Person) -> App:
-    """Return a client whose proofs have to carry nonces."""
-    return await person.register(dpop=True, dpop_nonce=True, redirect_uris=[CALLBACK])
-
-
-async def asked_for(answer: httpx.Response) -> str:
-    """Expect that a service asks for a nonce; returns the one that it gives."""
-    assert answer.status_code == 401
-    scheme, _, said = answer.headers["www-authenticate"].partition(" ")
-    assert (scheme, 'error="use_dpop_nonce"' in said) == ("DPoP", True)
-    (nonce,) = answer.headers.get_list("dpop-nonce")
-    return nonce
-
-
-async def nonced_tokens(person: Person, app: App) -> tuple[str, str]:
-    """Go the whole way with the nonces that the server asks for; returns an access token and the last nonce."""
-    code, verifier = await person.code(app)
-    form = {"grant_type": CODE, "code": code, "redirect_uri": app.uri, "code_verifier": verifier}
-    first = await app.token(headers={"DPoP": proof(app)}, **form)
-    await bad(first, "use_dpop_nonce")
-    (nonce,) = first.headers.get_list("dpop-nonce")
-    answer = await app.token(headers={"DPoP": proof(app, nonce=nonce)}, **form)
-    assert answer.status_code == 200, answer.text
-    return answer.json()["access_token"], answer.headers["dpop-nonce"]
-
-
-async def test_a_service_asks_for_a_nonce(person: Person, nonced: App) -> None:
-    """401 with the challenge and a nonce, then the answer with the one to use next (8.2, 9)."""
-    token, _ = await nonced_tokens(person, nonced)
-    nonce = await asked_for(await call(nonced, token, proof(nonced, "GET", API, ath=ath(token))))
-    answer = await call(nonced, token, proof(nonced, "GET", API, ath=ath(token), nonce=nonce))
-    assert answer.status_code == 200, answer.text
-    (following,) = answer.headers.get_list("dpop-nonce")
-    assert (await call(nonced, token, proof(nonced, "GET", API, ath=ath(token), nonce=following))).status_code == 200
-
-
-@pytest.mark.parametrize("nonce", ["", "invented", "n" * 3000, "ü"])
-async def test_an_invented_nonce_is_none(person: Person, nonced: App, nonce: str) -> None:
-    """It is answered with one that is good, and the same key and token go on with it."""
-    token, _ = await nonced_tokens(person, nonced)
-    good = await asked_for(await call(nonced, token, proof(nonced, "GET", API, ath=ath(token), nonce=nonce)))
-    assert (await call(nonced, token, proof(nonced, "GET", API, ath=ath(token), nonce=good))).status_code == 200
-
-
-async def test_a_nonce_is_good_at_every_service(person: Person, nonced: App) -> None:
-    """Clients keep them by origin: the one that came with the token is good behind the same gateway."""
-    token, nonce = await nonced_tokens(person, nonced)
-    for path in (API, "/v1/me"):
-        headers = {"Authorization": f"DPoP {token}", "DPoP": proof(nonced, "GET", path, ath=ath(token), nonce=nonce)}
-        assert (await nonced.http.get(path, headers=headers)).status_code == 200, path
-
-
-async def test_a_nonce_is_asked_of_nobody_else(bound: App, held: dict[str, Any]) -> None:
-    """Who needs none may leave it out; who sends one sends ours."""
-    token = held["access_token"]
-    answer = await call(bound, token, proof(bound, "GET", API, ath=ath(token)))
-    assert (answer.status_code, "dpop-nonce" in answer.headers) == (200, False)
-    await asked_for(await call(bound, token, proof(bound, "GET", API, ath=ath(token), nonce="invented")))

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tests.conformance.server import CLIENT, CODE, DEVICE, REFRESH, App, Person, Server, form_of, new_verifier
+from tests.conformance.browser import form_of
+from tests.conformance.server import CLIENT, CODE, DEVICE, REFRESH, App, Person, Server, new_verifier
 
 VALUES = ["a\x00b", "é😀", "x" * 5000, "' OR 1=1 --", "%00", '{"a":1}', "\r\nX-A: b", "-1"]
 COMMON = ("client_id", "client_secret", "client_assertion", "client_assertion_type", "scope", "resource")

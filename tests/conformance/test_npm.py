@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from joserfc.jwk import ECKey, OKPKey
 
-from tests.conformance.server import API, CALLBACK, CLIENT, CODE, DEVICE, PASSWORD, REFRESH, Person
+from tests.conformance.browser import PASSWORD
+from tests.conformance.server import API, CALLBACK, CLIENT, CODE, DEVICE, REFRESH, Person
 
 HERE = Path(__file__).parent / "js"
 LIBRARIES = ("openid-client", "oauth4webapi")

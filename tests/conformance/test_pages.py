@@ -2,10 +2,16 @@
 
 import pytest
 
-from tests.conformance.server import App, Browser, Person, form_of, new_verifier
-from tests.conformance.test_pushing import FOREIGN
+from tests.conformance.browser import Browser, form_of
+from tests.conformance.server import App, Person, new_verifier
 
 SESSION, LOGIN = "__Host-regent_session", "__Host-regent_login"
+FOREIGN = [
+    {"Origin": "https://evil.example"},
+    {"Origin": "http://localhost"},
+    {"Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},
+]
 
 
 async def test_no_page_can_be_framed(person: Person, app: App) -> None:
@@ -63,7 +69,7 @@ async def test_a_session_from_before_means_nothing_after_a_login(person: Person,
     victim = Browser(await person.server.http())
     for planted in ("x", "bs_" + "A" * 64, person.browser.cookies[SESSION][:-8] + "AAAAAAAA"):
         victim.cookies[SESSION] = planted
-        await victim.log_in(person.email, app)
+        await victim.log_in(person.email, app.ask(new_verifier()))
         assert victim.cookies[SESSION] != planted
     kept = victim.cookies[SESSION]
     page = await victim.open(app.ask(new_verifier(), prompt="login"))
@@ -84,3 +90,59 @@ async def test_nobody_is_led_elsewhere(person: Person, app: App, target: str) ->
             answer = await fresh.http.get(path, params={name: target, "client_id": app.id})
             assert "evil.example" not in answer.headers.get("location", "")
             assert "javascript:" not in answer.headers.get("location", "")
+
+
+async def test_pages_cannot_be_framed_or_kept(person: Person, app: App) -> None:
+    """Login, consent and device page."""
+    fresh = await person.server.http()
+    pages = [
+        await fresh.get("/oauth2/authorize", params=app.ask(new_verifier())),
+        await person.browser.open(app.ask(new_verifier(), prompt="consent")),
+        await person.browser.send("GET", "/oauth2/device"),
+    ]
+    for page in pages:
+        policy = page.headers["content-security-policy"]
+        assert "frame-ancestors 'none'" in policy
+        assert "default-src 'none'" in policy
+        assert page.headers["x-frame-options"] == "DENY"
+        assert "no-store" in page.headers["cache-control"]
+        assert page.headers["referrer-policy"] == "no-referrer"
+
+
+@pytest.mark.parametrize("headers", FOREIGN, ids=str)
+async def test_another_site_cannot_consent(person: Person, app: App, headers: dict[str, str]) -> None:
+    """Even with the form's secret."""
+    page = await person.browser.open(app.ask(new_verifier(), prompt="consent"))
+    data = {**form_of(page), "decision": "allow"}
+    answer = await person.browser.send("POST", "/oauth2/consent", data=data, headers=headers)
+    assert (answer.status_code, "location" in answer.headers) == (403, False)
+
+
+@pytest.mark.parametrize("change", ["token", "request"])
+async def test_a_consent_is_for_one_request(person: Person, app: App, change: str) -> None:
+    """Without the form's secret, or for another request, it is none."""
+    fields = form_of(await person.browser.open(app.ask(new_verifier(), prompt="consent")))
+    others = {"token": "0" * len(fields["token"]), "request": fields["request"].replace("report", "run")}
+    assert others[change] != fields[change]
+    changed = {**fields, change: others[change], "decision": "allow"}
+    answer = await person.browser.send("POST", "/oauth2/consent", data=changed)
+    assert (answer.status_code, "location" in answer.headers) == (403, False)
+
+
+async def test_a_consent_is_for_one_session(person: Person, stranger: Person, app: App) -> None:
+    """Somebody else's form is none."""
+    page = await person.browser.open(app.ask(new_verifier(), prompt="consent"))
+    answer = await stranger.browser.send("POST", "/oauth2/consent", data={**form_of(page), "decision": "allow"})
+    assert (answer.status_code, "location" in answer.headers) == (403, False)
+
+
+async def test_cookies_are_the_origins_alone(person: Person, app: App) -> None:
+    """`__Host-`, Secure, HttpOnly, SameSite; a new session at each login."""
+    at = (await person.server.at_browser()).browser
+    before = dict(at.cookies)
+    assert all(name.startswith("__Host-") for name in before)
+    page = await at.http.get("/oauth2/authorize", params=app.ask(new_verifier()))
+    for line in page.headers.get_list("set-cookie"):
+        assert {"Secure", "HttpOnly", "Path=/"} <= {part.strip() for part in line.split(";")}
+        assert "samesite" in line.lower()
+        assert "domain" not in line.lower()

@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.conformance.server import CODE, REFRESH, App, Person, new_verifier, told
+from tests.conformance.browser import told
+from tests.conformance.server import CODE, REFRESH, App, Person, new_verifier
 
 HOST = "client.example"
 OTHERS = {
