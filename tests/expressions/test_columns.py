@@ -1,3 +1,5 @@
+"""A source's columns as the schema's fields, and values fitted into them: nothing is repaired, rounded or lost in silence."""
+
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -7,22 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.vocabulary.mappings import MappingEntry, MappingSpec
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
 from libs.expressions import (
-    business_key,
     compile_expression,
     fitted,
-    joins,
-    mapping_rows,
-    quote_identifier,
-    quote_literal,
     typed_columns,
 )
 from tests.expressions.conftest import MOMENT, SCHEMA, SCOPE
 from tests.expressions.test_fuzz import FUZZ
-
-NULL = object()
 
 
 def read(engine: duckdb.DuckDBPyConnection, field: SchemaField, physical: str, raw: Any) -> tuple[Any, bool, bool]:
@@ -174,100 +168,6 @@ def test_missing_column_is_named() -> None:
         typed_columns(SCHEMA, {})
 
 
-# --- business keys ----------------------------------------------------------------------------------------------------
-
-
-def key(engine: duckdb.DuckDBPyConnection, columns: dict[str, tuple[str, Any]]) -> str:
-    schema = SchemaSpec(fields=tuple(SchemaField(name=name, type="text") for name in columns))
-    sql = business_key(schema, list(columns), {name: physical for name, (physical, _) in columns.items()})
-    source = ", ".join(
-        f'CAST(${index + 1} AS {physical}) AS "{name}"' for index, (name, (physical, _)) in enumerate(columns.items())
-    )
-    row = engine.execute(
-        f'SELECT {sql} FROM (SELECT {source}) AS "r"', [value for _, value in columns.values()]
-    ).fetchone()
-    assert row is not None
-    return str(row[0])
-
-
-def test_business_key(engine: duckdb.DuckDBPyConnection) -> None:
-    """Source text joined by `|`, both separators escaped, null as the empty string."""
-    assert key(engine, {"a": ("VARCHAR", "x|y"), "b": ("VARCHAR", "c\\d"), "c": ("VARCHAR", None)}) == "x\\|y|c\\\\d|"
-    typed = {
-        "a": ("BIGINT", 7),
-        "b": ("DATE", date(2025, 1, 5)),
-        "c": ("TIMESTAMP WITH TIME ZONE", datetime(2025, 1, 5, 9, tzinfo=UTC)),
-    }
-    assert key(engine, typed) == "7|2025-01-05|2025-01-05T09:00:00Z"
-    assert key(engine, {"a": ("VARCHAR", " 007 "), "b": ("DECIMAL(18,4)", Decimal("1.5"))}) == " 007 |1.5000"
-
-
-@FUZZ
-@given(st.text("ab|\\é\0", max_size=5))
-def test_business_keys_escape_both_marks(engine: duckdb.DuckDBPyConnection, text: str) -> None:
-    """Whether or not there is anything to escape, the text is the one that escaping each mark gives; a NUL is its sign."""
-    escaped = text.replace("\\", "\\\\").replace("|", "\\|")
-    assert key(engine, {"a": ("VARCHAR", text)}) == escaped.replace("\0", "\u2400")
-
-
-@FUZZ
-@given(st.tuples(*[st.text("ab|\\", max_size=5)] * 2), st.tuples(*[st.text("ab|\\", max_size=5)] * 2))
-def test_business_keys_of_different_records_differ(
-    engine: duckdb.DuckDBPyConnection, one: tuple[str, str], two: tuple[str, str]
-) -> None:
-    """Escaping keeps the key unambiguous."""
-    keys = [key(engine, {"a": ("VARCHAR", left), "b": ("VARCHAR", right)}) for left, right in (one, two)]
-    assert (keys[0] == keys[1]) == (one == two)
-
-
-def test_unknown_key_field() -> None:
-    """A key field outside the schema is a KeyError."""
-    with pytest.raises(KeyError, match="nope"):
-        business_key(SCHEMA, ["nope"], {})
-
-
-# --- mappings and joins -----------------------------------------------------------------------------------------------
-
-
-def test_mapping_rows_of_the_day() -> None:
-    """Only entries valid on the business date appear, both end days included; absent values are null."""
-    spec = MappingSpec(
-        columns=("lei", "country"),
-        entries=(
-            MappingEntry(key="A", values={"lei": "old"}, valid_to=date(2025, 3, 9)),
-            MappingEntry(key="A", values={"lei": "new"}, valid_from=date(2025, 3, 10)),
-            MappingEntry(key="B", values={"country": "DE"}, valid_from=date(2025, 3, 11)),
-            MappingEntry(key="C", values={"lei": "c", "country": "FR"}),
-        ),
-    )
-    assert mapping_rows(spec, date(2025, 3, 10)).to_pylist() == [
-        {"key": "A", "lei": "new", "country": None},
-        {"key": "C", "lei": "c", "country": "FR"},
-    ]
-    assert mapping_rows(spec, date(2025, 3, 9)).column("lei").to_pylist() == ["old", "c"]
-
-
-def test_mapping_column_named_key_is_refused() -> None:
-    """`key` is the table's own column."""
-    with pytest.raises(ValueError, match="key"):
-        mapping_rows(MappingSpec(columns=("key",), entries=()), date(2025, 3, 10))
-
-
-def test_equal_lookups_share_one_join() -> None:
-    """Two expressions that look the same key up need one join; another key needs another; inner lookups come first."""
-    texts = [
-        "lookup('cp', code, 'lei')",
-        "lookup('cp', code, 'country') == 'DE' and has('cp', code)",
-        "lookup('cp', lookup('cp', code, 'lei'), 'lei')",
-    ]
-    compiled = [compile_expression(text, SCOPE, MOMENT) for text in texts]
-    sql = joins(compiled)
-    assert sql.count("LEFT JOIN") == 2
-    outer = compiled[2].lookups
-    assert [outer[0].key_sql, outer[0].alias in outer[1].key_sql] == ['"t"."code"', True]
-    assert joins([compile_expression("code", SCOPE, MOMENT)]) == ""
-
-
 def test_fields_are_reported() -> None:
     """The names of the fields that an expression reads come with it."""
     compiled = compile_expression("price > 1 and (code == 'x' or field('lots') is None)", SCOPE, MOMENT)
@@ -285,37 +185,3 @@ def test_fitted_into_a_field(engine: duckdb.DuckDBPyConnection, text: str, value
     sql = fitted(compiled, field_of("decimal"))
     row = engine.execute(f'SELECT CAST({sql} AS VARCHAR) FROM (SELECT -7::BIGINT AS quantity) AS "t"').fetchone()
     assert row == (value,)
-
-
-# --- quoting ----------------------------------------------------------------------------------------------------------
-
-
-@FUZZ
-@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])))
-def test_quoted_literal_is_the_text(engine: duckdb.DuckDBPyConnection, text: str) -> None:
-    """A quoted literal reads back as the text, whatever it holds."""
-    assert engine.execute(f"SELECT {quote_literal(text)}").fetchone() == (text,)
-
-
-@FUZZ
-@given(st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1))
-def test_quoted_identifier_is_the_name(engine: duckdb.DuckDBPyConnection, name: str) -> None:
-    """A quoted identifier names exactly that column."""
-    description = engine.execute(f"SELECT 1 AS {quote_identifier(name)}").description
-    assert description is not None
-    assert description[0][0] == name
-
-
-@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
-def test_unstorable_text_is_not_quoted(text: str) -> None:
-    """NULs and lone surrogates are refused."""
-    with pytest.raises(ValueError, match="NUL"):
-        quote_literal(text)
-    with pytest.raises(ValueError, match="NUL"):
-        quote_identifier(text)
-
-
-def test_empty_identifier_is_refused() -> None:
-    """An identifier has at least one character."""
-    with pytest.raises(ValueError, match="empty"):
-        quote_identifier("")

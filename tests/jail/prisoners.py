@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.jail import hoarders
+
 
 def run(job: dict[str, Any], files: Sequence[int]) -> Any:
     """Do what the job names."""
@@ -144,40 +146,6 @@ def _big(job: dict[str, Any], files: Sequence[int]) -> str:
 def _fill(job: dict[str, Any], files: Sequence[int]) -> str:
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     return _attempt(lambda: os.write(os.open(f"/proc/self/fd/{files[0]}", os.O_WRONLY), b"x" * job["bytes"]) or None)
-
-
-def _scatter(job: dict[str, Any], files: Sequence[int]) -> None:
-    """Write file after file below a directory, and below directories in it."""
-    for count in itertools.count():
-        below = f"/proc/self/fd/{files[0]}/{count % 7}"
-        os.makedirs(below, exist_ok=True)  # noqa: PTH103
-        Path(f"{below}/{count}").write_bytes(b"x" * job["bytes"])
-
-
-def _hide(job: dict[str, Any], files: Sequence[int]) -> None:
-    """Fill file after file, each without a name by then."""
-    place, kept = f"/proc/self/fd/{files[0]}", []
-    for count in range(200):
-        if job["way"] == "nameless":
-            kept.append(os.open(place, os.O_TMPFILE | os.O_RDWR, 0o600))
-        else:
-            kept.append(os.open(f"{place}/{count}", os.O_CREAT | os.O_RDWR, 0o600))
-            os.unlink(f"{place}/{count}")  # noqa: PTH108
-        os.write(kept[-1], b"x" * job["bytes"])
-        time.sleep(0.001)
-    time.sleep(600)
-
-
-def _dig(job: dict[str, Any], files: Sequence[int]) -> None:
-    """Make a directory in a directory, and so on, further than any path reaches."""
-    place = files[0]
-    for _ in range(3000):
-        os.mkdir("a" * 100, dir_fd=place)
-        place = os.open("a" * 100, os.O_RDONLY | os.O_DIRECTORY, dir_fd=place)
-        os.dup2(place, 60)
-        os.close(place)
-        place = 60
-    time.sleep(600)
 
 
 def _map(job: dict[str, Any], files: Sequence[int]) -> str:
@@ -320,19 +288,4 @@ ACTS: dict[str, Callable[[dict[str, Any], Sequence[int]], Any]] = {
     name.removeprefix("_"): act
     for name, act in list(globals().items())
     if name.startswith("_") and callable(act) and not name.startswith("__")
-}
-
-
-def rehearse() -> None:
-    """Touch some memory."""
-    bytearray(1 << 20)
-
-
-def fail_to_rehearse() -> None:
-    """Fail."""
-    raise ValueError("no")
-
-
-def rehearse_with_a_thread() -> None:
-    """Leave a thread behind."""
-    threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+} | {"scatter": hoarders.scatter, "hide": hoarders.hide, "dig": hoarders.dig}

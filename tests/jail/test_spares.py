@@ -15,7 +15,7 @@ from libs.common.jail import ConfinementError, JobCrashed, JobServer
 @pytest.fixture
 async def jobs() -> AsyncIterator[JobServer]:
     """Yield a server with a spare that is ready."""
-    async with JobServer("tests.jail.prisoners:run", rehearsal="tests.jail.prisoners:rehearse") as server:
+    async with JobServer("tests.jail.prisoners:run", rehearsal="tests.jail.rehearsals:rehearse") as server:
         await _spare(server)
         yield server
 
@@ -72,7 +72,7 @@ async def test_a_crash_in_a_spare_is_told(jobs: JobServer) -> None:
 
 async def test_a_rehearsal_that_fails_costs_no_job() -> None:
     """Jobs run in children of their own where spares cannot be had."""
-    async with JobServer("tests.jail.prisoners:run", rehearsal="tests.jail.prisoners:fail_to_rehearse") as server:
+    async with JobServer("tests.jail.prisoners:run", rehearsal="tests.jail.rehearsals:fail_to_rehearse") as server:
         await asyncio.sleep(0.3)
         assert (await _look_around(server))["pid"]
         assert (await _look_around(server))["pid"]
@@ -80,7 +80,7 @@ async def test_a_rehearsal_that_fails_costs_no_job() -> None:
 
 async def test_a_plain_spare_is_kept_for_what_needs_no_rehearsal() -> None:
     """A job leaves it waiting; a check of the jail, as that of results, takes it."""
-    rehearsal = "tests.jail.prisoners:fail_to_rehearse"  # so that only a plain one can wait
+    rehearsal = "tests.jail.rehearsals:fail_to_rehearse"  # so that only a plain one can wait
     async with JobServer("tests.jail.prisoners:run", rehearsal=rehearsal, plain_spares=1) as server:
         plain = await _spare(server)
         assert (await _look_around(server))["pid"] != plain
@@ -91,7 +91,9 @@ async def test_a_plain_spare_is_kept_for_what_needs_no_rehearsal() -> None:
 
 async def test_a_rehearsal_that_leaves_a_thread_is_refused_its_job() -> None:
     """Landlock would not bind that thread: the job is not run there."""
-    async with JobServer("tests.jail.prisoners:run", rehearsal="tests.jail.prisoners:rehearse_with_a_thread") as server:
+    async with JobServer(
+        "tests.jail.prisoners:run", rehearsal="tests.jail.rehearsals:rehearse_with_a_thread"
+    ) as server:
         await _spare(server)
         with pytest.raises(ConfinementError, match="threads"):
             await _look_around(server)
@@ -99,7 +101,7 @@ async def test_a_rehearsal_that_leaves_a_thread_is_refused_its_job() -> None:
 
 async def test_closing_ends_spares() -> None:
     """After leaving the context nothing of the server is left."""
-    async with JobServer("tests.jail.prisoners:run", rehearsal="tests.jail.prisoners:rehearse", spares=2) as server:
+    async with JobServer("tests.jail.prisoners:run", rehearsal="tests.jail.rehearsals:rehearse", spares=2) as server:
         spare = await _spare(server)
     async with asyncio.timeout(30):
         while Path(f"/proc/{spare}").exists():  # noqa: ASYNC110 - other processes set no event

@@ -153,7 +153,7 @@ class Judge:
                     await self._answer(stream, world, orjson.loads(message.data))
 
     async def _answer(self, stream: Any, world: World, asked: dict[str, Any]) -> None:
-        data = await world.verdict_on(asked["data"], held=self._held)
+        data = await world.validator.verdict_on(asked["data"], held=self._held)
         event = world.event("validator.validation.completed", data)
         subject = f"evt.{world.tenant}.validator.validation.completed"
         await stream.publish(subject, event.model_dump_json(exclude_none=True).encode())

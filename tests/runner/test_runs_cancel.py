@@ -58,7 +58,8 @@ async def test_a_validating_run_is_cancelled(world: World) -> None:
         row = await tx.connection.fetchrow("SELECT request_id FROM validation WHERE run_id = $1", run_id)
     await cancel(world, run_id)
     await world.hear(
-        "validator.validation.completed", await world.verdict_on({**asked, "request_id": str(row["request_id"])})
+        "validator.validation.completed",
+        await world.validator.verdict_on({**asked, "request_id": str(row["request_id"])}),
     )
     await require_cancelled(world, run_id)
 

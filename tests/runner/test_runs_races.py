@@ -101,7 +101,7 @@ async def test_a_verdict_that_nobody_asked_for_is_left_alone(world: World) -> No
     run_id = await world.start()
     await world.attempt(run_id)
     asked = {"run_id": str(run_id), "request_id": str(world.tenant), "phase": "input", "rows": 3}
-    await world.hear("validator.validation.completed", await world.verdict_on(asked))
+    await world.hear("validator.validation.completed", await world.validator.verdict_on(asked))
     assert await world.status(run_id) == "validating"
 
 

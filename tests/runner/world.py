@@ -11,8 +11,6 @@ from uuid import UUID, uuid4
 import asyncpg
 import nkeys
 import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from libs.common.bus.subscriptions import find
 from libs.common.context import Context
@@ -23,7 +21,6 @@ from libs.common.identity.grants import GrantSigner
 from libs.common.jail import JobServer
 from libs.common.objects import Objects
 from services.runner import handlers
-from services.runner.commands import verdicts
 from services.runner.commands.creation import Order, create_run
 from services.runner.library import Library
 from services.runner.settings import Roots, RunnerSettings
@@ -32,18 +29,11 @@ from services.runner.steps.job import Tools
 from services.runner.steps.leases import Leases
 from services.runner.steps.workspace import Workspaces
 from services.runner.store import parts, runs
+from tests.runner.verdicts import Validator
 
 DAY = date(2026, 3, 2)
 SOURCE = "id,amount\n1,10\n2,20\n3,-5\n"
 SCHEMA = {"fields": [{"name": "id", "type": "text", "required": True}, {"name": "amount", "type": "integer"}]}
-_TEXTS = ("key", "rule_id", "severity", "outcome", "fields", "message")
-_FAILURES = pa.schema(
-    [
-        pa.field("_ordinal", pa.int64()),
-        pa.field("rule_version", pa.int32()),
-        *(pa.field(n, pa.string()) for n in _TEXTS),
-    ]
-)
 
 
 @dataclass
@@ -74,6 +64,7 @@ class World:
         self.clock = Clock()
         self.objects = Objects((home / "objects").as_uri())
         self.library = Library(self.objects)
+        self.validator = Validator(self.tenant, self.objects, home)
         for name in ("in", "out"):
             (home / name).mkdir(exist_ok=True)
         self.report_id = uuid4()
@@ -193,58 +184,9 @@ class World:
             request = (await parts.validations(tx, run_id))[phase]
             rows = (await parts.balances(tx, run_id))[-1][1].records_out
         asked = {"run_id": str(run_id), "request_id": str(request["request_id"]), "phase": phase, "rows": rows}
-        data = {**await self.verdict_on(asked, held=held, rules=rules), **more}
+        data = {**await self.validator.verdict_on(asked, held=held, rules=rules), **more}
         await self.hear("validator.validation.completed", data)
         return data
-
-    async def verdict_on(
-        self, asked: dict[str, Any], *, held: Sequence[int] = (), rules: Sequence[UUID] = ()
-    ) -> dict[str, Any]:
-        """Return a verdict on what a `validation.requested` asks."""
-        rows, phase = asked["rows"], asked["phase"]
-        step = "validate" if phase == "input" else "validate_output"
-        prefix = verdicts.granted_prefix({"tenant_id": self.tenant, "id": asked["run_id"]}, step)
-        counts = {"rule_id": "r1", "rule_version": 1, "name": "positive", "severity": "blocking", "rows": rows}
-        return {
-            "run_id": asked["run_id"],
-            "request_id": asked["request_id"],
-            "phase": phase,
-            "rules": [await self._rule_reference(id_) for id_ in rules],
-            "counts": [{**counts, "passed": rows - len(held), "failed": len(held), "unknown": 0, "errors": 0}],
-            "rows": rows,
-            "held": len(held),
-            "warned": 0,
-            "corrected": 0,
-            "failures": await self._failures(prefix, held) if held else None,
-            "seconds": 0.01,
-        }
-
-    async def _failures(self, prefix: str, held: Sequence[int]) -> dict[str, Any]:
-        rows = [
-            {
-                "_ordinal": ordinal,
-                "key": str(ordinal),
-                "rule_id": "r1",
-                "rule_version": 1,
-                "severity": "blocking",
-                "outcome": "fail",
-                "fields": '{"amount": "-5"}',
-                "message": "amount -5 is not positive",
-            }
-            for ordinal in held
-        ]
-        path = self.home / f"{uuid4()}.parquet"
-        pq.write_table(pa.Table.from_pylist(rows, schema=_FAILURES), path)
-        return asdict(await self.objects.put_file(f"{prefix}failures.parquet", path))
-
-    async def _rule_reference(self, id_: UUID) -> dict[str, Any]:
-        spec = {
-            "schema_id": str(uuid4()),
-            "phase": "output",
-            "check": {"kind": "expression", "expression": "amount > 0"},
-        }
-        sealed = await self.objects.put(f"{self.tenant}/definitions/rule/{id_}/1", orjson.dumps({"spec": spec}))
-        return {"kind": "rule", "id": str(id_), "number": 1, "key": sealed.key, "sha256": sealed.sha256}
 
     # runs
 
