@@ -19,7 +19,7 @@ from libs.common.vocabulary.schemas import SchemaSpec
 from libs.common.vocabulary.transforms import AnyTransform, PythonTransform, SqlTransform
 from tests.system.payments import DAY, SCHEMA, rule_spec
 from tests.system.test_backtest import drafted, proposed
-from tests.system.test_transforms import BY_DAY, CONTENT, FRAMES, LEGS, SLOW, TOTALS, run
+from tests.system.transforming import BY_DAY, CONTENT, FRAMES, LEGS, SLOW, TOTALS, run
 from tests.system.world import Tenant
 
 POLICY = {"require_backtest": ["rule", "mapping", "schema"], "require_approval": []}

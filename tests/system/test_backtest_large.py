@@ -15,7 +15,7 @@ from libs.common.vocabulary.transforms import FieldMapping, PythonTransform, Tra
 from tests.system.memory import descendants
 from tests.system.payments import SCHEMA, rule_spec
 from tests.system.test_backtest_code import coded
-from tests.system.test_transforms import LEGS
+from tests.system.transforming import LEGS
 from tests.system.world import Tenant, World
 
 ROWS = 1_000_000

@@ -1,8 +1,7 @@
-"""Two tenants beside each other; and one that is suspended."""
+"""Two tenants beside each other."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
@@ -10,14 +9,10 @@ import httpx
 import pytest
 
 from docs.openapi import http_document
-from examples.broker_week.auth016 import xsd_set
-from examples.broker_week.job import publish, start
-from examples.client import Api, ApiError
-from libs.common.vocabulary.mappings import MappingEntry, MappingSpec
-from libs.common.vocabulary.schedules import CalendarSpec
 from tests.architecture.faults import foreign_objects
+from tests.system.belongings import Owned, furnished
 from tests.system.operations import PLATFORM, Operation, operations
-from tests.system.payments import AS_OF, BAD, DAY, Filing, filed, rule_spec
+from tests.system.payments import BAD, DAY
 from tests.system.world import Tenant, World, connected
 from tests.tenancy.coverage import PERSONAL, uncovered, walked
 from tests.tenancy.strangers import Stranger, by_owner, plain
@@ -29,101 +24,9 @@ CREATED_FROM = {f"/v1/{kind}": kind for kind in ("reports", "rules", "schedules"
 CREATED_FROM["/v1/runs"] = "reports"
 
 
-@dataclass(frozen=True, slots=True)
-class Owned:
-    """All that a tenant has, by the names of the places in paths."""
-
-    filing: Filing
-    run: dict[str, Any]
-    by_kind: dict[str, str]
-
-
-async def measured(api: Api) -> str:
-    """Return the id of an indicator of the run that ended just now."""
-    async with asyncio.timeout(30):
-        while not (items := (await api.get("/v1/indicators"))["items"]):  # noqa: ASYNC110 - it happens elsewhere
-            await asyncio.sleep(0.1)
-    return str(items[0]["id"])
-
-
-async def decided(api: Api) -> dict[str, str]:
-    """Amend an exception, take that back, waive it and send it again; returns the ids of all that came of it."""
-
-    async def act(path: str, **body: Any) -> Any:
-        current = (await api.get(path.rpartition("/")[0]))["revision"]
-        return (await api._send("POST", path, json=body, headers={"If-Match": f'"{current}"'})).json()
-
-    one = f"/v1/exceptions/{(await api.get('/v1/exceptions'))['items'][0]['id']}"
-    await act(f"{one}/amend", reason="x", changes=[{"field": "amount", "value": "3.25"}])
-    amendment = (await api.get("/v1/amendments"))["items"][0]["id"]
-    await act(f"/v1/amendments/{amendment}/withdraw")
-    await act(f"{one}/waive", reason="x", expires_on="2099-01-01")
-    waiver = (await api.get("/v1/waivers"))["items"][0]["id"]
-    sent = (await act(f"{one}/resubmit"))["id"]
-    async with asyncio.timeout(30):
-        while (await api.get(f"/v1/resubmissions/{sent}"))["status"] != "ended":  # noqa: ASYNC110 - it happens elsewhere
-            await asyncio.sleep(0.1)
-    return {"amendments": amendment, "waivers": waiver, "resubmissions": sent}
-
-
-async def tried(filing: Filing, run: dict[str, Any]) -> dict[str, str]:
-    """Let the owner try a draft on past runs, and rules on a run; returns the ids of what came of it."""
-    api = filing.tenant.api
-    body = {"name": "draft", "spec": rule_spec(filing.schema).model_dump(mode="json")}
-    draft = (await api.post("/v1/rules", body))["id"]
-    return {
-        "backtests": await ended(api, "/v1/backtests", {"kind": "rule", "id": draft}),
-        "rules:try": await ended(api, "/v1/rules:try", {"rules": [str(filing.rule)], "run_id": run["id"]}),
-    }
-
-
-async def ended(api: Api, path: str, body: dict[str, Any]) -> str:
-    """Ask for some work and return its id once it is done: what goes on would look like a stranger's change."""
-    id_ = (await api.post(path, body))["id"]
-    async with asyncio.timeout(60):
-        while (await api.get(f"{path}/{id_}"))["status"] not in ("completed", "failed"):  # noqa: ASYNC110 - elsewhere
-            await asyncio.sleep(0.1)
-    return str(id_)
-
-
 @pytest.fixture(scope="module")
 async def owned(world: World) -> Owned:
-    tenant = await world.tenant("owner")
-    filing = await filed(tenant)
-    run = await filing.run()
-    api = tenant.api
-    schedule = {"report_id": str(filing.report), "cron": "0 6 1 1 *"}
-    codes = MappingSpec(columns=("name",), entries=(MappingEntry(key="A", values={"name": "a"}),))
-    made = {
-        "schedules": (await api.post("/v1/schedules", {"name": "yearly", "spec": schedule}))["id"],
-        "roles": (await api.post("/v1/roles", {"name": "readers", "permissions": ["run:read"]}))["id"],
-        "invitations": (await api.post("/v1/invitations", {"email": "new@example.com", "roles": []}))["id"],
-        "calendars": str(await publish(api, "/v1/calendars", "office", CalendarSpec())),
-        "mappings": str(await publish(api, "/v1/mappings", "codes", codes)),
-        "xsd-sets": str(await publish(api, "/v1/xsd-sets", "messages", xsd_set())),
-    }
-    regent = (await api.get("/.well-known/openid-configuration"))["issuer"]  # is an OpenID provider as well
-    provider = {"name": "Acme", "issuer": regent, "client_id": "x", "client_secret": "x"}
-    made["identity-providers"] = (await api.post("/v1/identity-providers", provider))["id"]
-    threshold = {"metric": "error_rate", "warning": 0.1}
-    made["indicator-thresholds"] = (await api.post("/v1/indicator-thresholds", {"spec": threshold}))["id"]
-    made["indicators"] = await measured(api)
-    made |= await decided(api)
-    made |= await tried(filing, run)
-    by_kind = {
-        **made,
-        "connectors": str(filing.connector),
-        "schemas": str(filing.schema),
-        "rules": str(filing.rule),
-        "destinations": str(filing.destination),
-        "reports": str(filing.report),
-        "runs": run["id"],
-        "artifacts": run["artifacts"][0]["id"],
-    }
-    for kind in sorted({o.kind for o in WITH_IDS} - by_kind.keys()):
-        items = (await api.get(f"/v1/{kind}"))["items"] if f"GET /v1/{kind}" in map(str, LISTS) else []
-        by_kind |= {kind: items[0]["id"]} if items else {}
-    return Owned(filing, run, by_kind)
+    return await furnished(await world.tenant("owner"))
 
 
 @pytest.fixture(scope="module")
@@ -306,47 +209,3 @@ async def test_no_row_refers_to_anothers_object(world: World, owned: Owned) -> N
     async with connected(world.stack.postgres.url(database="regent")) as admin:
         assert await admin.fetchval("SELECT count(*) FROM runner.artifact WHERE tenant_id = $1", owned.filing.tenant.id)
         assert await foreign_objects(admin) == set()
-
-
-async def test_suspended_tenant_stops(world: World, tenant: Tenant) -> None:
-    """Its tokens are refused everywhere (how soon, test_revocation says), nothing starts; resumed, all works again (S7)."""
-    filing = await filed(tenant)
-    operator = await world.operator()
-    await operator.post(f"{PLATFORM}/{tenant.id}/suspend")
-    for path in ("/v1/runs", "/v1/reports", "/v1/rules", "/v1/schedules", "/v1/audit/entries", "/v1/me"):
-        await _refused(tenant, path)
-    with pytest.raises(ApiError) as caught:
-        await start(tenant.api, filing.report, DAY, AS_OF)
-    assert caught.value.status == 401
-    async with httpx.AsyncClient(base_url=world.url, trust_env=False) as client:
-        answer = await client.post("/oauth2/token", data={"grant_type": "client_credentials"}, auth=_basic(tenant))
-        assert answer.status_code in (400, 401)
-    await operator.post(f"{PLATFORM}/{tenant.id}/resume")
-    async with asyncio.timeout(60):
-        tenant.api._expires = 0.0
-        assert (await _started(filing))["records_out"] == 19
-
-
-def _basic(tenant: Tenant) -> tuple[str, str]:
-    return tenant.credentials.client_id, tenant.credentials.client_secret
-
-
-async def _refused(tenant: Tenant, path: str) -> None:
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                await tenant.api.get(path)
-            except ApiError as error:
-                assert error.status == 401  # noqa: PT017 - waited for
-                return
-            await asyncio.sleep(0.02)
-
-
-async def _started(filing: Filing) -> Any:
-    """Run as soon as every service knows that the tenant works again."""
-    while True:
-        try:
-            return await filing.run()
-        except ApiError as error:
-            assert error.status in (401, 403, 409), error  # noqa: PT017 - waited for
-            await asyncio.sleep(0.2)
