@@ -8,6 +8,8 @@ from pathlib import Path
 
 import duckdb
 
+from services.validator.jail.footer import Footer
+
 DEFAULT_MEMORY = 1024 * 1024 * 1024
 
 _CONFIG: dict[str, str | bool | int | float | list[str]] = {
@@ -23,12 +25,17 @@ _CONFIG: dict[str, str | bool | int | float | list[str]] = {
     "memory_limit": f"{DEFAULT_MEMORY}B",
 }
 
-_REHEARSAL = """
-CREATE TEMP TABLE rehearsed AS SELECT _ordinal,
+_JUDGEMENT = """
+CREATE TEMP TABLE judged AS SELECT _ordinal,
     coalesce(CAST(NOT (n > 1 AND map_contains(MAP(['1'], [0]), a)) AS UTINYINT), 2::UTINYINT) AS w0
   FROM (SELECT *, TRY_CAST(CASE WHEN regexp_full_match(a, '[0-9]+') THEN a END AS BIGINT) AS n FROM warm)
-  WHERE CASE WHEN n > 1 AND map_contains(MAP(['1'], [0]), a) THEN false ELSE random() >= 0 END
+  WHERE CASE WHEN n > 1 AND map_contains(MAP(['1'], [0]), a) THEN false ELSE random() >= 0 END;
+SELECT w0, count(*), CAST(json_object('a', '1') AS VARCHAR) FROM judged GROUP BY GROUPING SETS ((w0), (_ordinal));
+DROP TABLE judged;
 """
+
+_REHEARSAL = "SELECT max(_ordinal), max(a) FROM warm"
+"""Reading and counting is what takes the most memory into use; judging in a rehearsal costs more than it spares."""
 
 _SAMPLE = (
     """COPY (SELECT 1::BIGINT AS _ordinal, '1' AS a) TO {} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"""
@@ -59,16 +66,17 @@ def warm() -> None:
     connection = _connect()
     with _file() as path:
         connection.execute(_SAMPLE.format(path))
-        _act(connection, path)
+        _act(connection, path, _JUDGEMENT)
+        Footer(path.strip("'"))
         _sample.append(Path(path.strip("'")).read_bytes())
-    connection.execute("DROP VIEW warm; DROP TABLE rehearsed")
+    connection.execute("DROP VIEW warm")
     _warm.append(connection)
 
 
 def rehearse() -> None:
-    """Do with the warm connection, in memory, what a small validation does; what it has and is set to stays as it is."""
+    """Do with the warm connection, in memory, what every validation does; what it has and is set to stays as it is."""
     with _warm[-1].cursor() as connection, _file(_sample[-1]) as path:
-        _act(connection, path)
+        _act(connection, path, _REHEARSAL)
 
 
 @contextmanager
@@ -79,9 +87,9 @@ def _file(content: bytes = b"") -> Iterator[str]:
         yield _literal(f"/proc/self/fd/{file.fileno()}")
 
 
-def _act(connection: duckdb.DuckDBPyConnection, path: str) -> None:
+def _act(connection: duckdb.DuckDBPyConnection, path: str, query: str) -> None:
     connection.execute(f"CREATE TEMP VIEW warm AS SELECT * FROM read_parquet({path})")
-    connection.execute(_REHEARSAL).fetchall()
+    connection.execute(query).fetchall()
 
 
 def warm_cursor() -> duckdb.DuckDBPyConnection:
