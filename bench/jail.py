@@ -23,7 +23,7 @@ _LEAST_SECONDS = 0.4
 _CPU_BAR, _COLD_BAR = 1.05, 0.1
 _WARM_PER_COLD = 5
 _LIMITS = Limits(wall_seconds=120, cpu_seconds=120)
-_COLD = "import " + ", ".join((*PRELOAD, "bench.jail_work"))
+_COLD = f"from libs.common.jail.settling import preload; preload({(*PRELOAD, 'bench.jail_work')!r})"
 
 
 async def spent(work: Callable[[], Awaitable[object]]) -> float:

@@ -4,6 +4,7 @@ import ctypes
 import gc
 import importlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,18 @@ def load(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
-def _prepare(settings: WarmParent) -> child.JobFunction:
-    ctypes.CDLL("libgcc_s.so.1")  # the end of a thread wants it, and children can load nothing any more
-    for name in settings.preload:
+def preload(names: Sequence[str]) -> None:
+    """Import modules, and call functions ("module:function") in between."""
+    for name in names:
         if ":" in name:
             load(name)()
         else:
             importlib.import_module(name)
+
+
+def _prepare(settings: WarmParent) -> child.JobFunction:
+    ctypes.CDLL("libgcc_s.so.1")  # the end of a thread wants it, and children can load nothing any more
+    preload(settings.preload)
     function: child.JobFunction = load(settings.entry)
     if settings.warm:
         load(settings.warm)()

@@ -20,7 +20,13 @@ from services.validator.jail.sealing import RESULT_BYTES, ResultError, Rows, raw
 RULES = "rules"
 """The warm parent that judges, by name."""
 ENTRY = "services.validator.jail.job:run"
-PRELOAD = ("duckdb", "pyarrow", "libs.common.jail.resealing", "services.validator.jail.job")
+PRELOAD = (
+    "libs.common.jail.lean:hide_all_but_tables",
+    "duckdb",
+    "pyarrow",
+    "libs.common.jail.resealing",
+    "services.validator.jail.job",
+)
 WARM = "services.validator.jail.engine:warm"
 REHEARSAL = "services.validator.jail.engine:rehearse"
 
