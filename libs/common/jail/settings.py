@@ -31,8 +31,8 @@ class WarmParent:
 
     `preload` names modules to import before any job, and functions to call in between, `warm` a function to call there once, `rehearsal` one that spares
     call while they wait for a job; none may leave a thread behind. `readable` are paths that jobs may read besides
-    their files. While no job runs, `spares` children that rehearse are forked ahead for jobs, where there is a rehearsal,
-    and `plain_spares` that do not for what every parent's children can do. Without an `isolation` the parent puts on
+    their files. While no job runs, `spares` children are forked ahead for jobs, where there is a rehearsal, and
+    `plain_spares` for what every parent's children can do, which they rehearse. Without an `isolation` the parent puts on
     the portable layers alone, as for parsing; a jail says which.
     """
 

@@ -1,4 +1,4 @@
-"""Children forked ahead of their jobs: they hold nothing, and wait to be handed one; most have rehearsed."""
+"""Children forked ahead of their jobs: they have rehearsed, hold nothing, and wait to be handed one."""
 
 import os
 import signal
@@ -23,17 +23,17 @@ class Spare:
     pid: int
     pidfd: int
     channel: socket.socket
-    rehearsed: bool
+    plain: bool
 
     @classmethod
-    def fork(cls, function: child.JobFunction, rehearsal: Rehearsal | None, house: House) -> Self:
+    def fork(cls, function: child.JobFunction, rehearsal: Rehearsal, house: House, *, plain: bool) -> Self:
         """Fork a spare; it rehearses while we go on."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pid = os.fork()
         if pid == 0:
             _wait(function, rehearsal, theirs, house)
         theirs.close()
-        return cls(pid, os.pidfd_open(pid), ours, rehearsal is not None)
+        return cls(pid, os.pidfd_open(pid), ours, plain)
 
     def take(self, message: dict[str, Any], descriptors: Sequence[int]) -> bool:
         """Hand it a job; false where it is still rehearsing.
@@ -61,24 +61,24 @@ class Spare:
 
 
 class Spares:
-    """The spares of one warm parent: so many that rehearse, for its jobs, and so many that do not, for other calls."""
+    """The spares of one warm parent: so many for its jobs, where there is a rehearsal of these, and so many for other calls."""
 
     def __init__(
         self, function: child.JobFunction, house: House, rehearsal: Rehearsal | None, *, jobs: int, plain: int
     ) -> None:
         self._function = function
         self._house = house
-        self._rehearsal = rehearsal
-        self._wanted = {True: jobs if rehearsal is not None else 0, False: plain}  # by whether they rehearse
+        self._rehearsals = {False: rehearsal, True: child.rehearse}  # by whether they are plain
+        self._wanted = {False: jobs if rehearsal is not None else 0, True: plain}
         self._waiting: list[Spare] = []
 
     @property
     def missing(self) -> bool:
         """Whether there are fewer than are wanted."""
-        return self._lacking(rehearsed=True) or self._lacking(rehearsed=False)
+        return self._lacking(plain=False) or self._lacking(plain=True)
 
-    def _lacking(self, *, rehearsed: bool) -> bool:
-        return sum(spare.rehearsed == rehearsed for spare in self._waiting) < self._wanted[rehearsed]
+    def _lacking(self, *, plain: bool) -> bool:
+        return sum(spare.plain == plain for spare in self._waiting) < self._wanted[plain]
 
     @property
     def pids(self) -> set[int]:
@@ -87,12 +87,14 @@ class Spares:
 
     def fork_one(self) -> None:
         """Fork one that is missing: for a job first."""
-        rehearsal = self._rehearsal if self._lacking(rehearsed=True) else None
-        self._waiting.append(Spare.fork(self._function, rehearsal, self._house))
+        plain = not self._lacking(plain=False)
+        rehearsal = self._rehearsals[plain]
+        if rehearsal is not None:
+            self._waiting.append(Spare.fork(self._function, rehearsal, self._house, plain=plain))
 
     def take(self, message: dict[str, Any], descriptors: Sequence[int]) -> tuple[int, int] | None:
         """Hand a job to the youngest of its kind that is ready; return its process and that one's descriptor."""
-        for spare in [one for one in reversed(self._waiting) if one.rehearsed != message["plain"]]:
+        for spare in [one for one in reversed(self._waiting) if one.plain == message["plain"]]:
             try:
                 taken = spare.take(message, descriptors)
             except OSError:
@@ -109,13 +111,12 @@ class Spares:
         self._waiting.clear()
 
 
-def _wait(function: child.JobFunction, rehearsal: Rehearsal | None, channel: socket.socket, house: House) -> NoReturn:
+def _wait(function: child.JobFunction, rehearsal: Rehearsal, channel: socket.socket, house: House) -> NoReturn:
     try:
         privileges.die_with_parent()
         # the server's sockets and other jobs' descriptors came along
         close_all_but({channel.fileno()})
-        if rehearsal is not None:
-            rehearsal()
+        rehearsal()
         ground = child.Ground.take(house)
         channel.send(b"1")
         received = wire.receive(channel)
