@@ -142,7 +142,8 @@ class Judge:
     async def _judge(self, client: Any, world: World) -> None:
         stream = client.jetstream(prefix="BUS")
         subscription = await stream.pull_subscribe_bind(durable="validator", stream="EVT")
-        while True:
+        this = asyncio.current_task()
+        while this is not None and not this.cancelling():  # a wait that ends in that moment swallows it
             try:
                 messages = await subscription.fetch(10, timeout=1)
             except TimeoutError:
