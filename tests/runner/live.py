@@ -16,6 +16,7 @@ from joserfc.jwk import ECKey
 
 from deploy.local.nats import Nats
 from libs.common.app import Runtime, build_app, running
+from libs.common.bus.fetching import fetch
 from libs.common.database.pool import Database
 from libs.common.jail import JobServer
 from services.runner.main import declare
@@ -142,13 +143,8 @@ class Judge:
     async def _judge(self, client: Any, world: World) -> None:
         stream = client.jetstream(prefix="BUS")
         subscription = await stream.pull_subscribe_bind(durable="validator", stream="EVT")
-        this = asyncio.current_task()
-        while this is not None and not this.cancelling():  # a wait that ends in that moment swallows it
-            try:
-                messages = await subscription.fetch(10, timeout=1)
-            except TimeoutError:
-                continue
-            for message in messages:
+        while True:
+            for message in await fetch(subscription, 10, 1):
                 await message.ack()
                 if message.subject == f"evt.{world.tenant}.runner.validation.requested":
                     await self._answer(stream, world, orjson.loads(message.data))
