@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 from libs.common.vocabulary.rules import ExpressionCheck, RuleSpec
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.expressions import Moment
+from services.runner.engines.parquet import write_parquet
 from services.validator.columns import column_type
 from services.validator.plan import Plan, ResolvedRule, Subject, build_plan
 
@@ -21,11 +22,11 @@ TYPES = {
 }  # fmt: skip
 MOMENT = Moment(date(2026, 3, 6), datetime(2026, 3, 9, tzinfo=UTC))
 SCHEMA_ID = UUID(int=1)
+_BATCH = 8192
 
 # Pseudo-random by hash, so that every size has the same shape: some 0.1 % fail each rule, some 0.1 % are null here and
 # there, some 0.1 % have the id of the record before.
 GENERATE = """
-COPY (
     SELECT n AS _ordinal,
         CASE WHEN h % 997 = 1 THEN 'T' || n ELSE 'T' || lpad((n - (h % 1063 = 1)::INTEGER)::VARCHAR, 9, '0') END AS trade_id,
         CASE WHEN h % 1009 = 1 THEN 0 ELSE 1 + h % 3 END AS version,
@@ -38,7 +39,6 @@ COPY (
         DATE '2026-03-01' + ((h >> 5) % 5)::INTEGER AS booked,
         DATE '2026-03-01' + ((h >> 5) % 5 + CASE WHEN h % 1061 = 1 THEN -1 ELSE 2 END)::INTEGER AS settled
     FROM (SELECT range AS n, (hash(range) >> 1)::BIGINT AS h FROM range(1, ? + 1))
-) TO '{}' (FORMAT parquet, COMPRESSION zstd)
 """
 
 # Ten plain checks; `k` from 0 to 4 makes five different ones of each.
@@ -104,6 +104,15 @@ def plan(data: Path, chosen: list[ResolvedRule]) -> Plan:
 
 
 def generate(data: Path, rows: int) -> None:
-    """Write the records."""
+    """Write the records as the runner writes those of a table."""
     with duckdb.connect() as engine:
-        engine.execute(GENERATE.format(data), [rows])
+        reader = engine.sql(GENERATE, params=[rows]).to_arrow_reader(_BATCH)
+        write_parquet(data, reader.schema, reader)
+
+
+def rewrite(data: Path) -> None:
+    """Write the records anew as the engine does when nobody tells it how."""
+    plain = data.with_suffix(".plain")
+    with duckdb.connect() as engine:
+        engine.execute(f"COPY (FROM read_parquet('{data}')) TO '{plain}' (FORMAT parquet, COMPRESSION zstd)")
+    plain.rename(data)

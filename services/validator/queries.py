@@ -102,11 +102,10 @@ def flag(plan: Plan, group: Group, broken: Collection[int] = (), *, isolated: bo
     `isolated` turns an error into code 3 instead of failing the statement.
     """
     words = ", ".join(f"{_word(chunk, isolated)} AS {_name(n)}" for n, chunk in enumerate(_chunks(group.conditions)))
-    raw = _raw(plan) if group.carries else []
-    source = (
-        f'{typed_view(plan, broken, [f"{column} AS {name}" for column, name in raw])} AS "t" {_joins(group.conditions)}'
-    )
-    carried = "".join(f', "t".{name} AS {column.removeprefix("r.")}' for column, name in raw)
+    raw = _raw(plan) if group.carries else {}
+    beside = [f'"r".{name} AS {alias}' for name, alias in raw.items() if alias != name]
+    source = f'{typed_view(plan, broken, beside)} AS "t" {_joins(group.conditions)}'
+    carried = "".join(f', "t".{alias} AS {name}' for name, alias in raw.items())
     passed = _tree([f"TRY({one.holds})" if isolated else one.holds for one in group.conditions], "AND")
     flagged = f"CASE WHEN {passed} THEN false ELSE random() >= 0 END"
     found = f'SELECT "t"._ordinal, {words}{_kept(plan, group)}{carried} FROM {source} WHERE {flagged}'
@@ -118,10 +117,18 @@ def _kept(plan: Plan, group: Group) -> str:
     return "".join(f', "t"."?o{n}", "t"."?n{n}"' for n, one in enumerate(plan.corrections) if one.rule_id in ids)
 
 
-def _raw(plan: Plan) -> list[tuple[str, str]]:
-    """Return the columns of what keys and texts are made of, which is done later, as most records need neither."""
-    names = sorted({*plan.key_columns, *_shown(plan)})
-    return [(f"r.{quote_identifier(name)}", quote_identifier(f"?raw:{name}")) for name in names]
+def _raw(plan: Plan) -> dict[str, str]:
+    """Return what keys and texts are made of, by column: they are made later, as most records need neither.
+
+    A column that the typed view has as it is stored is not carried twice.
+    """
+    changed = {correction.field for correction in plan.corrections}
+    raw: dict[str, str] = {}
+    for name in sorted({*plan.key_columns, *_shown(plan)}):
+        quoted = quote_identifier(name)
+        as_stored = name not in changed and f'"r".{quoted} AS {quoted}' in plan.columns
+        raw[quoted] = quoted if as_stored else quote_identifier(f"?raw:{name}")
+    return raw
 
 
 def _carrying(plan: Plan, group: Group, found: str) -> str:
