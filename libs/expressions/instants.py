@@ -11,6 +11,10 @@ TIMESTAMP_PATTERN = (
     r"(Z|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)"
 )
 
+FIRST_INSTANT = "TIMESTAMPTZ '0001-01-01 00:00:00+00'"
+LAST_INSTANT = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
+"""SQL of the first and the last instant of the calendar."""
+
 
 def read_date(written: str) -> date:
     """Read an ISO 8601 day, `2025-01-31`; Refusal otherwise."""
@@ -43,10 +47,12 @@ def date_sql(raw: str) -> str:
 def timestamp_sql(raw: str) -> str:
     """Return SQL of the instant that the text `raw` writes; null for anything else.
 
-    At the two ends of the calendar an offset could lead out of the years 1 to 9999.
+    At the two ends of the calendar an offset could lead out of the years 1 to 9999: only there it is worked out first.
     """
-    inside = f"{raw} >= '0001-01-02' AND ({raw} < '9999-12-31' OR ends_with({raw}, 'Z'))"
-    return f"TRY_CAST(CASE WHEN regexp_full_match({raw}, '{TIMESTAMP_PATTERN}') AND {inside} THEN {raw} END AS TIMESTAMPTZ)"
+    certain = f"({raw} >= '0001-01-02' AND {raw} < '9999-12-31')"
+    inside = f"({raw} >= '0001' AND TRY_CAST({raw} AS TIMESTAMPTZ) BETWEEN {FIRST_INSTANT} AND {LAST_INSTANT})"
+    fits = f"regexp_full_match({raw}, '{TIMESTAMP_PATTERN}') AND ({certain} OR {inside})"
+    return f"TRY_CAST(CASE WHEN {fits} THEN {raw} END AS TIMESTAMPTZ)"
 
 
 def timestamp_text(sql: str) -> str:

@@ -2,13 +2,12 @@ from datetime import UTC, date, datetime
 
 from libs.expressions.errors import Refusal
 from libs.expressions.functions.registry import function
-from libs.expressions.instants import read_date, read_timestamp
+from libs.expressions.instants import FIRST_INSTANT, LAST_INSTANT, read_date, read_timestamp
 from libs.expressions.numbers import fit
 from libs.expressions.values import Value, date_constant, shared, timestamp_constant
 
 _GROUP = "Dates and times"
 _FIRST, _LAST = "DATE '0001-01-01'", "DATE '9999-12-31'"
-_FIRST_INSTANT, _LAST_INSTANT = "TIMESTAMPTZ '0001-01-01 00:00:00+00'", "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 
 
 @function(
@@ -110,7 +109,7 @@ def _add_years(value: Value, count: Value) -> Value:
 def _later(value: Value, count: Value, unit: str, width: int) -> Value:
     """Add an interval of at most `width` digits, which cannot leave the engine's range, and keep four-digit years."""
     kind, first, last = (
-        ("DATE", _FIRST, _LAST) if value.type == "date" else ("TIMESTAMPTZ", _FIRST_INSTANT, _LAST_INSTANT)
+        ("DATE", _FIRST, _LAST) if value.type == "date" else ("TIMESTAMPTZ", FIRST_INSTANT, LAST_INSTANT)
     )
     moved = f"CAST({value.sql} + {unit}(CAST({fit(count, width, 0)} AS INTEGER)) AS {kind})"
     result = Value(moved, value.type, value.weight + count.weight + 3)
