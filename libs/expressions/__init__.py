@@ -3,7 +3,7 @@
 Pure: nothing is evaluated here, nothing read but the code lists. `docs/expressions.md` is the language's reference.
 """
 
-from libs.expressions.columns import TypedColumn, business_key, fitted, stored_column, typed_columns
+from libs.expressions.columns import TypedColumn, business_key, fitted, stored_column, text_of, typed_columns
 from libs.expressions.compiler import compile_expression, typecheck
 from libs.expressions.errors import ExpressionError
 from libs.expressions.joins import joins, mapping_rows
@@ -32,6 +32,7 @@ __all__ = [
     "quote_identifier",
     "quote_literal",
     "stored_column",
+    "text_of",
     "typecheck",
     "typed_columns",
     "without_nul",

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
-from libs.expressions.instants import date_sql, timestamp_sql, timestamp_text
+from libs.expressions.instants import FIRST_INSTANT, LAST_INSTANT, date_sql, timestamp_sql, timestamp_text
 from libs.expressions.quoting import quote_identifier, without_nul
 from libs.expressions.scope import Compiled
 
@@ -81,7 +81,7 @@ def fitted(compiled: Compiled, field: SchemaField) -> str:
 
 def _typed_column(field: SchemaField, physical: str) -> TypedColumn:
     raw = _raw(field.name)
-    text = _text(raw, physical)
+    text = text_of(raw, physical)
     typed = _direct(field, raw, physical.upper()) or _from_text(field, text)
     given = f"(nullif({text}, '') IS NOT NULL)" if physical.upper() == "VARCHAR" else f"({raw} IS NOT NULL)"
     sure = field.type == "text" or _is_lossless(field, physical.upper())
@@ -118,8 +118,7 @@ def _direct(field: SchemaField, raw: str, physical: str) -> str | None:
     if field.type == "date" and physical == "DATE":
         return f"(CASE WHEN {raw} BETWEEN DATE '0001-01-01' AND DATE '9999-12-31' THEN {raw} END)"
     if field.type == "timestamp" and physical in _TIMESTAMPS:
-        first, last = "TIMESTAMPTZ '0001-01-01 00:00:00+00'", "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
-        return f"(CASE WHEN {raw} BETWEEN {first} AND {last} THEN {raw} END)"
+        return f"(CASE WHEN {raw} BETWEEN {FIRST_INSTANT} AND {LAST_INSTANT} THEN {raw} END)"
     return None
 
 
@@ -148,16 +147,21 @@ def _decimal_pattern(field: SchemaField) -> str:
     return rf"[+-]?{before}(\.{after})?"
 
 
-def _text(raw: str, physical: str) -> str:
-    """Return SQL of a raw value's text: plain or ISO 8601."""
+def text_of(value: str, physical: str) -> str:
+    """Return SQL of the text of a value of a DuckDB type: plain or ISO 8601."""
     kind = physical.upper()
     if kind == "VARCHAR":
-        return raw
-    return timestamp_text(raw) if kind in _TIMESTAMPS else f"CAST({raw} AS VARCHAR)"
+        return value
+    if kind in _TIMESTAMPS:
+        return timestamp_text(value)
+    text, decimal = f"CAST({value} AS VARCHAR)", _DECIMAL.fullmatch(kind)
+    if decimal and decimal[1] == decimal[2]:  # the engine writes `.5` then, which no reader of numbers of ours takes
+        return rf"regexp_replace({text}, '^(-?)\.', '\10.')"
+    return text
 
 
 def _key_part(raw: str, physical: str) -> str:
-    text = _text(raw, physical)
+    text = text_of(raw, physical)
     if _is_plain(physical.upper()):
         return f"coalesce({text}, '')"
     # few texts have any: looking is cheaper than replacing nothing

@@ -36,6 +36,8 @@ GOOD = [
     ("timestamp", "2025-03-10T09:45:48.892677Z", "2025-03-10 09:45:48.892677+00"), ("timestamp", "2025-03-10 09:45:48+01:00", "2025-03-10 08:45:48+00"),
     ("timestamp", "2025-03-10T09:45Z", "2025-03-10 09:45:00+00"), ("timestamp", "2025-03-10T09:45:48.123456000-0530", "2025-03-10 15:15:48.123456+00"),
     ("timestamp", "9999-12-31T23:59:59Z", "9999-12-31 23:59:59+00"), ("timestamp", "2025-03-10T09:45:00+01", "2025-03-10 08:45:00+00"),
+    ("timestamp", "0001-01-01T00:00:00Z", "0001-01-01 00:00:00+00"), ("timestamp", "0001-01-01T01:00:00+01:00", "0001-01-01 00:00:00+00"),
+    ("timestamp", "9999-12-31T00:00:00+00:00", "9999-12-31 00:00:00+00"), ("timestamp", "9999-12-31T22:59:59-01:00", "9999-12-31 23:59:59+00"),
     ("text", " a ", " a "),
 ]  # fmt: skip
 
@@ -50,7 +52,7 @@ BAD = [
     ("timestamp", "2025-03-10T09:45:48"), ("timestamp", "2025-03-10"), ("timestamp", "2025-02-30T09:45:48Z"), ("timestamp", "2025-03-10T24:00:00Z"),
     ("timestamp", "2025-03-10T09:60:00Z"), ("timestamp", "2025-03-10T09:00:60Z"), ("timestamp", "2025-03-10T09:00:00.1234567Z"),
     ("timestamp", "2025-03-10T09:00:00+99:00"), ("timestamp", "now"), ("timestamp", "0000-01-01T00:00:00Z"), ("timestamp", "0001-01-01T00:00:00+14:00"),
-    ("timestamp", "9999-12-31T23:59:59-01:00"), ("timestamp", "2025-03-10t09:00:00z"), ("timestamp", "2025-03-10T09:00:00 Europe/Paris"),
+    ("timestamp", "9999-12-31T23:59:59-01:00"), ("timestamp", "0000-12-31T23:00:00-02:00"), ("timestamp", "0001-01-01T00:59:59+01:00"), ("timestamp", "2025-03-10t09:00:00z"), ("timestamp", "2025-03-10T09:00:00 Europe/Paris"),
 ]  # fmt: skip
 
 
@@ -88,6 +90,10 @@ PHYSICAL = [
     ("decimal", "DECIMAL(18,4)", Decimal("1.5000"), "1.50", True),
     ("decimal", "DECIMAL(18,4)", Decimal("1.5001"), None, False),
     ("decimal", "DECIMAL(18,2)", Decimal("1000.00"), None, False),
+    ("decimal", "DECIMAL(3,3)", Decimal("0.500"), "0.50", True),
+    ("decimal", "DECIMAL(3,3)", Decimal("-0.050"), "-0.05", True),
+    ("decimal", "DECIMAL(38,38)", Decimal("0.25"), "0.25", True),
+    ("decimal", "DECIMAL(3,3)", Decimal("0.505"), None, False),
     ("decimal", "INTEGER", 999, "999.00", True),
     ("decimal", "INTEGER", 1000, None, False),
     ("decimal", "DOUBLE", 0.1, "0.10", True),
@@ -103,6 +109,7 @@ PHYSICAL = [
     ("timestamp", "TIMESTAMP", datetime(2025, 1, 5, 9), None, False),  # noqa: DTZ001 - a column without zones
     ("text", "INTEGER", 7, "7", True),
     ("text", "DECIMAL(18,4)", Decimal("1.5"), "1.5000", True),
+    ("text", "DECIMAL(2,2)", Decimal("-0.05"), "-0.05", True),
     ("text", "DATE", date(2025, 1, 5), "2025-01-05", True),
     ("text", "TIMESTAMP WITH TIME ZONE", datetime(2025, 1, 5, 9, tzinfo=UTC), "2025-01-05T09:00:00Z", True),
 ]

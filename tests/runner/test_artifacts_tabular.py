@@ -56,6 +56,15 @@ def test_csv_is_what_any_reader_reads(work: Path) -> None:
     assert artifact.rows == 4
 
 
+def test_a_number_without_places_before_its_point_has_a_zero_there(tmp_path: Path) -> None:
+    """A decimal of as many places as digits is written as any other: nought is `0`, not nothing."""
+    target = schema(rate={"type": "decimal", "precision": 3, "scale": 3})
+    rows = [("k", Decimal(text)) for text in ("0.000", "0.500", "-0.025")]
+    write_rows(tmp_path / "transformed.parquet", {"_key": pa.string(), "rate": pa.decimal128(3, 3)}, rows)
+    lines = render(render_request(tmp_path, target, {"format": "csv"})).path.read_text().splitlines()
+    assert lines == ["rate", "0", "0.5", "-0.025"]
+
+
 def test_csv_takes_other_delimiters(work: Path) -> None:
     """The declared delimiter separates, and values that hold it are quoted."""
     artifact = render(render_request(work, TARGET, {"format": "csv", "delimiter": ";"}))

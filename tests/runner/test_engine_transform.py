@@ -122,6 +122,17 @@ def test_the_last_correction_counts(tmp_path: Path) -> None:
     assert [row["px"] for row in found] == [Decimal("1.50"), Decimal("9.99"), None]
 
 
+def test_what_a_correction_leaves_alone_is_as_it_was(tmp_path: Path) -> None:
+    """A decimal of as many places as digits is no other number in the records that a correction of its field passed by."""
+    extract = write_rows(tmp_path / "extract.parquet", {"rate": pa.decimal128(3, 3)}, [(Decimal("0.500"),)] * 2)
+    source = schema(rate={"type": "decimal", "precision": 3, "scale": 3})
+    path = tmp_path / "corrections.parquet"
+    pq.write_table(pa.Table.from_pylist([{"_ordinal": 2, "field": "rate", "new_value": "0.1"}], CORRECTIONS), path)
+    options: dict[str, Any] = {"fields": {"rate": "rate"}, "key": ("rate",), "corrections": path}
+    asked = transform_request(tmp_path, extract, {"rate": "DECIMAL(3,3)"}, source, source, **options)
+    assert [row["rate"] for row in rows_of(run_transform(asked).output.path)] == [Decimal("0.500"), Decimal("0.100")]
+
+
 def test_lookups_read_the_mapping_tables(tmp_path: Path) -> None:
     """A lookup takes its value from the mapping's file; an absent key gives null."""
     mapping = tmp_path / "venues.parquet"

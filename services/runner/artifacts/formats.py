@@ -5,7 +5,8 @@ trailing zeros; dates ISO 8601; booleans `true` and `false`.
 """
 
 from libs.common.vocabulary.schemas import SchemaField
-from libs.expressions import quote_identifier
+from libs.expressions import quote_identifier, text_of
+from libs.expressions.fitting import duckdb_type
 
 
 def plain_text(field: SchemaField, alias: str = "t") -> str:
@@ -14,7 +15,9 @@ def plain_text(field: SchemaField, alias: str = "t") -> str:
     if field.type == "text":
         return column
     if field.type == "decimal" and field.scale:
-        text = f"CAST({column} AS VARCHAR)"  # trimming costs four times as much as looking whether there is a zero
+        text = text_of(
+            column, duckdb_type(field)
+        )  # trimming costs four times as much as looking whether there is a zero
         return f"CASE WHEN suffix({text}, '0') THEN rtrim(rtrim({text}, '0'), '.') ELSE {text} END"
     if field.type == "timestamp":
         return f"replace(CAST(CAST({column} AS TIMESTAMP) AS VARCHAR), ' ', 'T') || 'Z'"

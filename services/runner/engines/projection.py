@@ -15,13 +15,11 @@ from libs.expressions import (
     joins,
     quote_identifier,
     quote_literal,
+    text_of,
     typed_columns,
 )
-from libs.expressions.instants import timestamp_text
 from services.runner.engines.errors import TransformError
 from services.runner.engines.requests import SourceRequest, TransformRequest
-
-_INSTANTS = ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +138,7 @@ def _raw(name: str, kind: str, table: str | None) -> str:
     if table is None:
         return f"{column} AS {quote_identifier(name)}"
     # as text, as it was judged: the column's own type may hold less than the field's
-    text = timestamp_text(column) if kind in _INSTANTS else f"CAST({column} AS VARCHAR)"
+    text = text_of(column, kind)
     new, present = f"{quote_identifier(table)}.new_value", f"{quote_identifier(table)}._ordinal IS NOT NULL"
     return f"CASE WHEN {present} THEN {new} ELSE {text} END AS {quote_identifier(name)}"
 
