@@ -22,6 +22,9 @@ from services.validator.reading import Reading, told_text, typed_text
 _WIDER = 10
 """Digits that a sum has before those of its values: enough for ten thousand million records."""
 _WIDEST, _INTEGER_DIGITS, _PLACES, _SHOWN_KEYS = 38, 19, 10, 20
+_ALL = '"?one"'
+_ONE = f"1 AS {_ALL}"
+"""All records are one group. What begins with a `?` is called as no field and no measure can be."""
 _SOURCES = MappingProxyType({"records": VIEW, "previous": PREVIOUS})
 
 
@@ -39,18 +42,18 @@ class Figure:
 
 
 def failing_groups(check: AggregateCheck, spec: RuleSpec, reading: Reading) -> str:
-    """Return SQL of the failing records: `_ordinal`, `code` (1 fail, 2 unknown) and the measures of their group."""
+    """Return SQL of the failing records: `_ordinal`, `?code` (1 fail, 2 unknown) and the measures of their group."""
     keys = reading.keys(check.group_by)
     figures = {name: figure_of(name, measure, spec, reading) for name, measure in check.measures.items()}
     sides = {of: _side(check, keys, figures, of, reading) for of in _SOURCES}
     judged = _judged(check, spec, reading, keys, sides)
     shown = "".join(f", {_told('j', one.field)} AS {quote_identifier(name)}" for name, one in figures.items())
-    ranked = (
-        f"SELECT *, row_number() OVER (PARTITION BY {', '.join(keys) or '1'} ORDER BY _ordinal) AS place FROM {VIEW}"
-    )
+    place = f"row_number() OVER (PARTITION BY {', '.join(keys) or '1'} ORDER BY _ordinal)"
+    ranked = f'SELECT *, {place} AS "?place" FROM {VIEW}'
     source = f"({ranked})" if check.fails == "first" else VIEW
-    place = " AND a.place = 1" if check.fails == "first" else ""
-    return f"SELECT a._ordinal, j.code{shown} FROM {source} AS a JOIN ({judged}) AS j ON {_equal('a', 'j', keys)} WHERE j.code <> 0{place}"
+    first = ' AND a."?place" = 1' if check.fails == "first" else ""
+    joined = f"{source} AS a JOIN ({judged}) AS j ON {_equal('a', 'j', keys)}"
+    return f'SELECT a._ordinal, j."?code"{shown} FROM {joined} WHERE j."?code" <> 0{first}'
 
 
 def measured_schema(check: AggregateCheck, spec: RuleSpec, reading: Reading) -> SchemaSpec:
@@ -78,14 +81,15 @@ def figure_of(name: str, measure: Measure, spec: RuleSpec, reading: Reading) -> 
     summed = f"TRY_CAST(sum({sql}){only} AS DECIMAL({total.precision},{total.scale}))"
     if measure.function == "sum":
         return _plain(summed, joined, total)
-    parts = SchemaSpec(fields=(total.model_copy(update={"name": "total"}), SchemaField(name="number", type="integer")))
-    mean = compile_expression("total / number", Scope(parts), reading.moment, "decimal").sql
-    columns = f"{summed} AS total, count({sql}){only} AS number"
+    number = SchemaField.model_construct(name="?number", type="integer")
+    parts = Scope(SchemaSpec.model_construct(fields=(total.model_copy(update={"name": "?total"}), number)))
+    mean = compile_expression("field('?total') / field('?number')", parts, reading.moment, "decimal").sql
+    columns = f'{summed} AS "?total", count({sql}){only} AS "?number"'
     return Figure(columns, mean, joined, SchemaField(name=name, type="decimal", precision=_WIDEST, scale=_PLACES))
 
 
 def _plain(sql: str, joined: str, field: SchemaField) -> Figure:
-    return Figure(f"{sql} AS figure", '"t".figure', joined, field)
+    return Figure(f'{sql} AS "?figure"', '"t"."?figure"', joined, field)
 
 
 def _valued(name: str, value: Compiled, reading: Reading) -> tuple[SchemaField, str]:
@@ -108,20 +112,20 @@ def _total(field: SchemaField) -> SchemaField:
 def _side(check: AggregateCheck, keys: Sequence[str], figures: dict[str, Figure], of: str, reading: Reading) -> str:
     """Return the figures over one of the two datasets, a row a group that it has."""
     named = ", ".join(keys)
-    sides = [f"SELECT {named or '1 AS one'}, count(*) AS present FROM {_SOURCES[of]} GROUP BY ALL HAVING count(*) > 0"]
+    sides = [f'SELECT {named or _ONE}, count(*) AS "?present" FROM {_SOURCES[of]} GROUP BY ALL HAVING count(*) > 0']
     for name, measure in check.measures.items():
         if measure.of == of:
             sides.append(_one(name, measure, figures[name], keys, reading))
     joined = sides[0]
     for side in sides[1:]:
-        joined = f"SELECT a.*, b.* EXCLUDE ({named or 'one'}) FROM ({joined}) AS a LEFT JOIN ({side}) AS b ON {_equal('a', 'b', keys)}"
+        joined = f"SELECT a.*, b.* EXCLUDE ({named or _ALL}) FROM ({joined}) AS a LEFT JOIN ({side}) AS b ON {_equal('a', 'b', keys)}"
     return joined
 
 
 def _one(name: str, measure: Measure, figure: Figure, keys: Sequence[str], reading: Reading) -> str:
     if measure.fields:
         return _missing(name, measure, keys, reading)
-    group = "".join(f'"t".{key} AS {key}, ' for key in keys) or "1 AS one, "
+    group = "".join(f'"t".{key} AS {key}, ' for key in keys) or f"{_ONE}, "
     source = f'{_SOURCES[measure.of]} AS "t" {figure.joined}'
     grouped = f"SELECT {group}{figure.columns} FROM {source} GROUP BY ALL HAVING count(*) > 0"
     return f'SELECT {group}{figure.result} AS {quote_identifier(name)} FROM ({grouped}) AS "t"'
@@ -140,33 +144,34 @@ def _missing(name: str, measure: Measure, keys: Sequence[str], reading: Reading)
         if measure.function == "missing"
         else f"array_to_string(list_sort(min({shown}, {_SHOWN_KEYS})), ', ')"
     )
-    return f"SELECT {group or '1 AS one'}, {figure} AS {quote_identifier(name)} FROM ({lost}) GROUP BY ALL HAVING count(*) > 0"
+    return (
+        f"SELECT {group or _ONE}, {figure} AS {quote_identifier(name)} FROM ({lost}) GROUP BY ALL HAVING count(*) > 0"
+    )
 
 
 def _judged(check: AggregateCheck, spec: RuleSpec, reading: Reading, keys: Sequence[str], sides: dict[str, str]) -> str:
     measures = "".join(
         f", {_shown(name, measure)} AS {quote_identifier(name)}" for name, measure in check.measures.items()
     )
-    columns = ", ".join(f"n.{key}" for key in keys) or "1 AS one"
+    columns = ", ".join(f"n.{key}" for key in keys) or _ONE
     both = f"({sides['records']}) AS n LEFT JOIN ({sides['previous']}) AS p ON {_equal('n', 'p', keys)}"
     tables = {alias: reading.mappings[mapping] for alias, mapping in spec.mappings.items()}
     condition = compile_expression(
         check.condition, Scope(measured_schema(check, spec, reading), tables), reading.moment, "boolean"
     )
-    return f'SELECT "t".*, {code_of(condition.sql)} AS code FROM (SELECT {columns}{measures} FROM {both}) AS "t" {joins([condition])}'
+    return f'SELECT "t".*, {code_of(condition.sql)} AS "?code" FROM (SELECT {columns}{measures} FROM {both}) AS "t" {joins([condition])}'
 
 
 def _shown(name: str, measure: Measure) -> str:
     """Return a measure of the joined sides: nothing missing is none where there is something to compare with."""
     column = f"{'n' if measure.of == 'records' else 'p'}.{quote_identifier(name)}"
     none = {"missing": "0", "missing_keys": "''"}.get(measure.function)
-    return f"CASE WHEN p.present IS NOT NULL THEN coalesce({column}, {none}) END" if none else column
+    return f'CASE WHEN p."?present" IS NOT NULL THEN coalesce({column}, {none}) END' if none else column
 
 
 def _told(side: str, field: SchemaField) -> str:
     """Return SQL of a figure as it is told: an instant in ISO 8601, a NUL by its sign, as everywhere."""
-    column = f"{side}.{quote_identifier(field.name)}"
-    return told_text(column, field) if field.type in ("text", "timestamp") else column
+    return told_text(f"{side}.{quote_identifier(field.name)}", field)
 
 
 def _equal(left: str, right: str, keys: Iterable[str]) -> str:

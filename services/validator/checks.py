@@ -51,7 +51,8 @@ class Condition(Strict):
 class Correction(Strict):
     """A correctable rule's fix: where its condition fails, `field` becomes `value` (SQL over `t`).
 
-    `old` and `new` are SQL of the texts before and after, over the layer's columns.
+    `old` and `new` are SQL of the texts before and after, over the layer's columns. Where the field is `keyed`, records
+    are compared by it, also by the text of a value that is not of its type.
     """
 
     rule_id: str
@@ -63,6 +64,7 @@ class Correction(Strict):
     old: str | None
     joins: tuple[Join, ...] = ()
     unknown_fails: bool = False
+    keyed: bool = False
 
     @property
     def failing(self) -> str:
@@ -73,7 +75,7 @@ class Correction(Strict):
 class SetCheck(Strict):
     """A check on the whole dataset. `find` is SQL that gives `_ordinal` of each failing record in the view `typed`.
 
-    Where it is `coded`, it gives the `code` too: 1 fail, 2 unknown.
+    Where it is `coded`, it gives the `?code` too: 1 fail, 2 unknown.
     """
 
     rule_id: str

@@ -51,7 +51,8 @@ class Planner:
 
     def finish(self) -> Plan:
         """Add what the schema implies and return the plan."""
-        reading, corrections = self._reading, tuple(self._corrections)
+        reading = self._reading
+        corrections = tuple(one.model_copy(update={"keyed": reading.keyed(one.field)}) for one in self._corrections)
         corrected = frozenset(one.field for one in corrections)
         found = [
             one for name, field in reading.fields.items() for one in implied(field, reading.typed[name], corrections)
@@ -99,7 +100,7 @@ class Planner:
                 rule_version=rule.version,
                 field=fix.field,
                 code=condition.code,
-                value=fitted(value, field),
+                value=fitted(value, field) if field.type != "text" else f"nullif({value.sql}, '')",
                 new=told_text(f'"?n{number}"', field),
                 old=told_text(f'"?o{number}"', field) if again else None,
                 joins=_distinct([*joins_of(compiled), *joins_of(value)]),

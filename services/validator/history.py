@@ -13,7 +13,7 @@ _LONGEST = 63
 
 
 def changed_records(check: HistoryCheck, spec: RuleSpec, reading: Reading) -> str:
-    """Return SQL of the records that do not meet the condition: `_ordinal`, `code` (1 fail, 2 unknown)."""
+    """Return SQL of the records that do not meet the condition: `_ordinal`, `?code` (1 fail, 2 unknown)."""
     keys = reading.keys(check.key)
     tables = {alias: reading.mappings[mapping] for alias, mapping in spec.mappings.items()}
     schema = compared_schema(reading.subject.source)
@@ -29,8 +29,8 @@ def changed_records(check: HistoryCheck, spec: RuleSpec, reading: Reading) -> st
         f"CASE WHEN (SELECT count(*) FROM {PREVIOUS}) > 0 THEN b._ordinal IS NOT NULL END AS {quote_identifier(EXISTS)}"
     )
     beside = f"SELECT a.*{named}, {there} FROM {VIEW} AS a LEFT JOIN ({first}) AS b ON {equal}"
-    judged = f'SELECT "t"._ordinal, {code_of(condition.sql)} AS code FROM ({beside}) AS "t" {joins([condition])}'
-    return f"SELECT _ordinal, code FROM ({judged}) WHERE code <> 0"
+    judged = f'SELECT "t"._ordinal, {code_of(condition.sql)} AS "?code" FROM ({beside}) AS "t" {joins([condition])}'
+    return f'SELECT _ordinal, "?code" FROM ({judged}) WHERE "?code" <> 0'
 
 
 def compared_schema(schema: SchemaSpec) -> SchemaSpec:

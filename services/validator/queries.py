@@ -195,14 +195,14 @@ def failures_of(group: Group, index: int, *, mixed: bool) -> str:
 
 def settle(table: str) -> str:
     """Return the query that counts a coded check's outcomes: failed, unknown."""
-    return f"SELECT count(*) FILTER (WHERE code = 1), count(*) FILTER (WHERE code = 2) FROM {table}"
+    return f'SELECT count(*) FILTER (WHERE "?code" = 1), count(*) FILTER (WHERE "?code" = 2) FROM {table}'
 
 
 def failures_of_set(check: SetCheck | Question, table: str) -> str:
     """Return the query of one dataset check's failures."""
     coded = isinstance(check, SetCheck) and check.coded
-    outcome = "CASE g.code WHEN 2 THEN 'unknown' ELSE 'fail' END" if coded else quote_literal("fail")
-    which = " WHERE g.code = 1" if isinstance(check, SetCheck) and coded and not check.unknown_fails else ""
+    outcome = "CASE g.\"?code\" WHEN 2 THEN 'unknown' ELSE 'fail' END" if coded else quote_literal("fail")
+    which = ' WHERE g."?code" = 1' if isinstance(check, SetCheck) and coded and not check.unknown_fails else ""
     return f"{_failure(check, quote_literal(check.severity), outcome)} FROM {table} AS g JOIN held AS h USING (_ordinal){which}"
 
 
@@ -243,6 +243,9 @@ def _corrected(view: str, number: int, correction: Correction) -> str:
     field = quote_identifier(correction.field)
     judged = f'SELECT "t".*, {correction.code} AS "?c{number}", {correction.value} AS "?n{number}" FROM {view} AS "t" {_join_texts(correction.joins)}'
     value = f'CASE WHEN "?c{number}" IN {correction.failing} THEN "?n{number}" ELSE {field} END AS {field}'
+    if correction.keyed:
+        bad = quote_identifier(f"?bad:{correction.field}")
+        value += f', CASE WHEN "?c{number}" NOT IN {correction.failing} THEN {bad} END AS {bad}'
     return f'(SELECT * REPLACE ({value}), {field} AS "?o{number}" FROM ({judged}))'
 
 

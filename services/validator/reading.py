@@ -17,11 +17,11 @@ from libs.expressions import (
     compile_expression,
     quote_identifier,
     stored_column,
+    text_of,
     typed_columns,
     without_nul,
 )
 from libs.expressions.compiler import ANY_MOMENT
-from libs.expressions.instants import timestamp_text
 from services.validator.checks import Subject
 from services.validator.messages import placeholders
 from services.validator.tables import column_type_of
@@ -90,6 +90,10 @@ class Reading:
                 columns.append(quote_identifier(f"?bad:{name}"))
         return columns
 
+    def keyed(self, name: str) -> bool:
+        """Say whether records are compared by a field, of which the texts that are no values have a column then."""
+        return name in self._keyed
+
     def shown(self, spec: RuleSpec, read: Sequence[str], template: str) -> tuple[str, ...]:
         """Return the fields whose texts are kept with a failure: the rule's own or those read, and the message's."""
         for name in spec.fields:
@@ -125,7 +129,7 @@ class Reading:
                 yield f'CAST(NULL AS VARCHAR) AS "?bad:{name}"'
                 continue
             [column] = typed_columns(SchemaSpec(fields=(field,)), types)
-            text = _text(name, types[name])
+            text = text_of(_raw(name), types[name])
             yield f"{column.sql} AS {quoted}"
             yield f'CASE WHEN NOT {column.conforms} THEN {text} END AS "?bad:{name}"'
 
@@ -145,28 +149,23 @@ class Reading:
         if usual.fits != "true" and name not in corrected:
             yield f'{column.fits} AS "?length:{name}"'
         if name in self._keyed:
-            text = _text(name, self.subject.column_types[name])
+            text = text_of(_raw(name), self.subject.column_types[name])
             yield f'CASE WHEN NOT {column.conforms} THEN {text} END AS "?bad:{name}"'
 
 
 def source_text(name: str, physical: str) -> str:
     """Return SQL over `r` of a field's text as the source has it, to be told; ISO 8601 for instants, a sign for a NUL."""
-    text = _text(name, physical)
+    text = text_of(_raw(name), physical)
     return without_nul(text) if physical.upper() == "VARCHAR" else text
 
 
-def _text(name: str, physical: str) -> str:
-    raw, kind = f'"r".{quote_identifier(name)}', physical.upper()
-    if kind in ("TIMESTAMPTZ", "TIMESTAMP WITH TIME ZONE"):
-        return timestamp_text(raw)
-    return raw if kind == "VARCHAR" else f"CAST({raw} AS VARCHAR)"
+def _raw(name: str) -> str:
+    return f'"r".{quote_identifier(name)}'
 
 
 def typed_text(value: str, field: SchemaField) -> str:
     """Return SQL of the text of a typed value."""
-    if field.type == "text":
-        return value
-    return timestamp_text(value) if field.type == "timestamp" else f"CAST({value} AS VARCHAR)"
+    return text_of(value, column_type_of(field))
 
 
 def told_text(value: str, field: SchemaField) -> str:

@@ -144,49 +144,6 @@ async def test_sequence_needs_its_counterpart(jail: JobServer, tmp_path: Path) -
     assert judged.ordinals("order") == [3]
 
 
-async def test_a_fix_is_applied_and_recorded(jail: JobServer, tmp_path: Path) -> None:
-    """A correctable rule writes old and new value; the other rules see the new one; the record is not held."""
-    upper = rule("upper", "ccy == upper(ccy)", severity="correctable", fix={"field": "ccy", "expression": "upper(ccy)"})
-    judged = await judge(jail, tmp_path, [rule("code", "currency(ccy)"), upper], [record(), record(ccy="eur")])
-    assert [(one["rule_id"], one["severity"]) for one in judged.failures] == [("upper", "correctable")]
-    assert judged.outcome.held == 0
-    assert judged.corrections == [
-        {
-            "_ordinal": 2,
-            "key": "T1|1",
-            "field": "ccy",
-            "old_value": "eur",
-            "new_value": "EUR",
-            "rule_id": "upper",
-            "rule_version": 3,
-        }
-    ]
-
-
-async def test_a_fix_that_does_not_help_blocks(jail: JobServer, tmp_path: Path) -> None:
-    """Where the corrected record still fails its rule, the failure is blocking."""
-    bound = rule("bound", "price < 100", severity="correctable", fix={"field": "price", "expression": "price / 10"})
-    judged = await judge(jail, tmp_path, [bound], [record(price="500"), record(price="5000")])
-    assert [(one["_ordinal"], one["severity"]) for one in judged.failures] == [(1, "correctable"), (2, "blocking")]
-
-
-async def test_a_fix_heals_what_the_schema_implies(jail: JobServer, tmp_path: Path) -> None:
-    """A corrected value is judged in place of the missing one."""
-    default = rule(
-        "default", "trade_id is not None", severity="correctable", fix={"field": "trade_id", "expression": "action"}
-    )
-    judged = await judge(jail, tmp_path, [default], [record(trade_id=None)])
-    assert [one["rule_id"] for one in judged.failures] == ["default"]
-
-
-async def test_fixes_follow_each_other(jail: JobServer, tmp_path: Path) -> None:
-    """A second fix of the same field starts from what the first one wrote."""
-    first = rule("first", "ccy != 'a'", severity="correctable", fix={"field": "ccy", "expression": "'b'"})
-    second = rule("second", "ccy != 'b'", severity="correctable", fix={"field": "ccy", "expression": "'c'"})
-    judged = await judge(jail, tmp_path, [first, second], [record(ccy="a")])
-    assert [(one["old_value"], one["new_value"]) for one in judged.corrections] == [("a", "b"), ("b", "c")]
-
-
 async def test_an_erring_rule_takes_no_other_down(jail: JobServer, tmp_path: Path) -> None:
     """A condition that the engine cannot compute errs record by record, and the others are judged as ever."""
     plan = planned([rule("positive", "price > 0"), rule("erring", "trade_id != 'x'")])

@@ -32,3 +32,28 @@ async def test_no_field_name_is_taken(jail: JobServer, tmp_path: Path, unique: b
         for place, name in enumerate(NAMES, -10)
         if place < 2
     }
+
+
+@pytest.mark.parametrize("name", ["code", "place", "one", "present", "figure", "total", "number", "t", "n", "p", "key"])
+async def test_no_name_of_a_group_or_a_figure_is_taken(jail: JobServer, tmp_path: Path, name: str) -> None:
+    """Groups and figures may be called like anything too: by the field, over the field, and of the field."""
+    fields = [{"name": name, "type": "integer"}, {"name": "other", "type": "text"}]
+    mean, counted = {"function": "avg", "value": name}, {"function": "count"}
+    grouped = {"kind": "aggregate", "group_by": [name], "measures": {"mean": mean, "many": counted}, "fails": "first"}
+    named = {"kind": "aggregate", "group_by": ["other"], "measures": {name: mean}, "fails": "first"}
+    rules = [
+        rule("grouped", {**grouped, "condition": "many == 1"}, message="{mean} of {many}"),
+        rule("named", {**named, "condition": f"{name} == 2"}, message=f"mean {{{name}}}"),
+        rule("all", {**named, "group_by": [], "condition": f"{name} == 2"}, message=f"mean {{{name}}}"),
+    ]
+    schema = SchemaSpec.model_validate({"fields": fields})
+    plan = build_plan(Subject(source=schema, column_types={name: "VARCHAR", "other": "VARCHAR"}), rules, {}, MOMENT)
+    columns: dict[str, Any] = {"_ordinal": pa.array([1, 2, 3, 4], pa.int64()), name: ["7", "2", "2", "2"]}
+    judged = await judge_table(jail, tmp_path, plan, pa.table({**columns, "other": ["x", "x", "x", "y"]}))
+    assert judged.outcome.errored == ()
+    told = {(one["rule_id"], one["_ordinal"]): one["message"] for one in judged.failures}
+    assert told == {
+        ("grouped", 2): "2.0000000000 of 3",
+        ("named", 1): "mean 3.6666666667",
+        ("all", 1): "mean 3.2500000000",
+    }

@@ -219,7 +219,8 @@ def _correct(work: Judgement) -> int:
     ]
     if not correctable:
         return 0
-    made = f"SELECT * FROM ({' UNION ALL '.join(correctable)}) ORDER BY _ordinal, rule_id"
+    order = ", ".join(quote_literal(correction.rule_id) for correction in work.plan.corrections)
+    made = f"SELECT * FROM ({' UNION ALL '.join(correctable)}) ORDER BY _ordinal, list_position([{order}], rule_id)"
     return _copy(work, made, work.files.corrections)
 
 
