@@ -30,7 +30,6 @@ READS_ENVIRONMENT = {
     "libs/common/jail/confinement.py": "a confined child empties what it was born with",
     "libs/common/jail/host.py": "the same for the jail's own process",
     "libs/common/jail/settling.py": "the same for the child that all others are forked from",
-    "services/validator/jail/python.py": "a confined child tells Polars to use one thread; it reads nothing",
 }
 COMMANDS = {"libs/common/crypto/turning.py", "services/audit/keys.py"}  # small programs that answer on standard output
 

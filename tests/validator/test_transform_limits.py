@@ -83,3 +83,19 @@ async def test_memory_does_not_grow_with_the_records(server: JobServer, tmp_path
         assert done.counted.rows == count
         peaks.append(done.took.peak_rss)
     assert peaks[1] - peaks[0] < 120 * 1024 * 1024, peaks
+
+
+SORTED = """
+import polars as pl
+def transform(batches, params):
+    print(pl.thread_pool_size())
+    wide = pl.from_arrow(batches.table()).lazy().with_columns(pl.col("id").alias(f"copy{n}") for n in range(8))
+    return wide.sort("amount", descending=True).select("_ordinal", "id", "amount")
+"""
+
+
+async def test_lazy_polars_has_all_of_the_memory_that_a_transform_may_use(server: JobServer, tmp_path: Path) -> None:
+    """One thread, and the engine that reserves no more addresses than it fills: a sort fits (S30)."""
+    made = await run(server, tmp_path, SORTED, count=100_000, budget={"memory": 704 << 20})
+    assert made.log == "1\n"
+    assert [row["_ordinal"] for row in made.rows[:2]] == [100_000, 99_999]

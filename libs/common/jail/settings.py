@@ -21,6 +21,7 @@ ENVIRONMENT = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "_RJEM_MALLOC_CONF": "background_thread:false",  # Polars'
     "MALLOC_CONF": "background_thread:false",
+    "POLARS_MAX_THREADS": "1",  # counted when it is imported
 }
 """The whole environment of a forkserver; its children have none."""
 
