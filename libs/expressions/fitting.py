@@ -81,7 +81,8 @@ def _misfits(field: SchemaField, found: str | None, *, fails: bool) -> list[Misf
         absent = f"{column} IS NULL" + (f" AND NOT {unfit[0]}" if fails else "")
         listed.append(Misfit(f"target:{field.name}:required", field.name, absent, f"{field.name} has no value."))
     if field.type == "text" and field.max_length:
-        long = f"coalesce(length({column}) > {int(field.max_length)}, false)"
+        text = column if found == "VARCHAR" else f"CAST({column} AS VARCHAR)"
+        long = f"coalesce(length({text}) > {int(field.max_length)}, false)"
         text = f"{field.name} is longer than {field.max_length} characters."
         listed.append(Misfit(f"target:{field.name}:length", field.name, long, text))
     return listed

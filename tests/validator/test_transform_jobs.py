@@ -31,6 +31,33 @@ async def test_every_table_that_people_know_is_taken(server: JobServer, tmp_path
     ]
 
 
+PLAIN = {
+    "whole numbers": ("pa.array(range(1, 11), pa.int16())", "1"),
+    "decimals": ("b['amount']", "1.00"),
+    "a dictionary": ("b['id'].dictionary_encode()", "K1"),
+    "large text": ("b['id'].cast(pa.large_string())", "K1"),
+}
+
+
+@pytest.mark.parametrize(("column", "first"), PLAIN.values(), ids=PLAIN.keys())
+async def test_what_a_text_can_say_is_taken_as_text(server: JobServer, tmp_path: Path, column: str, first: str) -> None:
+    """Numbers in a field of text, and every way in which Arrow holds texts (S26)."""
+    code = (
+        "import pyarrow as pa\ndef transform(batches, params):\n    b = batches.table()\n"
+        f"    return pa.table({{'_ordinal': b['_ordinal'], 'id': {column}}})\n"
+    )
+    assert (await run(server, tmp_path, code)).rows[0]["id"] == first
+
+
+async def test_numbers_that_arrow_has_not_are_narrowed(server: JobServer, tmp_path: Path) -> None:
+    """Polars counts in 128 bits; a field has 64 of them, and what fits goes in."""
+    code = (
+        "import polars as pl\ndef transform(batches, params):\n    for f in batches.polars():\n"
+        "        yield f.with_columns(amount=pl.col('_ordinal').cast(pl.Int128))\n"
+    )
+    assert (await run(server, tmp_path, code)).rows[9]["amount"] == Decimal("10.00")
+
+
 async def test_print_log_and_parameters_work(server: JobServer, tmp_path: Path) -> None:
     """What is said is kept, cleaned of what a terminal would obey; parameters come as they were given."""
     code = (

@@ -5,13 +5,17 @@ from pathlib import Path
 import pytest
 
 from libs.common.jail import JobServer
+from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
 from tests.validator.transforming import stopped
 
 
 def frames(change: str) -> str:
     """Return code that changes a pandas frame."""
-    return f"def transform(batches, params):\n    for f in batches.pandas():\n        {change}\n        yield f\n"
+    return f"import pandas as pd\ndef transform(batches, params):\n    for f in batches.pandas():\n        {change}\n        yield f\n"
 
+
+PL = "import polars as pl\ndef transform(batches, params):\n    for f in batches.polars():\n        "
+AR = "import pyarrow as pa\ndef transform(batches, params):\n    for b in batches:\n        "
 
 REFUSED = {
     "a record left out": (frames("f = f[f.index > 0]"), "records came to nothing", "1 (K1)"),
@@ -21,10 +25,72 @@ REFUSED = {
     "an empty number": (frames("f['_ordinal'] = None"), "is empty in some rows", "_ordinal"),
     "an unknown field": (frames("f['nope'] = 1"), "the target schema has no field", "nope"),
     "a required field without value": (frames("f['id'] = None"), "required field id", "id"),
-    "a value that does not fit": (frames("f['amount'] = 'abc'"), "The value of amount does not fit", "10 rows"),
+    "a value that does not fit": (
+        frames("f['amount'] = 'abc'"),
+        "The value of amount does not fit",
+        "10 rows, such as 'abc' of record 1; the column holds text: give decimals",
+    ),
+    "no number": (
+        PL + "yield f.with_columns(pl.lit(0.0) / 0).drop('amount').rename({'literal': 'amount'})",
+        "'-nan' of record 1",
+        "absent is null",
+    ),
+    "numbers that are too long": (
+        frames("f['id'] = f['amount'] * 10**20"),
+        "longer than 20",
+        "of record 1",
+    ),
+    "a misspelt field": (
+        frames("f['ammount'] = 1"),
+        "no field ammount (did you mean amount?)",
+        "those that it has: id, amount",
+    ),
+    "a misspelt reason": (frames("f['_drop'] = 'x'"), "did you mean _dropped?", "id"),
+    "a record that a join made other": (frames("f['_ordinal'] *= 1.0"), "_ordinal must be the number", "double"),
+    "too many records behind a row": (
+        AR + "yield pa.table({'_ordinals': [b['_ordinal'].to_pylist()], 'id': ['x']})",
+        "yields` is one_to_one",
+        "`aggregate` permits it",
+    ),
     "a value that would be rounded": (frames("f['amount'] = 1 / 3"), "The value of amount does not fit", "record 1"),
     "a text that is too long": (frames("f['id'] = 'x' * 21"), "longer than 20", "id"),
-    "no table": ("def transform(batches, params):\n    yield 3\n", "yielded a int", "yield Arrow"),
+    "no table": ("def transform(batches, params):\n    yield 3\n", "yielded an int", "yield Arrow"),
+    "nothing yielded": (AR + "yield print()", "yielded None", "yield Arrow"),
+    "dicts": (AR + "yield b.to_pylist()", "yielded a list of dict", "pyarrow.Table.from_pylist"),
+    "returned dicts": (
+        "def transform(batches, params):\n    return batches.table().to_pylist()\n",
+        "returned a list of dict",
+        "from_pylist",
+    ),
+    "columns": (
+        "def transform(batches, params):\n    return batches.table().to_pydict()\n",
+        "returned a dict",
+        "pyarrow.table",
+    ),
+    "a column": (
+        "def transform(batches, params):\n    return next(batches.pandas())['id']\n",
+        "returned a Series",
+        "yield Arrow",
+    ),
+    "tables in a list": (AR + "yield [b, b]", "yielded a list of RecordBatch", "one by one"),
+    "mixed values": (
+        frames("f['amount'] = [1.5, *f['amount'][1:]]"),
+        "the column 'amount' of the DataFrame",
+        "several kinds",
+    ),
+    "no name": (frames("f.columns = range(4)"), "named 0", "text"),
+    "bytes": (frames("f['id'] = b'x'"), "holds binary", "give text"),
+    "a span of time": (frames("f['amount'] = pd.Timedelta(days=1)"), "holds duration", "number of its seconds"),
+    "objects": (
+        PL + "yield f.with_columns(id=pl.Series([object()] * 10, dtype=pl.Object))",
+        "'id' holds Python objects",
+        "no field can",
+    ),
+    "a number beyond all": (
+        PL + "yield f.with_columns(amount=pl.lit(2**80, dtype=pl.Int128))",
+        "column 'amount'",
+        "i64",
+    ),
     "nothing": ("def transform(batches, params):\n    pass\n", "returned nothing", "yield"),
     "nested values": (frames("f['id'] = [[1]] * 10"), "holds list", "'id'"),
     "SQL over what is not there": ("SELECT _ordinal, nope FROM records", "nope", "not found"),
@@ -39,6 +105,15 @@ async def test_rows_that_a_report_cannot_have_are_refused_with_a_reason(
     error = await stopped(server, tmp_path, code)
     assert told in error.message
     assert detail in error.message
+
+
+async def test_a_personal_value_is_not_shown(server: JobServer, tmp_path: Path) -> None:
+    """The reason of a refusal is kept with the run: of a personal field it names the record alone."""
+    fields = (SchemaField(name="id", type="text", max_length=3, personal=True),)
+    code = frames("f = f[['_ordinal', 'id']].assign(id='secret')")
+    error = await stopped(server, tmp_path, code, target=SchemaSpec(fields=fields))
+    assert "id is longer than 3 characters (10 rows, such as the one of record 1)" in error.message
+    assert "secret" not in error.message
 
 
 async def test_an_error_names_the_lines_of_the_code_and_no_others(server: JobServer, tmp_path: Path) -> None:

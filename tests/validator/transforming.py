@@ -49,13 +49,13 @@ async def run(
 ) -> Outcome:
     """Run code (SQL where it begins with SELECT) over some records."""
     mappings = more.pop("mappings", {})
-    budget = Budget(**more.pop("budget", {}))
+    budget, target = Budget(**more.pop("budget", {})), more.pop("target", TARGET)
     chosen: PythonTransform | SqlTransform
     if code.lstrip().startswith("SELECT"):
         chosen = SqlTransform(kind="sql", query=code, yields=yields, **more)
     else:
         chosen = PythonTransform(kind="python", code=code, yields=yields, **more)
-    work = Work(chosen, code, TARGET, records(scratch / "records.parquet", count), scratch, mappings)
+    work = Work(chosen, code, target, records(scratch / "records.parquet", count), scratch, mappings)
     done = await transform(server, work, budget)
     rows, trace, drops = (pq.read_table(scratch / f"{name}.parquet").to_pylist() for name in ("rows", "trace", "drops"))
     return Outcome(done, rows, trace, drops, log_excerpt(scratch))

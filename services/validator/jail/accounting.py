@@ -13,8 +13,8 @@ Ordinals = npt.NDArray[np.int64]
 _USED, _DROPPED = 1, 2
 _NAMED = 3
 _BOTH = "records are dropped and stand behind a row as well"
-_TWICE = "records stand behind several rows, which `yields` excludes"
-_NOTHING = "records came to nothing: they stand behind no row, and were not dropped with a reason"
+_TWICE = "records stand behind several rows, which `yields` excludes (`one_to_many` permits it)"
+_NOTHING = "records came to nothing: they stand behind no row, and were not dropped with a reason in `_dropped` (`unused: filter` permits it)"
 
 
 class RefusedRowsError(Exception):

@@ -1,6 +1,6 @@
 """The gate: what a transform wrote is read here, in a process of its own, and believed only as far as it is checked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import duckdb
@@ -9,16 +9,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from libs.common.nearest import nearest_name
 from libs.common.vocabulary.schemas import SchemaSpec
 from libs.common.vocabulary.transforms import DROPPED, KEY, ORDINAL, ORDINALS
 from libs.expressions import quote_identifier
-from libs.expressions.fitting import Fitting, fit
+from libs.expressions.fitting import Fitting, Misfit, fit
 from services.validator.jail.accounting import Accounts, Ordinals, RefusedRowsError
 from services.validator.jail.engine import Resources, open_engine
 
 _RESERVED = (ORDINAL, ORDINALS, KEY, DROPPED)
 _GROUP = 30_720
 _MOST_REASON = 500
+_MOST_SHOWN, _MOST_NAMED = 40, 30
+_ZONED = (
+    "a timestamp is an instant (pandas gives it one by .dt.tz_localize('UTC'), Polars by .dt.replace_time_zone('UTC'), "
+    "Python by tzinfo=datetime.timezone.utc)"
+)
+_GIVE = {
+    "decimal": "decimals",
+    "integer": "integers",
+    "boolean": "truth values",
+    "date": "dates",
+    "timestamp": "timestamps with a time zone",
+}
 _UNUSED = "The transform leaves this record out."
 
 
@@ -96,7 +109,10 @@ class Gate:
         counts = np.bincount(place, minlength=batch.num_rows)
         _require(bool((counts > 0).all()), "a row has no record behind it")
         if self._yields != "aggregate":
-            _require(bool((counts == 1).all()), f"a row has several records behind it, but `yields` is {self._yields}")
+            _require(
+                bool((counts == 1).all()),
+                f"a row has several records behind it, but `yields` is {self._yields}: `aggregate` permits it",
+            )
         self._accounts.use(flat)
         starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
         firsts = np.minimum.reduceat(flat, starts)
@@ -117,8 +133,7 @@ class Gate:
         return column.cast(pa.string())
 
     def _fitted(self, batch: pa.Table, firsts: Ordinals) -> list["pa.ChunkedArray[Any]"]:
-        unknown = sorted(set(batch.column_names) - self._names - set(_RESERVED))
-        _require(not unknown, f"the target schema has no field {', '.join(unknown)}")
+        self._require_known(batch.column_names)
         given = [name for name in batch.column_names if name in self._names and not _is_void(batch.column(name))]
         missing = [field.name for field in self._schema.fields if field.required and field.name not in given]
         _require(not missing, f"the required field {', '.join(missing)} has no value")
@@ -129,33 +144,57 @@ class Gate:
         finally:
             self._engine.unregister("given")
 
+    def _require_known(self, columns: Sequence[str]) -> None:
+        unknown = sorted(set(columns) - self._names - set(_RESERVED))
+        if not unknown:
+            return
+        near = {name: nearest_name(name, (*self._names, *_RESERVED)) for name in unknown[:_MOST_NAMED]}
+        told = ", ".join(f"{name} (did you mean {meant}?)" if meant else name for name, meant in near.items())
+        fields = [field.name for field in self._schema.fields][:_MOST_NAMED]
+        raise RefusedRowsError(f"the target schema has no field {told}; select those that it has: {', '.join(fields)}")
+
     def _require_zones(self, batch: pa.Table, given: Sequence[str]) -> None:
         zoneless = {"timestamp"}
         for field in self._schema.fields:
             kind = batch.schema.field(field.name).type if field.name in given else None
             if field.type in zoneless and kind is not None and pa.types.is_timestamp(kind):
-                _require(kind.tz is not None, f"{field.name} has no time zone: a timestamp is an instant")
+                _require(kind.tz is not None, f"{field.name} has no time zone: {_ZONED}")
 
     def _cast(self) -> list["pa.ChunkedArray[Any]"]:
         bound = self._engine.sql("SELECT * FROM given")
         found = {name: str(kind) for name, kind in zip(bound.columns, bound.types, strict=True)}
         fitting = fit(self._schema, found)
-        self._require_fit(fitting)
+        self._require_fit(fitting, found)
         columns = ", ".join(f"{cast} AS {quote_identifier(name)}" for name, cast in fitting.casts)
         table: pa.Table = self._engine.sql(f"SELECT {columns} FROM given AS v").to_arrow_table()
         return [table.column(place).cast(self._shape.field(place + 3).type) for place in range(table.num_columns)]
 
-    def _require_fit(self, fitting: Fitting) -> None:
+    def _require_fit(self, fitting: Fitting, found: Mapping[str, str]) -> None:
         if not fitting.misfits:
             return
-        asked = ", ".join(f"count(*) FILTER ({one.sql}), min(v._first) FILTER ({one.sql})" for one in fitting.misfits)
+        asked = ", ".join(
+            f"count(*) FILTER ({one.sql}), min(v._first) FILTER ({one.sql}), "
+            f"arg_min(CAST(v.{quote_identifier(one.field)} AS VARCHAR), v._first) FILTER ({one.sql})"
+            for one in fitting.misfits
+        )
         answer = self._engine.execute(f"SELECT {asked} FROM given AS v").fetchall()[0]
         wrong = [
-            f"{one.message.rstrip('.')} ({rows} rows, such as the one of record {first})"
-            for one, rows, first in zip(fitting.misfits, answer[::2], answer[1::2], strict=True)
-            if rows
+            f"{one.message.rstrip('.')} ({self._told(one, answer[3 * place : 3 * place + 3], found[one.field])})"
+            for place, one in enumerate(fitting.misfits)
+            if answer[3 * place]
         ]
         _require(not wrong, "; ".join(wrong[:10]))
+
+    def _told(self, misfit: Misfit, counted: Sequence[Any], kind: str) -> str:
+        """Say in how many rows a field is wrong, and show one of them: no personal value, and no long one."""
+        rows, record, value = counted
+        field = self._schema.field(misfit.field)
+        shown = value is not None and field is not None and not field.personal
+        example = f"{_short(value)} of record {record}" if shown else f"the one of record {record}"
+        told = f"{rows} {'row' if rows == 1 else 'rows'}, such as {example}"
+        if field is not None and kind == "VARCHAR" and field.type in _GIVE:
+            told += f"; the column holds text: give {_GIVE[field.type]}"
+        return told + ("; what is absent is null, not NaN" if value in ("nan", "-nan") else "")
 
 
 def _row_shape(schema: SchemaSpec) -> pa.Schema:
@@ -214,13 +253,18 @@ def _ordinals(batch: pa.Table) -> tuple[Ordinals, Ordinals]:
     column: Any = batch.column(names[0]).combine_chunks()
     _require(column.null_count == 0, f"{names[0]} is empty in some rows: each row needs the record behind it")
     if names[0] == ORDINAL:
-        _require(pa.types.is_integer(column.type), f"{ORDINAL} must be the number of a record")
+        said = f"{ORDINAL} must be the number of a record, but holds {column.type}: a join makes other numbers of it"
+        _require(pa.types.is_integer(column.type), said)
         return column.to_numpy(zero_copy_only=False).astype(np.int64), np.arange(len(column), dtype=np.int64)
     _require(pa.types.is_list(column.type), f"{ORDINALS} must be lists of the numbers of records")
     values = column.flatten()
     _require(values.null_count == 0, f"{ORDINALS} holds an empty number")
     place = pc.list_parent_indices(column).to_numpy(zero_copy_only=False).astype(np.int64)
     return values.to_numpy(zero_copy_only=False).astype(np.int64), place
+
+
+def _short(value: str) -> str:
+    return repr(value if len(value) <= _MOST_SHOWN else value[:_MOST_SHOWN] + "...")
 
 
 def _is_void(column: "pa.ChunkedArray[Any]") -> bool:

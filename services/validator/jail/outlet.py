@@ -1,16 +1,19 @@
 """Where a transform's rows go: any table that Python people know, as a file of Arrow streams, one for each shape."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+from services.validator.jail.unfit import UnfitResultError, is_single, is_table, no_column, no_table
+
 _ROWS = 32_768
 _BYTES = 32 * 1024 * 1024
 _LISTS = {"_ordinals"}
+_WIDE = (pl.Int128, pl.UInt128)
 _PLAINEST: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType], ...] = (
     (pa.types.is_string, pa.string()),
     (pa.types.is_large_string, pa.string()),
@@ -21,10 +24,6 @@ _PLAINEST: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType], ...] = (
     (pa.types.is_boolean, pa.bool_()),
     (pa.types.is_null, pa.null()),
 )
-
-
-class UnfitResultError(Exception):
-    """What the transform yielded is no table, or holds what a report cannot."""
 
 
 class Outlet:
@@ -68,18 +67,16 @@ def tables(returned: object) -> Iterator[object]:
     """Yield the tables of what `transform` returned: one table, or an iterable of them."""
     if returned is None:
         raise UnfitResultError("transform returned nothing: yield tables, or return one")
-    if _is_table(returned):
+    if is_table(returned):
         yield returned
         return
     try:
-        iterator = iter(returned)  # type: ignore[call-overload]
+        iterator = None if is_single(returned) else iter(returned)  # type: ignore[call-overload]
     except TypeError:
-        raise UnfitResultError(f"transform returned {_named(returned)}, which is no table") from None
+        iterator = None
+    if iterator is None:
+        raise no_table("returned", returned)
     yield from iterator
-
-
-def _is_table(value: object) -> bool:
-    return isinstance(value, pa.RecordBatch | pa.Table | pl.DataFrame | pl.LazyFrame | pd.DataFrame)
 
 
 def _as_table(value: object) -> pa.Table:
@@ -90,19 +87,40 @@ def _as_table(value: object) -> pa.Table:
     if isinstance(value, pl.LazyFrame):
         value = value.collect()
     if isinstance(value, pl.DataFrame):
-        return value.to_arrow()
+        return _of_polars(value)
     if isinstance(value, pd.DataFrame):
         return _of_pandas(value)
-    raise UnfitResultError(f"transform yielded {_named(value)}: yield Arrow, Polars or pandas tables")
+    raise no_table("yielded", value)
+
+
+def _of_polars(frame: pl.DataFrame) -> pa.Table:
+    for column in frame:
+        if column.dtype in _WIDE:
+            frame = frame.with_columns(_narrow(column))
+        elif column.dtype == pl.Object:  # Arrow would be given their addresses
+            raise no_column(column.name, "Python objects")
+    return frame.to_arrow()
+
+
+def _narrow(column: pl.Series) -> pl.Series:
+    """Return whole numbers that Arrow has no type for as those that a field can hold."""
+    try:
+        return column.cast(pl.Int64)
+    except pl.exceptions.InvalidOperationError as error:
+        raise UnfitResultError(f"the column {column.name!r}: {error}") from None
 
 
 def _of_pandas(frame: pd.DataFrame) -> pa.Table:
-    if not all(isinstance(name, str) for name in frame.columns):
-        raise UnfitResultError("the yielded DataFrame has a column whose name is no text")
+    for name in frame.columns:
+        if not isinstance(name, str):
+            raise UnfitResultError(f"the yielded DataFrame has a column named {name!r}: a name has to be a text")
     try:
         return pa.Table.from_pandas(frame, preserve_index=False, nthreads=1)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise UnfitResultError(f"the yielded DataFrame has a column of mixed values: {error}") from None
+        said, where = [str(part) for part in (*error.args, "", "")[:2]]
+        place = re.search("for column (.*) with type", where)
+        named = f"the column {place[1]!r} of the DataFrame" if place else "a column of the DataFrame"
+        raise UnfitResultError(f"{named} has values of several kinds: {said}") from None
 
 
 def _plain(table: pa.Table) -> pa.Table:
@@ -126,7 +144,7 @@ def _column(name: str, column: "pa.ChunkedArray[Any]") -> "pa.ChunkedArray[Any]"
     else:
         wanted = _plainest(kind)
     if wanted is None:
-        raise UnfitResultError(f"the column {name!r} holds {kind}, which no field can")
+        raise no_column(name, kind)
     try:
         return column if column.type.equals(wanted) else column.cast(wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
@@ -143,9 +161,3 @@ def _plainest(kind: pa.DataType) -> pa.DataType | None:
         if fits(kind):
             return plain
     return None
-
-
-def _named(value: object) -> str:
-    if isinstance(value, np.ndarray):
-        return "a NumPy array"
-    return f"a {type(value).__name__}"

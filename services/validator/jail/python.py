@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 
 from libs.transforms.python_text import MODULE, python_flaws
 from services.validator.jail import diary
-from services.validator.jail.outlet import Outlet, UnfitResultError, tables
+from services.validator.jail.outlet import Outlet, tables
+from services.validator.jail.unfit import UnfitResultError
 
 _BATCH = 16_384
 _MOST_MESSAGE = 1000

@@ -7,8 +7,9 @@ import duckdb
 
 from libs.expressions import quote_identifier, quote_literal
 from services.validator.jail.engine import Resources, open_engine
-from services.validator.jail.outlet import Outlet, UnfitResultError
+from services.validator.jail.outlet import Outlet
 from services.validator.jail.python import Progress
+from services.validator.jail.unfit import UnfitResultError
 
 _BATCH = 16_384
 
