@@ -11,14 +11,14 @@ from typing import Self
 _SHORTEST, _LONGEST = 0.005, 0.25
 _LOOKS_A_PAUSE = 10
 _BYTES_A_SECOND = 4 * 1024**3
-_MOST_FILES, _MOST_LEVELS = 10_000, 8
+_MOST_FILES = 10_000
 _BLOCK = 512
 
 _Sizes = dict[tuple[int, int], int]
 
 
 class _OverfullError(OSError):
-    """More files, or deeper below each other, than anybody needs."""
+    """More files than anybody needs."""
 
 
 @dataclass(slots=True)
@@ -79,41 +79,37 @@ class Room:
 
     def _nameless(self) -> Iterator[os.stat_result]:
         """Yield what the job has removed, or never named, and holds open."""
-        if not self.pid:
-            return
-        with suppress(FileNotFoundError, ProcessLookupError), os.scandir(f"/proc/{self.pid}/fd") as entries:
-            for entry in entries:
-                with suppress(FileNotFoundError):
-                    one = entry.stat()
-                    if stat.S_ISREG(one.st_mode) and not one.st_nlink and (one.st_dev, one.st_ino) not in self._given:
-                        yield one
+        for entry in self._opened():
+            with suppress(FileNotFoundError, ProcessLookupError):
+                one = entry.stat()
+                if stat.S_ISREG(one.st_mode) and not one.st_nlink and (one.st_dev, one.st_ino) not in self._given:
+                    yield one
+
+    def _opened(self) -> "list[os.DirEntry[str]]":
+        """Return the descriptors of the first thread that has any: all share theirs, but one that has left shows none."""
+        for thread in _listed(f"/proc/{self.pid}/task") if self.pid else ():
+            found = _listed(f"{thread.path}/fd")
+            if found:
+                return found
+        return []
 
 
-def _below(descriptor: int, levels: int = _MOST_LEVELS) -> Iterator[os.stat_result]:
-    """Yield what lies below a directory, where it is one; files come and go meanwhile."""
+def _listed(path: str) -> "list[os.DirEntry[str]]":
+    with suppress(FileNotFoundError, ProcessLookupError), os.scandir(path) as entries:
+        return list(entries)
+    return []
+
+
+def _below(descriptor: int) -> Iterator[os.stat_result]:
+    """Yield what lies in a directory, where it is one; files come and go meanwhile, directories nobody can make."""
     if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
         return
-    opened = _opened(".", descriptor)  # the job shares its place in what it was given
+    # opened anew: the job shares its place in what it was given
+    opened = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=descriptor)
     try:
         with os.scandir(opened) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):
                     yield entry.stat(follow_symlinks=False)
-                    if entry.is_dir(follow_symlinks=False):
-                        yield from _deeper(entry.name, opened, levels)
     finally:
         os.close(opened)
-
-
-def _deeper(name: str, above: int, levels: int) -> Iterator[os.stat_result]:
-    if not levels:
-        raise _OverfullError
-    inner = _opened(name, above)
-    try:
-        yield from _below(inner, levels - 1)
-    finally:
-        os.close(inner)
-
-
-def _opened(name: str, above: int) -> int:
-    return os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
