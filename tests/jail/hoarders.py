@@ -55,7 +55,7 @@ def build(job: dict[str, Any], files: Sequence[int]) -> dict[str, bool]:
         "other name": lambda: os.rename("a", "b", src_dir_fd=place, dst_dir_fd=place),
         "device for a name": lambda: libc.syscall(_RENAME, place, b"a", place, b"b", _WHITEOUT),
     }
-    return {name: True for name, attempt in attempts.items() if _done(attempt) and os.listdir(place) != ["a"]}
+    return {name: True for name, attempt in attempts.items() if _done(attempt) and os.listdir(place) != ["a"]}  # noqa: PTH208
 
 
 def _done(attempt: Callable[[], object]) -> bool:

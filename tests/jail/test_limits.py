@@ -88,3 +88,31 @@ async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(30):
         while not condition():  # noqa: ASYNC110 - other processes set no event
             await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("count", [100, 250])
+async def test_a_job_gets_as_many_files_as_it_is_handed(jobs: JobServer, count: int) -> None:
+    """None of them is lost on the way: a job would take the last ones that are left for its own."""
+    memory = os.memfd_create("data")
+    try:
+        told = await jobs.run(
+            {"act": "look_around"}, [memory] * (count - 1), writable=[memory], limits=Limits(open_files=512)
+        )
+    finally:
+        os.close(memory)
+    assert len(told["files"]) == count
+
+
+async def test_more_files_than_can_be_handed_over_are_refused(jobs: JobServer) -> None:
+    """A job that wants too many fails alone: to its server it was as if the parent had died, with everybody's jobs."""
+    lives, other = jobs.lives, asyncio.create_task(jobs.run({"act": "nap", "seconds": 0.5, "value": 1}))
+    await asyncio.sleep(0.1)
+    memory = os.memfd_create("data")
+    try:
+        with pytest.raises(JobFailed, match="TooManyFiles") as failed:
+            await jobs.run({"act": "echo", "value": 2}, [memory] * 251)
+    finally:
+        os.close(memory)
+    assert failed.value.is_limit
+    assert await other == 1
+    assert jobs.lives == lives

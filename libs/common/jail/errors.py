@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
-_LIMITS = frozenset({"MemoryError", "ArrowMemoryError", "OutOfMemoryException", "ResultTooLarge", "SpillTooLarge"})
+_LIMITS = frozenset(
+    {"MemoryError", "ArrowMemoryError", "OutOfMemoryException", "ResultTooLarge", "SpillTooLarge", "TooManyFiles"}
+)
 _DISKS = frozenset({"OSError", "IOException"})
 
 

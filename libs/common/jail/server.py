@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from libs.common.jail import canaries
+from libs.common.jail import canaries, wire
 from libs.common.jail.endings import Observer, Watch
 from libs.common.jail.errors import ConfinementError, JailError, JobCrashed, JobFailed, JobServerLost
 from libs.common.jail.exchange import Exchange
@@ -20,6 +20,7 @@ from libs.common.jail.settings import WarmParent
 from libs.common.jail.shares import Shares
 
 _DEFAULT = Limits()
+_MOST_FILES = wire.MOST_DESCRIPTORS - 3  # its request, result and proof go along
 _LOOK_SECONDS, _PAUSE_SECONDS = 0.5, 0.05
 
 
@@ -136,13 +137,15 @@ class JobServer:
         own functions in place of their parent's.
 
         Raises:
-            JobFailed: the function raised, or wrote too much. JobCrashed: its process died. JobTimedOut: wall time was over.
+            JobFailed: the function raised, wrote too much, or was to be handed too many files. JobCrashed: its process died. JobTimedOut: wall time was over.
             ConfinementError: the jail could not be closed; the function was not called.
             JobServerLost: the parent died under the job, or is away. The job may be run again.
             OverBudget: the owner's processor time is used up for now.
         """
         if self.barred and call != "canaries":
             raise ConfinementError(f"the jail is closed: {self.barred}")
+        if len(files) + len(writable) > _MOST_FILES:  # the kernel would refuse them, as if nobody were at the other end
+            raise JobFailed("TooManyFiles", f"more than {_MOST_FILES} cannot be handed over")
         async with self._shares.place(owner) as place:
             parent = await self._living()
             with Exchange(job, limits, call=call, required=self._required) as exchange, Watch(kind, owner) as watch:

@@ -5,7 +5,8 @@ import socket
 from typing import Any
 
 PACKET = 64 * 1024
-_DESCRIPTORS = 64
+MOST_DESCRIPTORS = 253
+"""What the kernel takes beside one packet (SCM_MAX_FD)."""
 
 
 class MalformedError(ValueError):
@@ -40,7 +41,7 @@ def receive(control: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
         MalformedError: what came is no message.
     """
     try:
-        data, descriptors, _, _ = socket.recv_fds(control, PACKET, _DESCRIPTORS)
+        data, descriptors, _, _ = socket.recv_fds(control, PACKET, MOST_DESCRIPTORS)
     except ConnectionResetError:
         return None
     return (unpack(data), descriptors) if data else None
