@@ -11,28 +11,70 @@ from services.validator.jail.answers import log_excerpt
 from tests.validator.transforming import PASSING, run, stopped
 
 ENDINGS = {
-    "loop": ("while True:\n        pass", {"wall_seconds": 1.0}, "time-limit"),
+    "loop": (
+        "while True:\n        pass",
+        {"wall_seconds": 1.0},
+        "time-limit",
+        "longer than 1 s and was stopped at line",
+    ),
+    "sleeping loop": (
+        "import time\n    yield next(iter(batches))\n    while True:\n        time.sleep(0.01)",
+        {"wall_seconds": 1.0},
+        "time-limit",
+        "had taken 10 records and given 10 rows, and used 0.",
+    ),
+    "native loop": (
+        "import re\n    re.match('(a+)+$', 'a' * 64 + 'b')",
+        {"wall_seconds": 1.0},
+        "time-limit",
+        "was stopped at line 3;",
+    ),
     "swallowing loop": (
         "while True:\n        try:\n            while True: pass\n        except BaseException: pass",
         {"cpu_seconds": 1},
         "time-limit",
+        "used more than 1 s of processor time and was stopped at line 4;",
     ),
-    "memory": ("x = []\n    while True: x.append(bytearray(1 << 24))", {"memory": 1 << 30}, "memory-limit"),
+    "memory": (
+        "x = []\n    while True: x.append(bytearray(1 << 24))",
+        {"memory": 1 << 30},
+        "memory-limit",
+        "line 3: MemoryError: the transform needs more memory than it may use; it may use 1,024 MiB of addresses, and had filled",
+    ),
+    "memory in small pieces": (
+        "x = []\n    while True: x.append([])",
+        {"memory": 704 << 20},
+        "memory-limit",
+        "MemoryError: the transform needs more memory than it may use; it may use 704 MiB",
+    ),
+    "memory of Polars": (
+        "import polars as pl\n    f = pl.DataFrame({'a': [1] * 40_000})\n    f.join(f, on='a')",
+        {"memory": 1 << 30},
+        "memory-limit",
+        "than the 1,024 MiB of addresses that it may use, and died at line 4;",
+    ),
     "rows without end": (
         "b = next(iter(batches))\n    while True: yield b",
         {"result_bytes": 1 << 20},
         "result-too-large",
+        "may fill, 1 MiB",
     ),
-    "an exit": ("raise SystemExit(0)", {}, "transform-failed"),
-    "a silent death": ("import random\n    random._os._exit(0)", {}, "transform-crashed"),
+    "an exit": ("raise SystemExit(0)", {}, "transform-failed", "line 2"),
+    "a silent death": ("import random\n    random._os._exit(3)", {}, "transform-crashed", "with the exit code 3"),
+    "a fault": (
+        "import random\n    random._os.abort()",
+        {},
+        "transform-crashed",
+        "died of SIGABRT at line 3;",
+    ),
 }
 
 
-@pytest.mark.parametrize(("body", "budget", "code"), ENDINGS.values(), ids=ENDINGS.keys())
+@pytest.mark.parametrize(("body", "budget", "code", "told"), ENDINGS.values(), ids=ENDINGS.keys())
 async def test_what_does_not_end_well_is_ended_within_its_budget(
-    server: JobServer, tmp_path: Path, body: str, budget: dict[str, Any], code: str
+    server: JobServer, tmp_path: Path, body: str, budget: dict[str, Any], code: str, told: str
 ) -> None:
-    """Time, memory and output are bounded, whatever the code catches; the next job finds nothing of it (S26)."""
+    """Time, memory and output are bounded, whatever the code catches; the limit and the line are told (S26)."""
     place = tmp_path / "after"
     place.mkdir()
     async with asyncio.timeout(45):
@@ -40,7 +82,32 @@ async def test_what_does_not_end_well_is_ended_within_its_budget(
             server, tmp_path, f"def transform(batches, params):\n    {body}\n    yield\n", budget=budget
         )
     assert error.code == code
+    assert told in error.message
     assert (await run(server, place, PASSING)).done.counted.rows == 10
+
+
+FORGED = """
+import random
+def transform(batches, params):
+    os = random._os
+    for number in range(3, 40):
+        try: path = os.readlink(f"/proc/self/fd/{number}")
+        except OSError: continue
+        if "progress" in path: os.pwrite(number, b'\\xff' * 16 + WORDS, 0)
+    os._exit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    "words", [b"x" * 70_000, b"(most recent call first):\n" + b'  File "transform.py", line 9999999 in \x1b[2J\n' * 999]
+)
+async def test_notes_that_code_writes_itself_are_believed_as_far_as_they_can_be(
+    server: JobServer, tmp_path: Path, words: bytes
+) -> None:
+    """Numbers without end, lines that the code has not: nobody is told them."""
+    error = await stopped(server, tmp_path, FORGED.replace("WORDS", repr(words[:200]) + f" * {len(words) // 200}"))
+    assert "with the exit code 1, before it was done; it had taken" in error.message
+    assert (error.lines, len(error.message) < 300) == ((), True)
 
 
 ATTEMPTS = {

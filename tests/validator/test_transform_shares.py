@@ -12,8 +12,8 @@ from libs.common.jail.endings import Ending
 from libs.common.jail.shares import Budget, Shares
 from libs.common.vocabulary.transforms import PythonTransform
 from services.validator.jail.answers import TransformStoppedError
+from services.validator.jail.limits import Budget as Limit
 from services.validator.jail.transforms import TRANSFORMS, Work, transform
-from services.validator.jail.transforms import Budget as Limit
 from tests.validator.transforming import PASSING, TARGET, records
 
 ROOT = Path(__file__).parents[2]

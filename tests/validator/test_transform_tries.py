@@ -9,7 +9,8 @@ import pytest
 from libs.common.jail import JobServer
 from libs.common.vocabulary.transforms import PythonTransform
 from services.validator.jail.answers import TransformStoppedError, clean
-from services.validator.jail.transforms import Budget, Work, show, transform
+from services.validator.jail.limits import Budget
+from services.validator.jail.transforms import Work, show, transform
 from tests.validator.transforming import PASSING, TARGET, records
 
 

@@ -13,7 +13,8 @@ from libs.common.jail import JobServer
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
 from libs.common.vocabulary.transforms import PythonTransform, SqlTransform
 from services.validator.jail.answers import TransformStoppedError, log_excerpt
-from services.validator.jail.transforms import Budget, Done, Work, transform
+from services.validator.jail.limits import Budget
+from services.validator.jail.transforms import Done, Work, transform
 
 TARGET = SchemaSpec(
     fields=(

@@ -89,7 +89,7 @@ def refuse_fault(answer: Any, code: str) -> None:
     where = f"line {fault.lines[-1].line}: " if fault.lines else ""
     said = (
         f"{clean(fault.kind)}: {clean(fault.message)}"
-        if fault.kind not in ("transform", "sql")
+        if fault.kind not in ("transform", "sql", "ResultTooLarge")
         else clean(fault.message)
     )
     lines = [

@@ -1,8 +1,10 @@
 """The Python job: a tenant's `transform(batches, params)`, run as it is; nothing here protects, the jail does."""
 
+import faulthandler
 import linecache
 import os
 import random
+import signal
 import struct
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,11 +17,14 @@ import pyarrow.parquet as pq
 
 from libs.transforms.python_text import MODULE, python_flaws
 from services.validator.jail import diary
+from services.validator.jail.limits import NUMBERS
 from services.validator.jail.outlet import Outlet, tables
 from services.validator.jail.unfit import UnfitResultError
 
 _BATCH = 16_384
 _MOST_MESSAGE = 1000
+_MOST_AHEAD = 0.5
+_RESERVE = 8 * 1024 * 1024
 _MOST_LINES = 20
 
 
@@ -98,9 +103,11 @@ class Progress:
 def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     """Run `job["code"]` over the records; the rows and what was said go to their files, an error is the answer."""
     tables_in = [f"/proc/self/fd/{descriptor}" for descriptor in descriptors[:-3]]
-    result, log, progress_file = descriptors[-3:]
+    result, log, notes = descriptors[-3:]
+    reserve = [np.empty(_RESERVE, np.uint8)]
     _settle(log)
-    progress = Progress(progress_file)
+    _note_where(notes, job["wall_seconds"])
+    progress = Progress(notes)
     try:
         batches = Batches(tables_in[0], progress, dict(zip(job["mappings"], tables_in[1:], strict=True)))
         with os.fdopen(result, "wb", closefd=False, buffering=0) as file:
@@ -112,6 +119,7 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
                 progress.show()
             outlet.flush()
     except BaseException as error:  # SystemExit as well: whatever ends the code is its error
+        reserve.clear()  # lest there is no memory left to tell it
         return {"error": _told(error)}
     return {"rows": outlet.rows}
 
@@ -121,6 +129,17 @@ def _settle(log: int) -> None:
     diary.keep(log)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the one that tenants' code may still use: the same run gives the same rows
+
+
+def _note_where(notes: int, wall_seconds: float) -> None:
+    """Have the lines that the code is at written into its notes before its time is over, and where it dies.
+
+    No word of Python is needed for it: the code may be anywhere, and whatever it catches.
+    """
+    os.lseek(notes, NUMBERS, os.SEEK_SET)
+    faulthandler.enable(notes)
+    faulthandler.register(signal.SIGXCPU, notes, chain=True)
+    faulthandler.dump_traceback_later(wall_seconds - min(_MOST_AHEAD, wall_seconds / 10), file=notes)
 
 
 def _function(code: str) -> Callable[[Any, Any], object]:

@@ -19,6 +19,7 @@ from libs.common.vocabulary.schemas import SchemaSpec
 from libs.common.vocabulary.transforms import PythonTransform, SqlTransform
 from services.validator.jail.answers import Counted, Shown, TransformStoppedError, refuse_fault
 from services.validator.jail.broker import in_memory
+from services.validator.jail.limits import MOST_NOTES, NUMBERS, Budget, Scene, require_done, stopped
 from services.validator.jail.warmth import PRELOAD
 
 TRANSFORMS = "transforms"
@@ -27,24 +28,13 @@ ENTRY = "services.validator.jail.transforming:run"
 WARM, REHEARSAL = "services.validator.jail.warmth:warm", "services.validator.jail.warmth:rehearse"
 
 _LOOK_SECONDS = 0.5
-_SIGXCPU, _SIGSYS = 24, 31
 _SPILL_MOST = 4
+_LOG, _LAST_WORDS = "log.txt", 4096
 
 Answer = TypeVar("Answer", Counted, Shown)
 
 Heard = Callable[[int, int], Awaitable[None]]
 """Is told how many records were taken and how many rows given so far."""
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """What one transform may use: bytes of memory and of rows, seconds of processor and wall time; then of the gate's."""
-
-    memory: int = 2048 * MIB
-    result_bytes: int = 1024 * MIB
-    cpu_seconds: int = 60
-    wall_seconds: float = 120.0
-    gate_seconds: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +99,8 @@ async def transform(server: JobServer, work: Work, budget: Budget, heard: Heard 
     began = time.perf_counter()
     reports: list[Report] = []
     try:
-        answer = await _watched(server, work, budget, heard, reports.append)
-        refuse_fault(answer, "transform-failed")
+        answer = await _watched(server, work, budget, heard, reports)
+        require_done(answer, budget, reports[-1] if reports else None)
         ran = time.perf_counter()
         counted = await _gate(server, work, budget)
     except TransformStoppedError as error:
@@ -120,36 +110,34 @@ async def transform(server: JobServer, work: Work, budget: Budget, heard: Heard 
     return Done(counted, round(ran - began, 4), round(time.perf_counter() - ran, 4), took)
 
 
-async def _watched(
-    server: JobServer, work: Work, budget: Budget, heard: Heard | None, witness: Callable[[Report], None]
-) -> Any:
-    with _code_files(work) as (readable, writable, progress):
-        watching = asyncio.create_task(_watch(progress, heard)) if heard else None
+async def _watched(server: JobServer, work: Work, budget: Budget, heard: Heard | None, reports: list[Report]) -> Any:
+    with _code_files(work) as (readable, writable, notes):
+        watching = asyncio.create_task(_watch(notes, heard)) if heard else None
         try:
             return await server.run(
                 _code_job(work, budget),
                 readable,
                 writable=writable,
                 limits=_limits(work, budget),
-                witness=witness,
+                witness=reports.append,
                 owner=work.owner,
                 kind=work.kind,
             )
         except (JobTimedOut, JobCrashed, JobFailed) as error:
-            raise _stopped(error, budget) from error
+            raise stopped(error, _scene(work, budget, notes, reports[-1] if reports else None)) from error
         finally:
             if watching is not None:
                 watching.cancel()
                 await asyncio.gather(watching, return_exceptions=True)  # progress that cannot be told stops nothing
 
 
-async def _watch(progress: int, heard: Heard) -> None:
+async def _watch(notes: int, heard: Heard) -> None:
     """Look at the progress at growing intervals: a long job says as little as a short one."""
-    pause, before = _LOOK_SECONDS, bytes(16)
+    pause, before = _LOOK_SECONDS, bytes(NUMBERS)
     while True:
         await asyncio.sleep(pause)
         pause *= 2
-        now = os.pread(progress, 16, 0)
+        now = os.pread(notes, NUMBERS, 0)
         if now != before:
             before = now
             taken, given = struct.unpack("<QQ", now)
@@ -158,21 +146,21 @@ async def _watch(progress: int, heard: Heard) -> None:
 
 @contextmanager
 def _code_files(work: Work) -> Iterator[tuple[list[int], list[int], int]]:
-    places = [work.scratch / name for name in ("result.arrow", "log.txt")]
+    places = [work.scratch / name for name in ("result.arrow", _LOG)]
     with _opened([work.records], places) as (readable, writable), ExitStack() as stack:
 
         def closed(descriptor: int) -> int:
             stack.callback(os.close, descriptor)
             return descriptor
 
-        progress = closed(_two_numbers())
-        writable.append(progress)
+        notes = closed(_blank_notes())
+        writable.append(notes)
         readable += [closed(in_memory(table)) for table in work.mappings.values()]
         if isinstance(work.transform, SqlTransform):
             spill = work.scratch / "spill"
             spill.mkdir(exist_ok=True)
             writable.append(closed(os.open(spill, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)))
-        yield readable, writable, progress
+        yield readable, writable, notes
 
 
 def _code_job(work: Work, budget: Budget) -> dict[str, Any]:
@@ -181,7 +169,8 @@ def _code_job(work: Work, budget: Budget) -> dict[str, Any]:
         spill = budget.result_bytes * _SPILL_MOST
         return {"work": "sql", "query": work.query, "memory": budget.memory // 4, "spill": spill, **named}
     params = work.transform.model_dump(mode="json")["params"]
-    return {"work": "python", "code": work.transform.code, "params": params, **named}
+    wall = {"wall_seconds": budget.wall_seconds}
+    return {"work": "python", "code": work.transform.code, "params": params, **wall, **named}
 
 
 def _limits(work: Work, budget: Budget) -> Limits:
@@ -198,20 +187,11 @@ def _limits(work: Work, budget: Budget) -> Limits:
     return limits
 
 
-def _stopped(error: Exception, budget: Budget) -> TransformStoppedError:
-    if isinstance(error, JobTimedOut):
-        return TransformStoppedError(
-            "time-limit", f"The transform ran longer than {budget.wall_seconds:g} s and was stopped."
-        )
-    if isinstance(error, JobFailed) and error.kind == "SpillTooLarge":
-        return TransformStoppedError("memory-limit", "The transform wrote more to disk than it may.")
-    if isinstance(error, JobCrashed) and error.signal == _SIGXCPU:
-        text = f"The transform used more than {budget.cpu_seconds} s of processor time and was stopped."
-        return TransformStoppedError("time-limit", text)
-    if isinstance(error, JobCrashed) and error.signal == _SIGSYS:
-        return TransformStoppedError("forbidden", "The transform asked the system for something that is forbidden.")
-    text = "The transform's process died; it may have needed more memory than it may use."
-    return TransformStoppedError("transform-crashed", text)
+def _scene(work: Work, budget: Budget, notes: int, report: Report | None) -> Scene:
+    code = work.transform.code if isinstance(work.transform, PythonTransform) else ""
+    with (work.scratch / _LOG).open("rb") as said:
+        said.seek(-min(_LAST_WORDS, os.fstat(said.fileno()).st_size), os.SEEK_END)
+        return Scene(budget, code, os.pread(notes, MOST_NOTES, 0), said.read(_LAST_WORDS), report)
 
 
 async def _gate(server: JobServer, work: Work, budget: Budget) -> Counted:
@@ -230,7 +210,8 @@ async def _gate(server: JobServer, work: Work, budget: Budget) -> Counted:
     )
     result = work.scratch / "result.arrow"
     if result.stat().st_size > budget.result_bytes:
-        raise TransformStoppedError("result-too-large", "The rows take more room than a transform may fill.")
+        most = f"{budget.result_bytes // MIB:,} MiB"
+        raise TransformStoppedError("result-too-large", f"The rows take more room than a transform may fill, {most}.")
     files = [work.scratch / f"{name}.parquet" for name in ("rows", "trace", "drops")]
     with _opened([work.records, result], files) as (readable, writable):
         try:
@@ -292,9 +273,9 @@ def _opened(reads: Sequence[Path], writes: Sequence[Path]) -> Iterator[tuple[lis
         yield readable, [opened(path, new | (os.O_APPEND if path.suffix == ".txt" else 0)) for path in writes]
 
 
-def _two_numbers() -> int:
-    """Return memory for two numbers that nobody can make larger."""
+def _blank_notes() -> int:
+    """Return memory for a transform's notes that nobody can make larger."""
     descriptor = os.memfd_create("progress", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    os.ftruncate(descriptor, 16)
+    os.ftruncate(descriptor, MOST_NOTES)
     fcntl.fcntl(descriptor, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SEAL | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
     return descriptor

@@ -27,7 +27,8 @@ from libs.expressions import mapping_rows
 from libs.transforms import guarded_query, python_flaws, query_flaws
 from services.validator.commands import part_of
 from services.validator.jail.answers import TransformStoppedError, log_excerpt
-from services.validator.jail.transforms import Budget, Done, Work, make_ready, show, transform
+from services.validator.jail.limits import Budget
+from services.validator.jail.transforms import Done, Work, make_ready, show, transform
 from services.validator.transforms.metrics import TRIES
 from services.validator.transforms.room import Room
 from services.validator.trying import given_table, mapping_on, over_budget

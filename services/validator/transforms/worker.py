@@ -27,7 +27,8 @@ from libs.common.objects import ObjectAlteredError, ObjectMissingError
 from libs.common.telemetry.traces import span
 from libs.expressions.sql import SqlError
 from services.validator.jail.answers import TransformStoppedError, log_excerpt
-from services.validator.jail.transforms import Budget, Done, Work, transform
+from services.validator.jail.limits import Budget
+from services.validator.jail.transforms import Done, Work, transform
 from services.validator.transforms import commands, store
 from services.validator.transforms.metrics import SECONDS, TRANSFORMS
 from services.validator.transforms.parcels import Job, Parcels
