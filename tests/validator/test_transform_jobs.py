@@ -16,6 +16,7 @@ KINDS = {
     "polars": "for frame in batches.polars():\n        yield frame.with_columns(pl.col('id').cast(pl.Categorical))",
     "lazy polars": "for frame in batches.polars():\n        yield frame.lazy().filter(pl.col('amount') > 0)",
     "pandas": "for frame in batches.pandas():\n        yield frame.assign(id=frame['id'].astype('category'))",
+    "the first and the others": "yield next(batches)\n    yield from batches",
     "many small ones": "for batch in batches:\n        for n in range(batch.num_rows):\n            yield batch.slice(n, 1)",
 }
 
@@ -97,7 +98,8 @@ async def test_python_has_the_mappings_of_the_report(server: JobServer, tmp_path
     assert rows[0] == rows[1] == [(1, "one"), *((n, f"K{n}") for n in range(2, 11))]
     assert made[0].log == "['names', 'empty'] 2 False\n"
     code = "def transform(batches, params):\n    yield batches.mappings['nope']\n"
-    assert "line 2: KeyError: 'nope'" in (await stopped(server, tmp_path, code)).message
+    told = "line 2: KeyError: the report has no mapping 'nope': it has none"
+    assert told in (await stopped(server, tmp_path, code)).message
 
 
 HONEST = """

@@ -1,4 +1,4 @@
-"""What a transform does that is not a report's: its rows are refused with a reason, its errors named by line."""
+"""What a transform does that is not a report's: its rows are refused with a reason."""
 
 from pathlib import Path
 
@@ -114,17 +114,6 @@ async def test_a_personal_value_is_not_shown(server: JobServer, tmp_path: Path) 
     error = await stopped(server, tmp_path, code, target=SchemaSpec(fields=fields))
     assert "id is longer than 3 characters (10 rows, such as the one of record 1)" in error.message
     assert "secret" not in error.message
-
-
-async def test_an_error_names_the_lines_of_the_code_and_no_others(server: JobServer, tmp_path: Path) -> None:
-    """Kind, message, and the way through the tenant's own functions, the innermost last (S26)."""
-    code = "def helper(b):\n    return b['nope']\n\ndef transform(batches, params):\n    for b in batches.pandas():\n        yield helper(b)\n"
-    error = await stopped(server, tmp_path, code)
-    assert error.message == "The transform failed: line 2: KeyError: 'nope'"
-    assert [(place.line, place.function, place.text) for place in error.lines] == [
-        (6, "transform", "yield helper(b)"),
-        (2, "helper", "return b['nope']"),
-    ]
 
 
 async def test_what_is_no_stream_of_rows_is_refused(server: JobServer, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def refuse_fault(answer: Any, code: str) -> None:
     codes = {"ResultTooLarge": "result-too-large", "MemoryError": "memory-limit"}
     where = f"line {fault.lines[-1].line}: " if fault.lines else ""
     said = (
-        f"{clean(fault.kind)}: {clean(fault.message)}"
+        f"{clean(fault.kind)}: {clean(fault.message)}".removesuffix(": ")
         if fault.kind not in ("transform", "sql", "ResultTooLarge")
         else clean(fault.message)
     )

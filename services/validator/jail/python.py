@@ -6,9 +6,8 @@ import os
 import random
 import signal
 import struct
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import polars as pl
@@ -17,15 +16,21 @@ import pyarrow.parquet as pq
 
 from libs.transforms.python_text import MODULE, python_flaws
 from services.validator.jail import diary
+from services.validator.jail.errors import told
 from services.validator.jail.limits import NUMBERS
 from services.validator.jail.outlet import Outlet, tables
 from services.validator.jail.unfit import UnfitResultError
 
 _BATCH = 16_384
-_MOST_MESSAGE = 1000
 _MOST_AHEAD = 0.5
 _RESERVE = 8 * 1024 * 1024
-_MOST_LINES = 20
+
+
+class _Said(str):
+    """Words that an error shows as they are, where it would show a key."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
 
 
 class Mappings(Mapping[str, pa.Table]):
@@ -36,6 +41,8 @@ class Mappings(Mapping[str, pa.Table]):
         self._read: dict[str, pa.Table] = {}
 
     def __getitem__(self, alias: str) -> pa.Table:
+        if alias not in self._paths:
+            raise KeyError(_Said(f"the report has no mapping {alias!r}: it has {', '.join(self._paths) or 'none'}"))
         if alias not in self._read:
             self._read[alias] = pq.read_table(self._paths[alias], use_threads=False)
         return self._read[alias]
@@ -46,12 +53,15 @@ class Mappings(Mapping[str, pa.Table]):
     def __len__(self) -> int:
         return len(self._paths)
 
+    def __repr__(self) -> str:
+        return f"<mappings: {', '.join(self._paths)}>"
+
 
 class Batches:
     """The records, batch by batch: Arrow as they come, or as Polars or pandas frames.
 
     `rows` is how many records there are, `mappings` the report's tables as valid on the business date. Records are read
-    once: what was taken is not there again.
+    once: what was taken is not there again, and who asks a second time is told.
     """
 
     def __init__(self, path: str, progress: "Progress", mappings: Mapping[str, str]) -> None:
@@ -59,11 +69,28 @@ class Batches:
         self._progress = progress
         self.mappings = Mappings(mappings)
         self._source = self._read()
+        self._over = False
         self.rows = int(self._file.metadata.num_rows)
         self.schema = self._file.schema_arrow
 
     def __iter__(self) -> Iterator[pa.RecordBatch]:
-        return self._source
+        if self._over and self.rows:
+            raise RuntimeError("the records were read already: batches can be read once, so keep what is needed again")
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        batch = next(self._source, None)
+        if batch is None:
+            self._over = True
+            raise StopIteration
+        return batch
+
+    def __getattr__(self, name: str) -> NoReturn:
+        said = f"batches has no {name!r}: it has polars(), pandas(), table(), rows, schema and mappings"
+        raise AttributeError(said, name=name, obj=self)
+
+    def __repr__(self) -> str:
+        return f"<batches: {self.rows} records of {', '.join(self.schema.names)}>"
 
     def polars(self) -> Iterator[pl.DataFrame]:
         """Yield the records as Polars frames."""
@@ -108,19 +135,21 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     _settle(log)
     _note_where(notes, job["wall_seconds"])
     progress = Progress(notes)
+    returned: object = None
     try:
         batches = Batches(tables_in[0], progress, dict(zip(job["mappings"], tables_in[1:], strict=True)))
         with os.fdopen(result, "wb", closefd=False, buffering=0) as file:
             outlet = Outlet(file)
-            function = _function(job["code"])
-            for table in tables(function(batches, job["params"])):
+            returned = _function(job["code"])(batches, job["params"])
+            given = tables(returned)  # held: a generator that is let go of says no more where it stood
+            for table in given:
                 outlet.take(table)
                 progress.given = outlet.rows
                 progress.show()
             outlet.flush()
     except BaseException as error:  # SystemExit as well: whatever ends the code is its error
         reserve.clear()  # lest there is no memory left to tell it
-        return {"error": _told(error)}
+        return {"error": told(error, returned, job["params"])}
     return {"rows": outlet.rows}
 
 
@@ -154,21 +183,3 @@ def _function(code: str) -> Callable[[Any, Any], object]:
         raise UnfitResultError("the code defines no function transform(batches, params)")
     checked: Callable[[Any, Any], object] = function
     return checked
-
-
-def _told(error: BaseException) -> dict[str, Any]:
-    """Return what people are told: the kind, the message, the lines of their own code, innermost last."""
-    lines = [
-        {"line": frame.lineno, "function": frame.name, "text": (frame.line or "")[:200]}
-        for frame in traceback.extract_tb(error.__traceback__)
-        if frame.filename == MODULE and frame.lineno
-    ]
-    if isinstance(error, SyntaxError) and error.filename == MODULE and error.lineno:
-        lines.append({"line": error.lineno, "function": "", "text": (error.text or "").strip()[:200]})
-    message = error.msg if isinstance(error, SyntaxError) else str(error)
-    kind = "transform" if isinstance(error, UnfitResultError) else type(error).__name__
-    if isinstance(error, OSError) and error.errno == 27:  # noqa: PLR2004 - EFBIG: the limit of what is written
-        kind, message = "ResultTooLarge", "the rows take more room than a transform may fill"
-    if isinstance(error, MemoryError | pa.ArrowMemoryError):
-        kind, message = "MemoryError", message or "the transform needs more memory than it may use"
-    return {"kind": kind, "message": message[:_MOST_MESSAGE], "lines": lines[-_MOST_LINES:]}
