@@ -22,17 +22,21 @@ MAPPINGS = {"names": ("name",)}
         "import polars.selectors as cs\nfrom collections.abc import Mapping\ndef transform(*all):\n    return None",
         "from __future__ import annotations\ndef transform(b, p, limit=3):\n    return b.table()",
         "def transform(a): pass\ndef transform(a, b): pass",
+        "from dateutil.relativedelta import relativedelta\nfrom pprint import pprint\ndef transform(b, p): yield",
+        '"""Words."""\nfrom __future__ import annotations\nf = lambda: (yield)\ndef transform(b, p):\n    while p:\n        if b: break\n        else: continue\n    return [x for x in b] if 0 else b',
+        "async def wait(x):\n    async with x: await x\n    [y async for y in x]\n    async for y in x: yield y\ndef transform(b, p):\r\n\tyield b",
     ],
 )
 def test_code_that_can_run_has_no_flaw(code: str) -> None:
     """Two arguments are enough, defaults may follow; the last definition counts."""
     assert python_flaws(code) == []
+    compile(code, "transform.py", "exec")
 
 
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("def transform(batches, params)\n    pass", "line 1, column 31: expected ':'"),
+        ("def transform(batches, params)\n    pass", "line 1, column 31: invalid syntax (expected ':')"),
         ("def transform(b, p):\n\tx\n  y", "line 3, column 4: unindent does not match"),
         (
             "import panda\ndef transform(b, p): pass",
@@ -56,7 +60,83 @@ def test_code_that_can_run_has_no_flaw(code: str) -> None:
             "def transform(b, p):\n    retrun b",
             "line 2, column 12: invalid syntax (expected a statement that Python reads); did you mean 'return'?",
         ),
-        ("def transform(b, p):\n    x = (1", "line 2, column 9: '(' was never closed"),
+        ("def transform(b, p):\n    x = (1", "line 2, column 9: '(' was never closed (expected ')' after it)"),
+        (
+            "def transform(b, p):\nyield",
+            "line 2, column 1: invalid syntax (expected an indented block after function definition on line 1)",
+        ),
+        (
+            "def transform(b, p):\n    x = 'a\n",
+            "line 2, column 9: unterminated string literal (detected at line 2) (expected the quotes",
+        ),
+        (
+            "def transform(b, p):\n\tif p:\n        yield",
+            "line 3, column 1: inconsistent use of tabs and spaces in indentation (expected tabs or",
+        ),
+        (
+            "\ufeffdef transform(b, p): yield",
+            "line 1, column 1: invalid non-printable character U+FEFF (expected text without it)",
+        ),
+        (
+            "def transform(b, p):\r\n    x = “a”",
+            "line 2, column 9: invalid character '“' (U+201C) (expected text without it",
+        ),
+        (
+            "def transform(b, p): yield\nreturn 1",
+            "line 2, column 1: 'return' outside a function (expected it within transform",
+        ),
+        ("def transform(b, p): pass\nfor x in ():\n    yield x", "line 3, column 5: 'yield' outside a function"),
+        (
+            "def transform(b, p):\n    return [x async for x in b]",
+            "line 2, column 12: waiting outside an async function",
+        ),
+        (
+            "def transform(b, p):\n    await p",
+            "line 2, column 5: waiting outside an async function (expected plain code",
+        ),
+        (
+            "def transform(b, p):\n    for x in b:\n        def f(): break",
+            "line 3, column 18: 'break' outside a loop (expected it within",
+        ),
+        (
+            "def transform(b, p):\n    for x in b: pass\n    else: continue",
+            "line 3, column 11: 'continue' outside a loop",
+        ),
+        ("class A:\n    return 1\ndef transform(b, p): yield", "line 2, column 5: 'return' outside a function"),
+        (
+            "def transform(b, p):\n    nonlocal x",
+            "line 2, column 5: no binding for nonlocal 'x' found (expected a name of the function",
+        ),
+        (
+            "def transform(b, p):\n    x = 1\n    global x",
+            "line 3, column 5: name 'x' is assigned to before global declaration (expected the",
+        ),
+        (
+            "def transform(b, b): yield",
+            "line 1, column 18: duplicate argument 'b' in function definition (expected each name once)",
+        ),
+        (
+            "from __future__ import nope\ndef transform(b, p): yield",
+            "line 1, column 1: future feature nope is not defined",
+        ),
+        (
+            "import json\nfrom __future__ import annotations\ndef transform(b, p): yield",
+            "line 2, column 1: 'from __future__' after other",
+        ),
+        (
+            "if True:\n    def transform(b, p): yield",
+            "line 2, column 5: transform must stand at the top of the module (expected def",
+        ),
+        (
+            "x = 1\ntransform = lambda b, p: b",
+            "line 2, column 1: transform must be a function of its own (expected def transform",
+        ),
+        ("import pytz", "line 1, column 8: 'pytz' cannot be imported in a transform (expected zoneinfo)"),
+        (
+            "from os import path",
+            "line 1, column 1: 'os' cannot be imported in a transform (expected params and mappings",
+        ),
+        ("from scipy.stats import norm", "(expected numpy, pandas or statistics)"),
         (
             "x = 1\ndef tranform(b, p): pass",
             "line 2, column 1: the code defines no function transform(batches, params) (expected transform(batches, params)); did you mean 'transform'?",

@@ -1,5 +1,6 @@
 """Tenants' Python and SQL in the real jail: honest code of many kinds works, and gives the rows that it should."""
 
+import re
 from decimal import Decimal
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from libs.common.jail import JobServer
-from tests.validator.transforming import run, stopped
+from libs.transforms import ALLOWED
+from tests.validator.transforming import PASSING, run, stopped
 
 KINDS = {
     "arrow": "for batch in batches:\n        yield batch",
@@ -100,6 +102,16 @@ async def test_python_has_the_mappings_of_the_report(server: JobServer, tmp_path
     code = "def transform(batches, params):\n    yield batches.mappings['nope']\n"
     told = "line 2: KeyError: the report has no mapping 'nope': it has none"
     assert told in (await stopped(server, tmp_path, code)).message
+
+
+async def test_what_may_be_imported_is_there_and_documented(server: JobServer, tmp_path: Path) -> None:
+    """Each module of the list can be had behind the wall, and the documentation lists the same."""
+    text = (Path(__file__).parents[2] / "docs" / "transforms.md").read_text(encoding="utf-8")
+    listed = text.partition("What can be imported: ")[2].partition(". The list")[0]
+    assert set(re.findall(r"`(\w+)`", listed)) == set(ALLOWED)
+    code = "\n".join(f"import {name}" for name in (*ALLOWED, "dateutil.parser", "dateutil.rrule", "dateutil.tz"))
+    code += "\nberlin = dateutil.tz.gettz('Europe/Berlin')\nprint(datetime.datetime(2026, 7, 1, tzinfo=berlin).utcoffset())\n"
+    assert (await run(server, tmp_path, code + PASSING)).log == "2:00:00\n"
 
 
 HONEST = """
