@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from types import MappingProxyType
 
 from libs.common.vocabulary.rules import AggregateCheck, Measure, RuleSpec
@@ -22,6 +23,8 @@ from services.validator.reading import Reading, told_text, typed_text
 _WIDER = 10
 """Digits that a sum has before those of its values: enough for ten thousand million records."""
 _WIDEST, _INTEGER_DIGITS, _PLACES, _SHOWN_KEYS = 38, 19, 10, 20
+_LOW, _HIGHEST = 18, 10**20 - 10**9
+"""A wide number's lower digits, which are summed by themselves, and what the sum of the others may come to."""
 _ALL = '"?one"'
 _ONE = f"1 AS {_ALL}"
 """All records are one group. What begins with a `?` is called as no field and no measure can be."""
@@ -78,7 +81,7 @@ def figure_of(name: str, measure: Measure, spec: RuleSpec, reading: Reading) -> 
     if measure.function in ("min", "max"):
         return _plain(f"{measure.function}({sql}){only}", joined, field)
     total = _total(field)
-    summed = f"TRY_CAST(sum({sql}){only} AS DECIMAL({total.precision},{total.scale}))"
+    summed = _sum(sql, only, field, total)
     if measure.function == "sum":
         return _plain(summed, joined, total)
     number = SchemaField.model_construct(name="?number", type="integer")
@@ -97,8 +100,25 @@ def _valued(name: str, value: Compiled, reading: Reading) -> tuple[SchemaField, 
     plain = next((reading.fields[one] for one in value.fields if value.sql == f'"t".{quote_identifier(one)}'), None)
     if plain is not None:
         return plain.model_copy(update={"name": name, "required": False, "max_length": None}), value.sql
-    field = SchemaField(name=name, type=value.type)
+    field = SchemaField(name=name, type=value.type, precision=_WIDEST)
     return field, fitted(value, field)
+
+
+def _sum(sql: str, only: str, field: SchemaField, total: SchemaField) -> str:
+    """Return SQL of an exact sum as `total`, null where 38 digits do not hold it.
+
+    The engine's own sum goes wrong then: numbers that are so wide are summed in two parts, of 20 and of 18 digits.
+    """
+    if field.type == "integer" or field.precision + _WIDER <= _WIDEST:
+        return f"CAST(sum({sql}){only} AS DECIMAL({total.precision},{total.scale}))"
+    unit = f"{Decimal(1).scaleb(_LOW - field.scale):f}"
+    wide = f"DECIMAL({_WIDEST},{field.scale})"
+    low = f"CAST({sql} AS {wide}) % CAST({unit} AS {wide})"
+    high = (
+        f"sum(CAST(decimal_division(CAST({sql} AS {wide}) - {low}, CAST({unit} AS {wide}), 0) AS DECIMAL(20,0))){only}"
+    )
+    whole = f"CAST(CAST({high} AS DECIMAL(20,0)) * {unit} AS {wide})"
+    return f"(CASE WHEN abs({high}) < {_HIGHEST} THEN {whole} + sum({low}){only} END)"
 
 
 def _total(field: SchemaField) -> SchemaField:
