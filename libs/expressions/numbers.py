@@ -75,6 +75,17 @@ def fit(value: Value, width: int, scale: int) -> str:
     return f"TRY_CAST({value.sql} AS {physical})"
 
 
+def may_not_align(value: Value, other: Value) -> bool:
+    """Say whether a value may be too large for 38 digits with as many places as another one has."""
+    width, scale = common((value, other))
+    return value.scale < scale and at_scale(value, scale) >= 10**width
+
+
+def may_equal(value: Value, literal: Value) -> bool:
+    """Say whether a value can be a number literal: by its places, and by how large it gets."""
+    return literal.scale <= value.scale and at_scale(literal, value.scale) <= value.bound
+
+
 def number(
     sql: str, parts: Sequence[Value], scale: int, bound: int, *, kind: ValueType | None = None, physical: str = ""
 ) -> Value:

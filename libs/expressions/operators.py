@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from libs.expressions import numbers
 from libs.expressions.errors import Refusal
-from libs.expressions.values import NUMERIC, Value, ValueType, boolean, null_of, text
+from libs.expressions.values import NUMERIC, Value, ValueType, boolean, null_of, shared_all, text
 
 ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[[Value, Value], Value]]] = {
     ast.Add: ("+", lambda left, right: numbers.add(left, right, "+")),
@@ -24,6 +24,8 @@ _COMPARISONS: dict[type[ast.cmpop], str] = {
     ast.Gt: ">",
     ast.GtE: ">=",
 }
+
+_MIRRORED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 
 _SHORT = 20
 """Of more texts the map takes longer than IN, which the engine makes a hash table."""
@@ -67,14 +69,36 @@ def compare(operator: ast.cmpop, left: Value, right: Value) -> Value:
         raise Refusal("this comparison is not part of the language", expected="== != < <= > >=")
     if "null" in (left.type, right.type):
         raise Refusal("comparing with null is never true", expected="`is None` or `is not None`")
+    return ordered(sign, left, right)
+
+
+def ordered(sign: str, left: Value, right: Value) -> Value:
+    """Compile a comparison by an SQL operator of two values of one type, neither of them a null literal."""
     first, second = same_type((left, right), "compare")
+    if left.type in NUMERIC and numbers.may_not_align(left, right):
+        return shared_all((left, right), lambda each: _beyond(sign, each[0], each[1]))
+    if left.type in NUMERIC and numbers.may_not_align(right, left):
+        return shared_all((right, left), lambda each: _beyond(_MIRRORED.get(sign, sign), each[0], each[1]))
     return boolean(f"({first} {sign} {second})", left, right)
+
+
+def _beyond(sign: str, wide: Value, other: Value) -> Value:
+    """Compare a number of fewer places: where 38 digits do not hold it with all of the other's, it is larger in magnitude."""
+    first, second = numbers.aligned((wide, other))
+    decided = {"=": "false", "<>": "true"}.get(sign, f"{wide.sql} {sign[0]} 0")
+    known = f"{wide.sql} IS NOT NULL AND {other.sql} IS NOT NULL"
+    return boolean(f"coalesce({first} {sign} {second}, CASE WHEN {known} THEN {decided} END)", wide, other)
 
 
 def contained(left: Value, items: Sequence[Value], *, negated: bool) -> Value:
     """Compile `in` over a list of literals."""
     if left.type == "null":
         raise Refusal("null is in no list", expected="`is None`")
+    unify((left, *items), "compare")
+    if left.type in NUMERIC:
+        items = [item for item in items if numbers.may_equal(left, item)]
+    if not items:
+        return boolean(f"(CASE WHEN {left.sql} IS NOT NULL THEN {str(negated).lower()} END)", left)
     first, *rest = same_type((left, *items), "compare")
     if left.type == "text" and len(rest) <= _SHORT:
         return boolean(f"({'NOT ' if negated else ''}{_among(first, rest)})", left)

@@ -2,8 +2,8 @@ from collections.abc import Sequence
 
 from libs.expressions.errors import Refusal
 from libs.expressions.functions.registry import function
-from libs.expressions.operators import join_booleans, one_of, same_type, unify
-from libs.expressions.values import Value, boolean, shared, shared_all
+from libs.expressions.operators import join_booleans, one_of, ordered, same_type, unify
+from libs.expressions.values import Value, shared, shared_all
 
 _GROUP = "Choice"
 
@@ -31,12 +31,7 @@ def _first(values: Sequence[Value]) -> str:
 )
 def _between(value: Value, low: Value, high: Value) -> Value:
     _refuse_nulls((value, low, high))
-    return shared(value, lambda one: join_booleans("AND", [_order(low, one), _order(one, high)]))
-
-
-def _order(low: Value, high: Value) -> Value:
-    first, second = same_type((low, high), "compare")
-    return boolean(f"({first} <= {second})", low, high)
+    return shared(value, lambda one: join_booleans("AND", [ordered("<=", low, one), ordered("<=", one, high)]))
 
 
 @function("min_of(value: any)", "same type", "The smallest value; null if one is null.", group=_GROUP, repeats=True)
