@@ -51,7 +51,8 @@ class Condition(Strict):
 class Correction(Strict):
     """A correctable rule's fix: where its condition fails, `field` becomes `value` (SQL over `t`).
 
-    `old` and `new` are SQL of the texts before and after, over the layer's columns. Where the field is `keyed`, records
+    `old` and `new` are SQL of the texts before and after, over the layer's columns; `old` only where one of the
+    corrections `after` which this one comes changed the field, else it is the source's text. Where the field is `keyed`, records
     are compared by it, also by the text of a value that is not of its type.
     """
 
@@ -61,7 +62,8 @@ class Correction(Strict):
     code: str
     value: str
     new: str
-    old: str | None
+    old: str
+    after: tuple[int, ...] = ()
     joins: tuple[Join, ...] = ()
     unknown_fails: bool = False
     keyed: bool = False

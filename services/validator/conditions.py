@@ -93,7 +93,7 @@ class Planner:
         value = self._reading.compile(fix.expression, rule.spec, field.type)
         self._reading.read([fix.field])
         number = len(self._corrections)
-        again = any(earlier.field == fix.field for earlier in self._corrections)
+        after = tuple(n for n, earlier in enumerate(self._corrections) if earlier.field == fix.field)
         self._corrections.append(
             Correction(
                 rule_id=rule.id,
@@ -102,7 +102,8 @@ class Planner:
                 code=condition.code,
                 value=fitted(value, field) if field.type != "text" else f"nullif({value.sql}, '')",
                 new=told_text(f'"?n{number}"', field),
-                old=told_text(f'"?o{number}"', field) if again else None,
+                old=told_text(f'"?o{number}"', field),
+                after=after,
                 joins=_distinct([*joins_of(compiled), *joins_of(value)]),
                 unknown_fails=condition.unknown_fails,
             )

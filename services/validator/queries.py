@@ -114,7 +114,9 @@ def flag(plan: Plan, group: Group, broken: Collection[int] = (), *, isolated: bo
 
 def _kept(plan: Plan, group: Group) -> str:
     ids = {condition.rule_id for condition in group.conditions}
-    return "".join(f', "t"."?o{n}", "t"."?n{n}"' for n, one in enumerate(plan.corrections) if one.rule_id in ids)
+    made = [n for n, one in enumerate(plan.corrections) if one.rule_id in ids]
+    before = sorted({earlier for n in made for earlier in plan.corrections[n].after})
+    return "".join([*(f', "t"."?o{n}", "t"."?n{n}"' for n in made), *(f', "t"."?c{n}"' for n in before)])
 
 
 def _raw(plan: Plan) -> dict[str, str]:
@@ -210,7 +212,8 @@ def corrections_of(plan: Plan, group: Group, index: int) -> str:
     """Return the query of the corrections that correctable condition `index` made."""
     condition = group.conditions[index]
     made = next(one for one in plan.corrections if one.rule_id == condition.rule_id)
-    old = made.old or f"h.{quote_identifier(made.field)}"
+    again = " OR ".join(f'"?c{n}" IN {plan.corrections[n].failing}' for n in made.after) or "false"
+    old = f"CASE WHEN {again} THEN {made.old} ELSE h.{quote_identifier(made.field)} END"
     return (
         f'SELECT h._ordinal, h."?key" AS key, {quote_literal(made.field)} AS field, {old} AS old_value, {made.new} AS new_value, '
         f"{quote_literal(made.rule_id)} AS rule_id, {made.rule_version}::INTEGER AS rule_version "

@@ -85,10 +85,16 @@ class Reading:
             self.field(name)
             self.read([name])
             columns.append(quote_identifier(name))
-            if self.typed[name].conforms != "true":
+            if self._may_be_bad(name):
                 self._keyed.add(name)
                 columns.append(quote_identifier(f"?bad:{name}"))
         return columns
+
+    def _may_be_bad(self, name: str) -> bool:
+        """Say whether a value that is not of its type can stand in this extract or in the previous one."""
+        types = self.subject.previous_types or {}
+        before = typed_columns(SchemaSpec(fields=(self.fields[name],)), types) if name in types else []
+        return any(column.conforms != "true" for column in (self.typed[name], *before))
 
     def keyed(self, name: str) -> bool:
         """Say whether records are compared by a field, of which the texts that are no values have a column then."""

@@ -203,3 +203,20 @@ async def test_a_query_reads_the_previous_extract(jail: JobServer, tmp_path: Pat
     records = [record(trade_id="T1", price="10"), record(trade_id="T2", price="11")]
     assert (await judge(jail, tmp_path, rules, records, table(BEFORE))).ordinals("query") == [2]
     assert (await judge(jail, tmp_path, rules, records)).rule("query").passed == 2
+
+
+async def test_what_was_no_value_before_is_no_key_of_a_record_without_one(jail: JobServer, tmp_path: Path) -> None:
+    """A text that is not of its type meets no null, also where this extract's column can hold no such text."""
+    check = {"kind": "history", "key": ["version"], "condition": "previous_exists", "on_unknown": "fail"}
+    types = dict.fromkeys(NAMES, "VARCHAR")
+    subject = Subject(source=SCHEMA, column_types={**types, "version": "BIGINT"}, previous_types=types)
+    plan = build_plan(subject, [rule("there", check)], {}, MOMENT)
+    now = table([record(), record()])
+    at = now.column_names.index("version")
+    now = now.set_column(at, "version", pa.array([None, 7], pa.int64()))
+    pq.write_table(table([record(version="x"), record(version="7")]), tmp_path / "before.parquet")
+    pq.write_table(now, tmp_path / "data.parquet")
+    request = Request(plan=plan, data=tmp_path / "data.parquet", scratch=tmp_path, previous=tmp_path / "before.parquet")
+    await validate(jail, request)
+    found = pq.read_table(tmp_path / "failures.parquet", columns=["_ordinal"]).to_pydict()
+    assert found == {"_ordinal": [1]}

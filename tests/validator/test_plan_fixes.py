@@ -82,3 +82,13 @@ async def test_a_fix_that_leaves_an_empty_text_leaves_nothing(jail: JobServer, t
     judged = await judge(jail, tmp_path, rules, [record(trade_id="T1"), record(trade_id="T2")])
     assert judged.ordinals("schema:trade_id:required") == judged.ordinals("there") == judged.ordinals("full") == [1]
     assert [one["new_value"] for one in judged.corrections] == [None]
+
+
+async def test_a_fix_that_an_earlier_one_left_alone_tells_what_the_source_had(jail: JobServer, tmp_path: Path) -> None:
+    """Of two fixes of a field the second one's old value is the first one's new value only where that was applied."""
+    first = rule("first", "version != 1", severity="correctable", fix={"field": "version", "expression": "2"})
+    check = {"kind": "expression", "expression": "version > 2", "on_unknown": "fail"}
+    second = rule("second", check, severity="correctable", fix={"field": "version", "expression": "3"})
+    judged = await judge(jail, tmp_path, [first, second], [record(version=text) for text in ("01", "x", "002", None)])
+    told = [(one["_ordinal"], one["old_value"], one["new_value"]) for one in judged.corrections]
+    assert told == [(1, "01", "2"), (1, "2", "3"), (2, "x", "3"), (3, "002", "3"), (4, None, "3")]
