@@ -33,7 +33,8 @@ def half_up(value: Fraction, places: int) -> Fraction:
 
 
 def one_case(text: str, change: Callable[[str], str]) -> str:
-    return "".join("ẞ" if char == "ß" and change is str.upper else change(char) for char in text)
+    single = {"ß": "ẞ"} if change is str.upper else {"İ": "i"}
+    return "".join(single.get(char) or change(char) for char in text)
 
 
 def substring(text: str, start: Fraction, length: Fraction | None = None) -> str:
@@ -97,7 +98,10 @@ def to_timestamp(text: str) -> datetime | None:
     offset = timedelta(hours=hours, minutes=minutes) * (-1 if zone[0] == "-" else 1)
     micro = int((found[5] or "0").ljust(6, "0"))
     local = datetime(day.year, day.month, day.day, int(found[2]), int(found[3]), int(found[4] or 0), micro, UTC)
-    return local - offset
+    try:
+        return local - offset
+    except OverflowError:
+        return None
 
 
 def later(value: date | datetime, months: int, days: int, digits: int, count: int) -> date | datetime | None:

@@ -1,0 +1,96 @@
+"""Figures over groups, and records beside the previous ones, for the slow judge."""
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+from libs.common.vocabulary.rules import AggregateCheck, HistoryCheck, Measure
+from services.validator.plan import ResolvedRule
+from tests.expressions.reference_functions import half_even
+from tests.validator.plain_values import Record, key, value_text
+
+if TYPE_CHECKING:
+    from tests.validator.plain import Judge
+
+_FIGURES: dict[str, Callable[[list[Any]], Any]] = {
+    "count_distinct": lambda values: Fraction(len(set(values))),
+    "sum": lambda values: sum(values) if values else None,
+    "min": lambda values: min(values, default=None),
+    "max": lambda values: max(values, default=None),
+    "avg": lambda values: half_even(sum(values) / len(values), 10) if values else None,
+}
+_SHOWN = 20
+
+
+def judge_groups(judge: "Judge", rule: ResolvedRule, check: AggregateCheck) -> None:
+    """Judge each group of this run's records by its figures."""
+    now, before = grouped(judge.records, check.group_by), grouped(judge.previous or (), check.group_by)
+    for group, members in now.items():
+        figures = {name: _figure(judge, rule, one, members, before.get(group)) for name, one in check.measures.items()}
+        cells = members[0].cells
+        answer = judge.ask(
+            check.condition, {**{name: cells[name].value for name in check.group_by}, **figures}, rule.id
+        )
+        if answer is not True:
+            for record in members[:1] if check.fails == "first" else members:
+                judge.note(rule.id, record, "unknown" if answer is None else "fail", rule.spec.severity)
+
+
+def grouped(records: Sequence[Record], names: Sequence[str]) -> dict[tuple[Any, ...], list[Record]]:
+    """Return the records by what makes them equal in these fields, in order."""
+    groups: dict[tuple[Any, ...], list[Record]] = {}
+    for record in records:
+        groups.setdefault(key(record, names), []).append(record)
+    return groups
+
+
+def _figure(
+    judge: "Judge", rule: ResolvedRule, one: Measure, members: list[Record], before: list[Record] | None
+) -> Any:
+    if one.fields:
+        return _missing(judge, one, before)
+    records = members if one.of == "records" else before
+    if records is None:
+        return None
+    chosen = [record for record in records if one.where is None or judge.ask(one.where, record, rule.id) is True]
+    if one.value is None:
+        return Fraction(len(chosen))
+    values = [judge.ask(one.value, record, rule.id) for record in chosen]
+    if one.function != "count_distinct" and judge.schema.field(one.value) is None:
+        values = [_rounded(value) for value in values]
+    return _FIGURES[one.function]([value for value in values if value is not None])
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers that are worked out enter figures with ten places."""
+    return half_even(value, 10) if isinstance(value, Fraction) else value
+
+
+def _missing(judge: "Judge", one: Measure, before: list[Record] | None) -> Any:
+    if before is None:
+        return None
+    there = grouped(judge.records, one.fields)
+    gone = {same: records[0] for same, records in grouped(before, one.fields).items() if same not in there}
+    if one.function == "missing":
+        return Fraction(len(gone))
+    fields = [judge.schema.field(name) for name in one.fields]
+    texts = sorted(
+        "|".join(value_text(record.cells[f.name].value, f) or "" for f in fields if f) for record in gone.values()
+    )
+    return ", ".join(texts[:_SHOWN])
+
+
+def judge_changes(judge: "Judge", rule: ResolvedRule, check: HistoryCheck) -> None:
+    """Judge each record beside the first previous one with its key."""
+    before = {same: records[0] for same, records in grouped(judge.previous or (), check.key).items()}
+    for same, records in grouped(judge.records, check.key).items():
+        then = before.get(same)
+        values: Mapping[str, Any] = {
+            f"previous_{name}": then.cells[name].value if then else None for name in judge.records[0].cells
+        }
+        there = then is not None if judge.previous else None
+        for record in records:
+            now = {name: one.value for name, one in record.cells.items()}
+            answer = judge.ask(check.condition, {**now, **values, "previous_exists": there}, rule.id)
+            if answer is not True:
+                judge.note(rule.id, record, "unknown" if answer is None else "fail", rule.spec.severity)
