@@ -2,6 +2,7 @@
 
 import importlib
 from collections.abc import Iterator
+from http.client import NO_CONTENT
 from typing import Any
 
 import pytest
@@ -12,6 +13,10 @@ from deploy.local.routes import owner
 from libs.common.http.door import Permission, caller
 from services.auth.permissions import exists
 from tests.architecture.source import SERVICES
+from tests.documented import model_of, statuses
+
+DOCUMENTED = ("catalog", "validator")
+"""The services of which every answer has a schema."""
 
 # Nobody is known yet, or nothing but public knowledge is given away.
 PUBLIC = {
@@ -165,3 +170,17 @@ def test_no_two_routes_share_a_name_in_one_service() -> None:
     for service in SERVICES:
         names = [(route.name, tuple(sorted(route.methods))) for route in routes(service)]
         assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize("service", DOCUMENTED)
+def test_every_json_answer_has_a_schema(service: str) -> None:
+    """Who generates a client gets a type for each answer; without a model it would be anything."""
+    answers = [(route, status) for route in routes(service) for status in statuses(route) if status != NO_CONTENT]
+    assert answers
+    assert [f"{named(route)} {status}" for route, status in answers if model_of(route, status) is None] == []
+
+
+@pytest.mark.parametrize("service", DOCUMENTED)
+def test_answers_are_made_once(service: str) -> None:
+    """A route documents its answers and writes them itself: a `response_model` would be a second way, and read lists again."""
+    assert [named(route) for route in routes(service) if route.response_model is not None] == []

@@ -1,10 +1,12 @@
 """What the API's document promises is what the running system answers."""
 
-from uuid import UUID
+from typing import Any
+from uuid import UUID, uuid4
 
 import pytest
 from pydantic import BaseModel
 
+from examples.client import Api
 from libs.common.definitions.answers import (
     DefinitionDependent,
     DefinitionSummary,
@@ -15,8 +17,11 @@ from libs.common.definitions.answers import (
 from libs.common.definitions.kinds import Kind
 from services.catalog.commands import KINDS as CATALOG
 from services.validator.commands import KINDS as VALIDATOR
+from tests.system.belongings import measured
 from tests.system.payments import Filing, filed
-from tests.system.world import Tenant
+from tests.system.test_backtest import second_person
+from tests.system.test_exceptions import LATER, do, of, payments
+from tests.system.world import Tenant, World
 
 KINDS: dict[str, Kind] = {**CATALOG, **VALIDATOR}
 
@@ -43,3 +48,38 @@ def _promised(kind: Kind, id_: UUID) -> dict[str, type[BaseModel]]:
         f"{path}/{id_}/versions": listed(DefinitionVersion),
         f"{path}/{id_}/dependents": listed(DefinitionDependent),
     }
+
+
+async def act(api: Api, path: str, **body: Any) -> Any:
+    """Do something to a resource in the state in which it is."""
+    current = (await api.get(path.rpartition("/")[0]))["revision"]
+    return (await api._send("POST", path, json=body, headers={"If-Match": f'"{current}"'})).json()
+
+
+async def test_what_two_people_decide_is_answered_as_documented(world: World, tenant: Tenant) -> None:
+    """From the policy over proposals to their approval and end: the API's client holds each answer against its model."""
+    filing, api = await filed(tenant, payments()), tenant.api
+    run = await filing.run()
+    chosen = {"second_person": True, "due_hours": 1}
+    assert await api.change("/v1/exceptions/policy", chosen) == await api.get("/v1/exceptions/policy") == chosen
+    first, second, third = [await of(api, run, key) for key in ("P001", "P002", "P003")]
+    await do(api, first, "amend", reason="sign", changes=[{"field": "amount", "value": "1.25"}])
+    await do(api, second, "waive", reason="known", expires_on=LATER)
+    assert (await do(api, third, "assign", assignee=str(uuid4())))["assignee"]
+    assert (await api.post(f"/v1/exceptions/{third['id']}/comment", {"text": "seen"}))["status"] == "open"
+    checker = await second_person(world, tenant)
+    (amendment,), (waiver,) = [(await api.get(f"/v1/{kind}"))["items"] for kind in ("amendments", "waivers")]
+    assert (await act(checker, f"/v1/amendments/{amendment['id']}/approve"))["approved_by"]
+    assert (await act(checker, f"/v1/waivers/{waiver['id']}/approve"))["status"] == "active"
+    assert (await act(api, f"/v1/waivers/{waiver['id']}/withdraw"))["status"] == "withdrawn"
+    history = await api.pages(f"/v1/exceptions/{second['id']}/history")
+    assert [line["action"] for line in history] == ["proposed", "waived", "withdrawn"]
+
+
+async def test_an_indicator_is_answered_as_documented(filing: Filing) -> None:
+    """One indicator has the fields that its list shows."""
+    await filing.run()
+    api = filing.tenant.api
+    one = await api.get(f"/v1/indicators/{await measured(api)}")
+    listed_ = next(each for each in (await api.get("/v1/indicators"))["items"] if each["id"] == one["id"])
+    assert (one.keys(), one["value"]) == (listed_.keys(), listed_["value"])

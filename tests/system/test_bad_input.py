@@ -13,6 +13,7 @@ import pytest
 from deploy.local.routes import owner
 from examples.client import Api
 from tests.architecture.test_routes import PUBLIC
+from tests.documented import watched
 from tests.sockets import answer_to
 from tests.system.operations import PLATFORM, Operation, operations, wrong
 from tests.system.world import Tenant, World
@@ -61,7 +62,7 @@ class Hand:
     """Sends what it is told, as somebody who may do everything."""
 
     def __init__(self, url: str, api: Api, operator: Api) -> None:
-        self._http = httpx.AsyncClient(base_url=url, timeout=60, trust_env=False)
+        self._http = watched(httpx.AsyncClient(base_url=url, timeout=60, trust_env=False))
         self._api = api
         self._operator = operator
 

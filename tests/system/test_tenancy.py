@@ -10,6 +10,7 @@ import pytest
 
 from docs.openapi import http_document
 from tests.architecture.faults import foreign_objects
+from tests.documented import watched
 from tests.system.belongings import Owned, furnished
 from tests.system.operations import PLATFORM, Operation, operations
 from tests.system.payments import BAD, DAY
@@ -36,7 +37,7 @@ async def stranger(world: World) -> Tenant:
 
 @pytest.fixture(scope="module")
 async def http(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=world.url, timeout=60, trust_env=False) as client:
+    async with watched(httpx.AsyncClient(base_url=world.url, timeout=60, trust_env=False)) as client:
         yield client
 
 

@@ -22,6 +22,7 @@ from deploy.local.stack import Stack
 from examples.client import Api
 from examples.demo import Credentials
 from libs.common.vocabulary.connections import DirectoryDestination, PostgresConnector
+from tests.documented import watched
 
 SHARED = ROOT.parent / "shared"
 _BRISK = {"REGENT_CHECKPOINT_SECONDS": "1", "REGENT_LEASE_SECONDS": "10", "REGENT_RETRY_SECONDS": "0.1"}
@@ -108,7 +109,8 @@ class World:
         return UUID(made["user_id"]), email, password
 
     async def opened(self, api: Api) -> Api:
-        """Return the API, closed with the world."""
+        """Return the API, closed with the world; what it answers is held against its document."""
+        watched(api._http)
         return await self._exits.enter_async_context(api)
 
     async def _client_of(self, owner: tuple[str, str]) -> Credentials:

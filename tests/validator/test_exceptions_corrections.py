@@ -126,6 +126,8 @@ async def test_what_a_correction_finds_is_provisional_until_its_verdict(queue: Q
     assert (await correction.group("r2"))["provisional"] is True
     async with queue.transaction() as tx:
         assert [one["provisional"] for one in await store.groups(tx, other, None, samples=0, causes=0)] == [False]
+        bystanders = [await store.find(tx, row["id"]) for row in await queue.listed(run_id=other)]
+    assert [one["provisional"] for one in bystanders] == [False, False]
     async with queue.transaction("service:validator") as tx:
         assert await jobs.end_job(tx, correction.request_id, 1, "done")
         await opener.open_last(tx)

@@ -12,11 +12,13 @@ Requirement = Literal["backtest", "approval"]
 Status = Literal["draft", "published", "archived"]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
+    """What a route answers: exactly these fields."""
+
     model_config = ConfigDict(extra="forbid")
 
 
-class DefinitionSummary(_Answer):
+class DefinitionSummary(Answer):
     """A definition as lists show it."""
 
     id: UUID
@@ -29,7 +31,7 @@ class DefinitionSummary(_Answer):
     changed_at: datetime
 
 
-class DefinitionVersion(_Answer):
+class DefinitionVersion(Answer):
     """A published version; its content never changes."""
 
     tenant_id: UUID
@@ -45,7 +47,7 @@ class DefinitionVersion(_Answer):
     published_by: str
 
 
-class DefinitionDependent(_Answer):
+class DefinitionDependent(Answer):
     """A definition whose current version refers to this one."""
 
     kind: str
@@ -54,7 +56,7 @@ class DefinitionDependent(_Answer):
     status: Status
 
 
-class ProposalSummary(_Answer):
+class ProposalSummary(Answer):
     """What is proposed of a definition, or was last: the draft with this hash, and what became of it."""
 
     id: UUID
@@ -75,14 +77,34 @@ class ProposalSummary(_Answer):
     comment: str
 
 
+def sealed(kind: Kind) -> type[BaseModel]:
+    """Return the model of a version's content as it was sealed."""
+    return create_model(
+        f"{_title(kind)}Content",
+        __base__=Answer,
+        kind=(str, Field(description=f"`{kind.name}`")),
+        id=(UUID, Field(description="the definition's")),
+        number=(int, Field(description="the version's")),
+        name=(str, ...),
+        spec=(_spec(kind), ...),
+        __doc__="What a version holds; its hash is of the bytes of this.",
+    )
+
+
+def _title(kind: Kind) -> str:
+    return kind.name.title().replace("_", "")
+
+
+def _spec(kind: Kind) -> Any:
+    return kind.spec._type  # noqa: SLF001 - the adapter keeps the model that documents the body
+
+
 def shown(kind: Kind) -> type[BaseModel]:
     """Return the model of one definition of a kind: its summary, its draft and its last proposal, null where there is none."""
-    spec: Any = kind.spec._type  # noqa: SLF001 - the adapter keeps the model that documents the body
-    title = kind.name.title().replace("_", "")
     return create_model(
-        title,
+        _title(kind),
         __base__=DefinitionSummary,
-        draft=(spec | None, ...),
+        draft=(_spec(kind) | None, ...),
         requires=(list[Requirement], Field(description="what stands between a draft and its publication")),
         proposal=(ProposalSummary | None, ...),
         __doc__="A definition.",
@@ -92,7 +114,7 @@ def shown(kind: Kind) -> type[BaseModel]:
 def listed(item: type[BaseModel]) -> type[BaseModel]:
     """Return the model of a list of them."""
     name = f"{item.__name__}List"
-    return create_model(name, __base__=_Answer, items=(list[item], ...), next=(str | None, ...))  # type: ignore[valid-type] # made at run time
+    return create_model(name, __base__=Answer, items=(list[item], ...), next=(str | None, ...))  # type: ignore[valid-type] # made at run time
 
 
 def document(model: type[BaseModel], status: int = 200) -> dict[int | str, dict[str, Any]]:

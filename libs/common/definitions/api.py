@@ -134,7 +134,9 @@ def _add_reading(door: Door, kind: Kind) -> None:
         await store.find(tx, kind.name, id)
         return _json({"items": await store.versions(tx, id), "next": None})
 
-    @door.get("/{id}/versions/{number}", dependencies=read, name=f"get_{kind.name}_version")
+    content_of = answers.document(answers.sealed(kind))
+
+    @door.get("/{id}/versions/{number}", dependencies=read, name=f"get_{kind.name}_version", responses=content_of)
     async def version(request: Request, tx: Tx, id: UUID, number: int) -> Response:  # noqa: A002
         """Return a version's content, byte for byte as it was sealed."""
         await store.find(tx, kind.name, id)

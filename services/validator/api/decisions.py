@@ -2,23 +2,25 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import Field
+from pydantic import BaseModel, Field
 from sqlalchemy import select
 
 from libs.common.database.transaction import Row
+from libs.common.definitions.answers import document, listed
 from libs.common.errors import NotFound
 from libs.common.http.door import Door, IfMatch, Tx, permission
 from libs.common.http.pages import PageParameters, page_of
 from libs.common.vocabulary.base import Name
-from services.validator.api.exceptions import READ, WRITE, Body, Words, exceptions, shown, shown_exception
-from services.validator.api.together import Together, act, objects_of
+from services.validator.api.answers import ShownAmendment, ShownWaiver
+from services.validator.api.exceptions import READ, SHOWN, WRITE, Body, Words, exceptions, shown, shown_exception
+from services.validator.api.together import DONE, Together, act, objects_of
 from services.validator.exceptions import approving, decisions, waiving
 from services.validator.exceptions.amending import Amender, NewValue
-from services.validator.exceptions.decisions import Kind
+from services.validator.exceptions.decisions import Kind, Status
 from services.validator.exceptions.store import read_in_order
 from services.validator.exceptions.tables import decision
 from services.validator.exceptions.working import Choice
@@ -28,7 +30,6 @@ _COLUMNS = tuple(column for column in _D if column.name not in ("tenant_id", "ev
 APPROVE = [permission("exception:approve")]
 Reason = Annotated[str, Field(min_length=1, max_length=2000, pattern=r"^[^\x00]*$")]
 Value = Annotated[str, Field(max_length=10_000, pattern=r"^[^\x00]*$")]
-Status = Literal["proposed", "active", "retired", "conflict", "withdrawn", "expired"]
 
 
 class FieldChange(Body):
@@ -86,7 +87,7 @@ def amender(request: Request) -> Amender:
     return Amender(runtime.extras["jail"], runtime.extras["definitions"].sealed, runtime.objects)
 
 
-@exceptions.post("/{id}/amend", dependencies=WRITE)
+@exceptions.post("/{id}/amend", dependencies=WRITE, responses=SHOWN)
 async def amend_exception(request: Request, tx: Tx, id: UUID, body: Amendment, revision: IfMatch) -> Response:  # noqa: A002
     """Give fields of the record other values; the source's bytes stay as they are.
 
@@ -97,7 +98,7 @@ async def amend_exception(request: Request, tx: Tx, id: UUID, body: Amendment, r
     return await shown_exception(tx, id)
 
 
-@exceptions.post("/{id}/waive", dependencies=WRITE)
+@exceptions.post("/{id}/waive", dependencies=WRITE, responses=SHOWN)
 async def waive_exception(tx: Tx, id: UUID, body: Waiver, revision: IfMatch) -> Response:  # noqa: A002
     """Accept the failure of this record with these values, until a day."""
     await waiving.waive(tx, id, revision, body.expires_on, body.reason)
@@ -109,7 +110,7 @@ waiving_many = Door("/v1/exceptions:waive", tag="exceptions")
 approving_many = Door("/v1/exceptions:approve", tag="exceptions")
 
 
-@amending_many.post("", dependencies=WRITE)
+@amending_many.post("", dependencies=WRITE, responses=DONE)
 async def amend_exceptions(request: Request, tx: Tx, body: AmendTogether) -> Response:
     """Give fields of all records that a filter means other values."""
 
@@ -120,7 +121,7 @@ async def amend_exceptions(request: Request, tx: Tx, body: AmendTogether) -> Res
     return await act(tx, "amend", body, work)
 
 
-@waiving_many.post("", dependencies=WRITE)
+@waiving_many.post("", dependencies=WRITE, responses=DONE)
 async def waive_exceptions(request: Request, tx: Tx, body: WaiveTogether) -> Response:
     """Accept the failures of all records that a filter means, until a day."""
 
@@ -130,7 +131,7 @@ async def waive_exceptions(request: Request, tx: Tx, body: WaiveTogether) -> Res
     return await act(tx, "waive", body, work)
 
 
-@approving_many.post("", dependencies=APPROVE)
+@approving_many.post("", dependencies=APPROVE, responses=DONE)
 async def approve_exceptions(request: Request, tx: Tx, body: ApproveTogether) -> Response:
     """Put what others propose of all exceptions that a filter means into effect; your own proposals are not meant."""
 
@@ -140,11 +141,12 @@ async def approve_exceptions(request: Request, tx: Tx, body: ApproveTogether) ->
     return await act(tx, "approve", body, work)
 
 
-def _routes(kind: Kind) -> Door:
+def _routes(kind: Kind, model: type[BaseModel]) -> Door:
     """Return the routes of one kind of decision."""
     door = Door(f"/v1/{kind}s", tag=f"{kind}s")
+    answered = document(model)
 
-    @door.get("", dependencies=READ, name=f"list_{kind}s")
+    @door.get("", dependencies=READ, name=f"list_{kind}s", responses=document(listed(model)))
     async def listing(
         tx: Tx,
         page: PageParameters,
@@ -164,18 +166,18 @@ def _routes(kind: Kind) -> Door:
         await read_in_order(tx)
         return await page_of(tx, statement, page, [_D.id])
 
-    @door.get("/{id}", dependencies=READ, name=f"get_{kind}")
+    @door.get("/{id}", dependencies=READ, name=f"get_{kind}", responses=answered)
     async def one(tx: Tx, id: UUID) -> Response:  # noqa: A002
         """Show one."""
         return await _shown(tx, kind, id)
 
-    @door.post("/{id}/approve", dependencies=APPROVE, name=f"approve_{kind}")
+    @door.post("/{id}/approve", dependencies=APPROVE, name=f"approve_{kind}", responses=answered)
     async def approve(tx: Tx, id: UUID, revision: IfMatch) -> Response:  # noqa: A002
         """Put a proposal of somebody else into effect."""
         await decisions.approve(tx, kind, id, revision)
         return await _shown(tx, kind, id)
 
-    @door.post("/{id}/withdraw", dependencies=WRITE, name=f"withdraw_{kind}")
+    @door.post("/{id}/withdraw", dependencies=WRITE, name=f"withdraw_{kind}", responses=answered)
     async def withdraw(tx: Tx, id: UUID, body: Withdrawal, revision: IfMatch) -> Response:  # noqa: A002
         """Take it back; what rested on it is open again."""
         await decisions.withdraw(tx, kind, id, revision, body.reason)
@@ -191,4 +193,10 @@ async def _shown(tx: Tx, kind: Kind, id_: UUID) -> Response:
     return shown(row, row["revision"])
 
 
-DECISIONS: list[APIRouter] = [amending_many, waiving_many, approving_many, _routes("amendment"), _routes("waiver")]
+DECISIONS: list[APIRouter] = [
+    amending_many,
+    waiving_many,
+    approving_many,
+    _routes("amendment", ShownAmendment),
+    _routes("waiver", ShownWaiver),
+]

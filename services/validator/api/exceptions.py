@@ -7,10 +7,17 @@ from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import select
 
+from libs.common.definitions.answers import document, listed
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Door, IfMatch, Tx, etag, permission
 from libs.common.http.json import json_bytes
 from libs.common.http.pages import PageParameters, page_of, position
+from services.validator.api.answers import (
+    ExceptionHistoryEntry,
+    ShownException,
+    ShownExceptionGroup,
+    ShownExceptionPolicy,
+)
 from services.validator.exceptions import filters, policy, store, working
 from services.validator.exceptions.filters import Filter, Part
 from services.validator.exceptions.policy import Policy
@@ -20,6 +27,8 @@ exceptions = Door("/v1/exceptions", tag="exceptions")
 READ, WRITE, POLICY = ([permission(f"exception:{action}")] for action in ("read", "write", "policy"))
 Words = Annotated[str, Field(max_length=2000, pattern=r"^[^\x00]*$")]
 _E, _H = exception.c, history.c
+SHOWN = document(ShownException)
+_POLICY = document(ShownExceptionPolicy)
 
 
 class Body(BaseModel):
@@ -59,7 +68,7 @@ async def shown_exception(tx: Tx, exception_id: UUID) -> Response:
     return shown(row, row["revision"])
 
 
-@exceptions.get("", dependencies=READ)
+@exceptions.get("", dependencies=READ, responses=document(listed(ShownException)))
 async def list_exceptions(
     tx: Tx,
     page: PageParameters,
@@ -75,7 +84,7 @@ async def list_exceptions(
     return await page_of(tx, statement, page, key, descending=descending)
 
 
-@exceptions.get("/groups", dependencies=READ)
+@exceptions.get("/groups", dependencies=READ, responses=document(listed(ShownExceptionGroup)))
 async def group_exceptions(
     tx: Tx,
     run_id: UUID | None = None,
@@ -94,7 +103,7 @@ async def group_exceptions(
     return Response(json_bytes({"items": groups, "next": None}), media_type="application/json")
 
 
-@exceptions.get("/policy", dependencies=READ)
+@exceptions.get("/policy", dependencies=READ, responses=_POLICY)
 async def show_exception_policy(tx: Tx) -> Response:
     """Show how the tenant wants its exceptions handled."""
     current = await policy.policy_of(tx)
@@ -103,20 +112,20 @@ async def show_exception_policy(tx: Tx) -> Response:
     )
 
 
-@exceptions.put("/policy", dependencies=POLICY)
+@exceptions.put("/policy", dependencies=POLICY, responses=_POLICY)
 async def change_exception_policy(tx: Tx, body: PolicyBody, revision: IfMatch) -> Response:
     """Choose how the tenant's exceptions are handled from now on."""
     changed = await policy.set_policy(tx, Policy(body.second_person, body.due_hours, revision))
     return shown(body.model_dump(), changed.revision)
 
 
-@exceptions.get("/{id}", dependencies=READ)
+@exceptions.get("/{id}", dependencies=READ, responses=SHOWN)
 async def get_exception(tx: Tx, id: UUID) -> Response:  # noqa: A002 - the path's own word
     """Show one exception."""
     return await shown_exception(tx, id)
 
 
-@exceptions.get("/{id}/history", dependencies=READ)
+@exceptions.get("/{id}/history", dependencies=READ, responses=document(listed(ExceptionHistoryEntry)))
 async def list_exception_history(tx: Tx, page: PageParameters, id: UUID) -> Response:  # noqa: A002
     """List what was done to an exception and said of it, the first first."""
     await store.find(tx, id)
@@ -124,14 +133,14 @@ async def list_exception_history(tx: Tx, page: PageParameters, id: UUID) -> Resp
     return await page_of(tx, select(*columns).where(_H.exception_id == id), page, [_H.id], descending=False)
 
 
-@exceptions.post("/{id}/assign", dependencies=WRITE)
+@exceptions.post("/{id}/assign", dependencies=WRITE, responses=SHOWN)
 async def assign_exception(tx: Tx, id: UUID, body: Assignment, revision: IfMatch) -> Response:  # noqa: A002
     """Give it to a user, or to nobody."""
     await working.assign(tx, id, revision, body.assignee, body.comment)
     return await shown_exception(tx, id)
 
 
-@exceptions.post("/{id}/comment", dependencies=WRITE)
+@exceptions.post("/{id}/comment", dependencies=WRITE, responses=SHOWN)
 async def comment_exception(tx: Tx, id: UUID, body: Comment) -> Response:  # noqa: A002
     """Say something of it; comments stand in its history."""
     await working.comment(tx, id, body.text)

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import Query, Response
 from sqlalchemy import BigInteger, ColumnElement, Numeric, cast, func, select
 
+from libs.common.definitions.answers import document, listed
 from libs.common.definitions.api import Body
 from libs.common.errors import NotFound
 from libs.common.http.door import Door, IfMatch, Tx, etag, permission
@@ -14,6 +15,7 @@ from libs.common.http.json import json_bytes
 from libs.common.http.pages import PageParameters, page_of
 from libs.common.vocabulary.indicators import Metric, State, ThresholdSpec
 from libs.common.vocabulary.rules import Phase
+from services.validator.api.answers import Indicator, IndicatorThreshold, IndicatorValue
 from services.validator.indicators import commands, store
 from services.validator.indicators.measures import MILLION
 
@@ -46,7 +48,7 @@ _VALUES = (
 )
 
 
-@indicators.get("", dependencies=READ)
+@indicators.get("", dependencies=READ, responses=document(listed(Indicator)))
 async def list_indicators(
     tx: Tx,
     page: PageParameters,
@@ -71,13 +73,13 @@ async def list_indicators(
     return await page_of(tx, statement, page, [_I.id])
 
 
-@thresholds.post("", status_code=201, dependencies=WRITE)
+@thresholds.post("", status_code=201, dependencies=WRITE, responses=document(IndicatorThreshold, 201))
 async def create_threshold(tx: Tx, body: ThresholdDraft) -> Response:
     """Say from where on a metric is a warning or critical: for all reports, one, or one rule or field."""
     return await _threshold(tx, await commands.create_threshold(tx, body.spec), 201)
 
 
-@thresholds.get("", dependencies=READ)
+@thresholds.get("", dependencies=READ, responses=document(listed(IndicatorThreshold)))
 async def list_thresholds(tx: Tx, page: PageParameters, report_id: UUID | None = None) -> Response:
     """List thresholds, newest first."""
     statement = select(*store.THRESHOLD)
@@ -86,13 +88,13 @@ async def list_thresholds(tx: Tx, page: PageParameters, report_id: UUID | None =
     return await page_of(tx, statement, page, [store.indicator_threshold.c.id])
 
 
-@thresholds.get("/{id}", dependencies=READ)
+@thresholds.get("/{id}", dependencies=READ, responses=document(IndicatorThreshold))
 async def get_threshold(tx: Tx, id: UUID) -> Response:  # noqa: A002 - the path's own word
     """Return a threshold."""
     return await _threshold(tx, id)
 
 
-@thresholds.put("/{id}", dependencies=WRITE)
+@thresholds.put("/{id}", dependencies=WRITE, responses=document(IndicatorThreshold))
 async def edit_threshold(tx: Tx, id: UUID, body: ThresholdDraft, revision: IfMatch) -> Response:  # noqa: A002
     """Change a threshold."""
     await commands.edit_threshold(tx, id, revision, body.spec)
@@ -106,13 +108,13 @@ async def delete_threshold(tx: Tx, id: UUID) -> Response:  # noqa: A002
     return Response(status_code=204)
 
 
-@indicators.get("/{id}", dependencies=READ)
+@indicators.get("/{id}", dependencies=READ, responses=document(Indicator))
 async def get_indicator(tx: Tx, id: UUID) -> Response:  # noqa: A002
     """Return an indicator."""
     return Response(json_bytes(_numbers(await _indicator(tx, id))), media_type="application/json")
 
 
-@indicators.get("/{id}/values", dependencies=READ)
+@indicators.get("/{id}/values", dependencies=READ, responses=document(listed(IndicatorValue)))
 async def list_values(tx: Tx, id: UUID, page: PageParameters) -> Response:  # noqa: A002
     """List an indicator's values, run by run, newest first; the last thousand are kept."""
     await _indicator(tx, id)

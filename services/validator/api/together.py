@@ -9,14 +9,18 @@ from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
 from libs.common.database.transaction import Row
+from libs.common.definitions.answers import document
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Door, Tx
 from libs.common.http.json import json_bytes
 from libs.common.objects import Objects
+from services.validator.api.answers import DoneTogether
 from services.validator.api.exceptions import WRITE, Body, Words
 from services.validator.exceptions import working
 from services.validator.exceptions.filters import GivenFilter
 from services.validator.exceptions.working import Action, Choice
+
+DONE = document(DoneTogether)
 
 
 class Together(Body):
@@ -68,7 +72,7 @@ assigning = Door("/v1/exceptions:assign", tag="exceptions")
 TOGETHER: list[APIRouter] = [assigning]
 
 
-@assigning.post("", dependencies=WRITE)
+@assigning.post("", dependencies=WRITE, responses=DONE)
 async def assign_exceptions(request: Request, tx: Tx, body: AssignTogether) -> Response:
     """Give all exceptions that a filter means to a user, or to nobody; at most 20,000 at once."""
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from libs.common.definitions.answers import Answer, document
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
 from libs.common.http.json import json_bytes
 from libs.common.vocabulary.base import Name
@@ -34,7 +35,7 @@ class TryTransform(BaseModel):
     business_date: date | None = Field(default=None, description="default: today in UTC")
 
 
-class TriedRow(BaseModel):
+class TriedRow(Answer):
     """A row that would go out: the places of the records behind it (1 is the first), its key where the code gave one."""
 
     places: list[int]
@@ -42,14 +43,14 @@ class TriedRow(BaseModel):
     values: dict[str, Any]
 
 
-class TriedDrop(BaseModel):
+class TriedDrop(Answer):
     """A record that would be left out, and why."""
 
     place: int
     reason: str | None
 
 
-class TriedLine(BaseModel):
+class TriedLine(Answer):
     """A line of the code on the way to the error, the innermost last."""
 
     line: int
@@ -57,7 +58,7 @@ class TriedLine(BaseModel):
     text: str
 
 
-class TriedError(BaseModel):
+class TriedError(Answer):
     """What stopped the code, or why its rows cannot be used."""
 
     code: str
@@ -65,7 +66,7 @@ class TriedError(BaseModel):
     lines: list[TriedLine]
 
 
-class TransformTried(BaseModel):
+class TransformTried(Answer):
     """What a run would make of the records, and what it took in seconds."""
 
     outcome: Literal["completed", "failed"]
@@ -79,7 +80,7 @@ class TransformTried(BaseModel):
     peak_bytes: int | None = Field(description="largest memory of the code's process")
 
 
-@transforms.post("", dependencies=[permission("report:write")], response_model=TransformTried)
+@transforms.post("", dependencies=[permission("report:write")], responses=document(TransformTried))
 async def try_transform(request: Request, caller: Caller, body: Annotated[TryTransform, Field()]) -> Response:
     """Run SQL or Python over given records as a run would; nothing is kept. Takes at most some ten seconds."""
     context = request_context(request, caller)

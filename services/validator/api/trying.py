@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
 
 from libs.common.context import Context
 from libs.common.database.transaction import Row
+from libs.common.definitions.answers import Answer, document
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, permission, request_context
 from libs.common.http.idempotency import IdempotentRequest
@@ -53,7 +54,7 @@ class Try(BaseModel):
     as_of: Instant | None = Field(default=None, description="default: now")
 
 
-class TriedFailure(BaseModel):
+class TriedFailure(Answer):
     """A record that a rule does not pass; `rule_id` is the id or the place of the rule, or what the schema implies."""
 
     place: int = Field(description="of the record, 1 is the first")
@@ -65,7 +66,7 @@ class TriedFailure(BaseModel):
     message: str
 
 
-class TriedCorrection(BaseModel):
+class TriedCorrection(Answer):
     """What a correctable rule would write."""
 
     place: int
@@ -76,7 +77,7 @@ class TriedCorrection(BaseModel):
     new_value: str | None
 
 
-class TryResult(BaseModel):
+class TryResult(Answer):
     """What a run would say of the records."""
 
     records: int
@@ -86,7 +87,7 @@ class TryResult(BaseModel):
     corrections: list[TriedCorrection]
 
 
-class TryOnRun(BaseModel):
+class TryOnRun(Answer):
     """A try on a run's records; the result shows the first thousand failures and corrections, and counts all."""
 
     id: UUID
@@ -100,9 +101,7 @@ class TryOnRun(BaseModel):
     ended_at: datetime | None
 
 
-@trying.post(
-    "", dependencies=[permission("rule:write")], response_model=TryResult, responses={202: {"model": TryOnRun}}
-)
+@trying.post("", dependencies=[permission("rule:write")], responses=document(TryResult) | document(TryOnRun, 202))
 async def try_rules(request: Request, caller: Caller, body: Annotated[Try, Field()]) -> Response:
     """Judge records by rules before these count: as a run would, with its messages; nothing is kept.
 
@@ -153,7 +152,7 @@ async def _asked(request: Request, tx: Tx, body: Try, run_id: UUID) -> Response:
     return Response(json_bytes(_answer(await store.find(tx, id_))), 202, headers, media_type="application/json")
 
 
-@results.get("/{id}", dependencies=[permission("rule:read")], response_model=TryOnRun)
+@results.get("/{id}", dependencies=[permission("rule:read")], responses=document(TryOnRun))
 async def show_try(tx: Tx, id: UUID) -> Response:  # noqa: A002 - the path's own word
     """Show a try on a run's records, with its result once it has one."""
     return Response(json_bytes(_answer(await store.find(tx, id))), media_type="application/json")

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import Update, any_, bindparam, column, func, select, update
@@ -18,6 +18,19 @@ from services.validator.exceptions.states import require_transition
 from services.validator.exceptions.tables import exception
 
 _E = exception.c
+Action = Literal[
+    "assigned",
+    "commented",
+    "proposed",
+    "approved",
+    "amended",
+    "waived",
+    "withdrawn",
+    "resubmitted",
+    "reopened",
+    "closed",
+]
+"""What is done to an exception, as its history calls it."""
 _HISTORY = """
 INSERT INTO exception_history (tenant_id, exception_id, at, actor, action, old, new, comment)
 SELECT $1, u.id, $2, $3, $4, b.old, $6, $5 FROM unnest($7::uuid[], $8::bigint[]) AS u (id, place)
@@ -32,7 +45,7 @@ class Change:
     `revised` is false for what changes nothing that somebody could have read: its revision stays.
     """
 
-    action: str
+    action: Action
     values: Mapping[str, Any] = field(default_factory=dict)
     comment: str = ""
     actor: str | None = None

@@ -22,9 +22,10 @@ from services.validator.exceptions.policy import policy_of
 from services.validator.exceptions.tables import decision
 
 Kind = Literal["amendment", "waiver"]
+Status = Literal["proposed", "active", "retired", "conflict", "withdrawn", "expired"]
 _D = decision.c
 STATUS_OF = {"amendment": "amended", "waiver": "waived"}
-ACTION_OF = {"amendment": "amended", "waiver": "waived"}
+ACTION_OF: Mapping[Kind, changing.Action] = {"amendment": "amended", "waiver": "waived"}
 PROPOSED = {"amendment": "amendment.proposed", "waiver": "waiver.proposed"}
 ACTIVATED = {"amendment": "amendment.activated", "waiver": "waiver.activated"}
 WITHDRAWN = {"amendment": "amendment.withdrawn", "waiver": "waiver.withdrawn"}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -25,8 +25,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.types import TypeEngine
 
+from libs.common.vocabulary.rules import Phase
 from services.validator.exceptions.evidence import term_of
-from services.validator.exceptions.states import STATUSES
+from services.validator.exceptions.states import STATUSES, Status
 from services.validator.exceptions.tables import decision, exception, term
 from services.validator.exceptions.unsealed import Judged
 
@@ -40,13 +41,13 @@ class Filter(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    status: Literal["open", "amended", "waived", "resubmitted", "closed"] | None = None
+    status: Status | None = None
     assignee: UUID | None = Field(default=None, description="a user's id")
     unassigned: bool = False
     run_id: UUID | None = Field(default=None, description="a run, or the correction that judged them again")
     report_id: UUID | None = None
     rule_id: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] | None = None
-    phase: Literal["input", "output"] | None = None
+    phase: Phase | None = None
     business_date: date | None = None
     key: Plain | None = Field(default=None, description="a record's business key")
     cause: UUID | None = Field(default=None, description="`cause` of a group or of another exception")
@@ -214,7 +215,8 @@ def _provisional(asker: Asker) -> ColumnElement[bool]:
         if runs:
             parts.append((_E.phase == phase) & (_E.run_id == _any(runs, Uuid)))
         if sent:
-            parts.append((_E.phase == phase) & (_E.status == "open") & (_E.resubmission_id == _any(sent, Uuid)))
+            mine = _E.resubmission_id.is_not(None) & (_E.resubmission_id == _any(sent, Uuid))  # else null, not false
+            parts.append((_E.phase == phase) & (_E.status == "open") & mine)
     return or_(false(), *parts)
 
 

@@ -32,6 +32,7 @@ SELECT EXISTS (SELECT FROM job WHERE tenant_id = $1 AND run_id = $2 AND task = '
                AND request->>'yields' = 'aggregate')
 """
 Versions = Literal["pinned", "latest"]
+Status = Literal["requested", "ended"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,14 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal, get_args
 
 from libs.common.errors import Conflict
+
+Status = Literal["open", "amended", "waived", "resubmitted", "closed"]
+Outcome = Literal["fail", "unknown"]
+Resolution = Literal["reported", "filtered", "passed", "void"]
+"""How a closed one ended: its record went out, was left out, passed the rule, or the verdict was never told."""
 
 TRANSITIONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
@@ -17,7 +23,7 @@ TRANSITIONS: Mapping[str, frozenset[str]] = MappingProxyType(
 """Status → what may follow. An open one closes only where its verdict is never told or its run was cancelled, a closed
 one opens again only by a later verdict on the same record."""
 
-STATUSES = tuple(TRANSITIONS)
+STATUSES: tuple[Status, ...] = get_args(Status)
 WAITING = tuple(status for status in STATUSES if status not in ("resubmitted", "closed"))
 """The statuses in which somebody has something to do."""
 
