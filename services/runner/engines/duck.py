@@ -10,6 +10,7 @@ from shutil import rmtree
 import duckdb
 
 from libs.expressions import quote_literal
+from services.runner.engines.places import SPILL
 
 SMALL = 4 * 1024 * 1024
 """Below so many bytes a file is small: its work takes less than preparing for it."""
@@ -123,7 +124,7 @@ def open_duckdb(
             _retired.append(connection)  # the process ends with its job: freeing everything first takes 30 ms
         else:
             connection.close()
-        rmtree(scratch / "spill", ignore_errors=True)
+        rmtree(scratch / SPILL, ignore_errors=True)
 
 
 @contextmanager
@@ -147,7 +148,7 @@ def _connect() -> duckdb.DuckDBPyConnection:
 
 
 def _lockdown(scratch: Path, allowed: Sequence[Path], budget: Budget, *, total: bool) -> Iterator[str]:
-    spill = scratch / "spill"
+    spill = scratch / SPILL
     spill.mkdir(parents=True, exist_ok=True)
     directories = ", ".join(quote_literal(str(path)) for path in (scratch, *allowed))
     files = ", ".join(quote_literal(str(path)) for path in allowed)

@@ -11,6 +11,7 @@ from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut,
 from libs.common.vocabulary.base import Strict
 from services.runner.engines import errors
 from services.runner.engines.errors import DataPathError, RecordFault
+from services.runner.engines.places import SPILL
 
 _SPARES = 3  # a small run: its extract, then its transform and its artifact at once
 
@@ -56,6 +57,9 @@ async def run_in_child(
     """
     limits = replace(_LIMITS, wall_seconds=timeout_seconds)
     job = {"work": work, "request": request.model_dump(mode="json")}
+    for place in writes:
+        if place.is_dir():
+            (place / SPILL).mkdir(exist_ok=True)  # a child makes files alone
     with _opened(reads) as readable, _opened(writes) as writable:
         try:
             answer = await jobs.run(job, [*descriptors, *readable], writable=writable, limits=limits)
