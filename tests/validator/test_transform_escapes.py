@@ -96,6 +96,7 @@ async def tried(server: JobServer, place: Path, outside: Outside, code: str, hea
         found += ["it did not end by itself"] if heading.endswith("ends") else []
     except TransformStoppedError as stopped:
         found += ["nobody is told why"] if not stopped.message or len(stopped.message) > 4000 else []
+        found += ["our own code is blamed"] if stopped.code == "internal-error" else []
     if time.monotonic() - began > BUDGET["wall_seconds"] + BUDGET["gate_seconds"] + 2:
         found.append(f"it took {time.monotonic() - began:.1f} s")
     found += ["it was reached"] if "REACHED" in log_excerpt(place / "case") else []

@@ -37,6 +37,7 @@ class Known:
     relations: set[str] = field(default_factory=set)
     constants: frozenset[str] = frozenset()
     collectors: frozenset[str] = frozenset()
+    listed: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, nodes: Sequence[Node], tables: Tables) -> "Known":
@@ -45,6 +46,7 @@ class Known:
         for node in nodes:
             known._learn(node)
         known.constants = constant_names(nodes)
+        known.listed = frozenset(id(item) for node in nodes for item in node.get("select_list", ()))
         return known
 
     def _learn(self, node: Node) -> None:
@@ -244,6 +246,8 @@ def _limit(node: Node, _known: Known, text: str) -> None:
 
 
 def _star(node: Node, known: Known, text: str) -> None:
+    if id(node) not in known.listed:  # `* LIKE 'a%'` is all columns called so, which nobody would count
+        raise refused("shape", "a star cannot be used here", node, text, expected="a star of its own, or columns")
     name = str(node.get("relation_name", "")).lower()
     if name and name not in known.relations:
         raise _unknown_table(name, known.relations, node, text)

@@ -211,6 +211,8 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
         return Gate(job, [f"/proc/self/fd/{descriptor}" for descriptor in descriptors]).pass_on()
     except RefusedRowsError as error:
         return {"error": {"kind": "rows", "message": str(error)[:2000], "lines": []}}
+    except UnicodeDecodeError:
+        return {"error": {"kind": "rows", "message": "a column's name or type is no text", "lines": []}}
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowKeyError, OSError, duckdb.Error) as error:
         message = f"the rows cannot be read: {str(error)[:500]}"
         return {"error": {"kind": "rows", "message": message, "lines": []}}

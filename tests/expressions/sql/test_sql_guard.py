@@ -67,6 +67,9 @@ BOMBS = {
     "stars of joins": "SELECT r._ordinal FROM records r "
     + " ".join(f"JOIN (SELECT {', '.join(['*'] * 99)} FROM (SELECT *, *, *, * FROM records)) t{n} ON r.id = t{n}.id" for n in range(4)),
     "stars where nobody looks": "SELECT _ordinal FROM records WHERE EXISTS (SELECT * FROM " + "(SELECT *, *, *, * FROM " * 8 + "records" + ")" * 9,
+    "stars of names that are alike": "SELECT 1 AS _ordinal FROM " + ("(SELECT " + ", ".join(["* LIKE '%'"] * 8) + " FROM ") * 4 + "records" + ")" * 4,
+    "stars of names that are not": "SELECT 1 AS _ordinal FROM " + ("(SELECT " + ", ".join(["* NOT ILIKE 'x'"] * 8) + " FROM ") * 4 + "records" + ")" * 4,
+    "stars in an order": "SELECT 1 AS _ordinal FROM (SELECT *, *, * FROM records) ORDER BY *",
     "a long chain": "SELECT " + " || ".join(["id"] * 390) + " FROM records",
     "patterns": "SELECT " + ", ".join(f"regexp_matches(id, '((a{{1,50}}){{1,19}}){n}')" for n in range(100)) + " FROM records",
     "at signs": "SELECT " + "@" * 8000,
