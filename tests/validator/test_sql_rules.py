@@ -93,6 +93,16 @@ async def test_a_query_sees_corrected_records(jail: JobServer, tmp_path: Path) -
     assert (judged.rule("upper").failed, judged.rule("lower").failed) == (1, 0)
 
 
+async def test_a_query_sees_what_a_lookup_corrected(jail: JobServer, tmp_path: Path) -> None:
+    """A fix may look its condition and its value up in a mapping that the query does not name."""
+    mic = {"field": "venue", "expression": "lookup('venues', venue, 'mic')"}
+    fix = rule("mic", "not has('venues', venue)", severity="correctable", fix=mic, mappings=mapping())
+    asked = query("asked", "SELECT _ordinal FROM records WHERE venue <> 'XLON'")
+    judged = await judge(jail, tmp_path, [fix, asked], [record(venue="X"), record(venue="Y"), record(venue="XLON")])
+    assert judged.outcome.errored == ()
+    assert (judged.rule("mic").failed, judged.ordinals("asked")) == (2, [2])
+
+
 @pytest.mark.parametrize(
     ("sql", "told"),
     [

@@ -26,6 +26,11 @@ def ask_all(work: Judgement) -> None:
 def _define(work: Judgement, engine: duckdb.DuckDBPyConnection) -> None:
     """Make what every query may read; of small data the typed records are kept, of large data they are read again."""
     engine.execute(f"CREATE VIEW extract AS SELECT * FROM read_parquet({quote_literal(work.files.data)})")
+    corrected_by = {join.table for correction in work.plan.corrections for join in correction.joins}
+    for table, path in zip(work.mappings, work.files.mappings, strict=True):
+        if table in corrected_by:
+            source = f"SELECT * FROM read_parquet({quote_literal(path)})"
+            engine.execute(f"CREATE TABLE {quote_identifier(table)} AS {source}")
     engine.execute(queries.define_records(work.plan, work.broken, kept=not work.resources.spill_bytes))
     engine.execute(queries.define_previous(work.plan, work.files.previous))
     engine.execute(queries.define_previous_records(work.plan))
