@@ -18,6 +18,7 @@ from services.validator.plan import ResolvedRule
 from tests.expressions.making import ODD, ODDER, Maker
 from tests.expressions.test_differential import MOMENT, SCHEMA
 from tests.validator.judging import VENUES
+from tests.validator.plain_sets import QUERIES
 from tests.validator.plain_values import Cell, Record, cell
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -143,6 +144,8 @@ def _instant(dice: random.Random, _: SchemaField) -> int:
     at = dice.choice(
         ("2024-02-29T00:00:00Z", "2025-03-10T23:30:00.12Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z")
     )
+    if dice.random() < 0.1:
+        return dice.choice((2**63 - 1, -(2**63) + 1, 2**62))
     micros = (datetime.fromisoformat(at) - EPOCH) // timedelta(microseconds=1)
     return micros + dice.choice((0, 0, 1, -1, 10**9))
 
@@ -199,6 +202,7 @@ def _checks(maker: Maker, schema: SchemaSpec) -> list[dict[str, Any]]:
         *({"kind": "reference", "field": name, "mapping": "cp"} for name in dice.sample(names, 2)),
         {"kind": "sequence", "fields": dice.sample(names, dice.randint(1, 2)), "when": maker.make("boolean", 2), "requires": maker.make("boolean", 2)},
         *(_aggregate(maker, names, way()) for _ in range(3)),
+        {"kind": "sql", "sql": dice.choice(tuple(QUERIES)).replace("field", dice.choice(names))},
         *({"kind": "history", "key": dice.sample(names, dice.randint(1, 2)), "condition": _changed(maker), "on_unknown": way()} for _ in range(2)),
     ]  # fmt: skip
 

@@ -19,7 +19,7 @@ from services.validator.plan import ResolvedRule
 from tests.expressions.reference import Interpreter
 from tests.expressions.reference_functions import to_text
 from tests.expressions.reference_values import needs_more_digits
-from tests.validator.plain_sets import judge_changes, judge_groups
+from tests.validator.plain_sets import judge_changes, judge_groups, judge_query
 from tests.validator.plain_values import Cell, Record, fitted, key, value_text
 
 FAIL, UNKNOWN = "fail", "unknown"
@@ -115,7 +115,7 @@ class Judge:
     def _apply(self, rule: ResolvedRule) -> None:
         ways: dict[str, Callable[[ResolvedRule, Any], None]] = {
             "expression": self._express, "reference": self._refer, "unique": self._tell_apart, "sequence": self._pair,
-            "aggregate": partial(judge_groups, self), "history": partial(judge_changes, self),
+            "aggregate": partial(judge_groups, self), "history": partial(judge_changes, self), "sql": partial(judge_query, self),
         }  # fmt: skip
         ways[rule.spec.check.kind](rule, rule.spec.check)
 

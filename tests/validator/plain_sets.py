@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from libs.common.vocabulary.rules import AggregateCheck, HistoryCheck, Measure
+from libs.common.vocabulary.rules import AggregateCheck, HistoryCheck, Measure, SqlCheck
 from services.validator.plan import ResolvedRule
 from tests.expressions.reference_functions import half_even
 from tests.validator.plain_values import Record, key, value_text
@@ -20,6 +20,23 @@ _FIGURES: dict[str, Callable[[list[Any]], Any]] = {
     "avg": lambda values: half_even(sum(values) / len(values), 10) if values else None,
 }
 _SHOWN = 20
+QUERIES: dict[str, Callable[["Judge", Any, str], bool]] = {
+    "SELECT _ordinal FROM records WHERE field IS NULL": lambda _, at, __: at is None,
+    "SELECT r._ordinal FROM records r ANTI JOIN previous p ON p.field = r.field": lambda judge, at, name: (
+        at is None or at not in [one.cells[name].value for one in judge.previous or ()]
+    ),
+    "SELECT r._ordinal FROM records r JOIN previous p USING (field)": lambda judge, at, name: (
+        at is not None and at in [one.cells[name].value for one in judge.previous or ()]
+    ),
+    "SELECT r._ordinal FROM records r WHERE r.field = (SELECT max(field) FROM records)": lambda judge, at, name: (
+        at is not None
+        and at == max(one.cells[name].value for one in judge.records if one.cells[name].value is not None)
+    ),
+    "SELECT _ordinal FROM records QUALIFY count(*) OVER (PARTITION BY field) > 1": lambda judge, at, name: (
+        [one.cells[name].value for one in judge.records].count(at) > 1
+    ),
+}
+"""Queries about one field, and what they ask of a record's value."""
 
 
 def judge_groups(judge: "Judge", rule: ResolvedRule, check: AggregateCheck) -> None:
@@ -78,6 +95,16 @@ def _missing(judge: "Judge", one: Measure, before: list[Record] | None) -> Any:
         "|".join(value_text(record.cells[f.name].value, f) or "" for f in fields if f) for record in gone.values()
     )
     return ", ".join(texts[:_SHOWN])
+
+
+def judge_query(judge: "Judge", rule: ResolvedRule, check: SqlCheck) -> None:
+    """Judge each record by the meaning of one of the queries, whose field is found in its text."""
+    for query, asks in QUERIES.items():
+        for name in judge.records[0].cells if judge.records else ():
+            if query.replace("field", name) == check.sql:
+                for record in judge.records:
+                    if asks(judge, record.cells[name].value, name):
+                        judge.note(rule.id, record, "fail", rule.spec.severity)
 
 
 def judge_changes(judge: "Judge", rule: ResolvedRule, check: HistoryCheck) -> None:
