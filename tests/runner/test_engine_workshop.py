@@ -59,6 +59,12 @@ async def test_a_file_becomes_an_artifact_in_three_children(jobs: JobServer, pla
     assert not (work / "spill").exists()
 
 
+async def test_files_that_are_there_are_written_over(jobs: JobServer, places: tuple[Path, Path]) -> None:
+    """What a step left, or wrote in another order before, is no hindrance: a child gives no file another name."""
+    for _ in range(2):
+        await test_a_file_becomes_an_artifact_in_three_children(jobs, places)
+
+
 async def test_what_goes_wrong_comes_back_as_it_was(jobs: JobServer, places: tuple[Path, Path]) -> None:
     """A child's refusal arrives with its kind, code and records."""
     root, work = places

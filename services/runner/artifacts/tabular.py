@@ -28,7 +28,7 @@ def render_csv(request: RenderRequest) -> Artifact:
     with open_records(request) as engine:
         written = engine.execute(f"""
             COPY (SELECT {columns} FROM {RECORDS} AS t) TO {quote_literal(str(request.target))}
-            (FORMAT csv, HEADER true, DELIMITER {delimiter}, QUOTE '"', ESCAPE '"')""")
+            (FORMAT csv, HEADER true, DELIMITER {delimiter}, QUOTE '"', ESCAPE '"', USE_TMP_FILE false)""")
         return _artifact(request, int(written.fetchall()[0][0]))
 
 
@@ -41,7 +41,9 @@ def render_parquet(request: RenderRequest) -> Artifact:
     columns = ", ".join(f"t.{quote_identifier(field.name)}" for field in request.target_schema.fields)
     with open_records(request) as engine:
         target = quote_literal(str(request.target))
-        engine.execute(f"COPY (SELECT {columns} FROM {RECORDS} AS t) TO {target} (FORMAT parquet, COMPRESSION zstd)")
+        engine.execute(
+            f"COPY (SELECT {columns} FROM {RECORDS} AS t) TO {target} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
+        )
     return _artifact(request, parquet_rows(request.target))
 
 

@@ -64,7 +64,7 @@ def write_sorted(engine: duckdb.DuckDBPyConnection, query: str, target: Path, pl
     """Write what a query gives, sorted so that a slice of it is read without the rest."""
     # in two steps: a join and a sort at once want more memory than either
     engine.execute(f"CREATE OR REPLACE TEMP TABLE unsorted AS {query}")
-    options = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480"
+    options = "FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480, USE_TMP_FILE false"
     engine.execute(f"COPY (FROM unsorted ORDER BY {place}) TO {quote_literal(str(target))} ({options})")
     engine.execute("DROP TABLE unsorted")
     return target

@@ -76,7 +76,7 @@ def _compare(engine: duckdb.DuckDBPyConnection, request: CompareRequest) -> Comp
     engine.execute(f"""
         COPY (SELECT row_number() OVER () AS position, * FROM (
             SELECT * FROM found ORDER BY difference, key, _ordinal, phase, rule_id, field
-        )) TO {target} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)""")
+        )) TO {target} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480, USE_TMP_FILE false)""")
     records = max(parquet_rows(side.records) for side in sides.values())
     return _conclude(engine, request.target, records)
 

@@ -14,7 +14,7 @@ from services.runner.engines.parquet import parquet_rows
 from services.runner.engines.requests import Folded, FoldRequest
 from services.runner.engines.sealing import SealedFile, seal
 
-_PARQUET = "(FORMAT parquet, COMPRESSION zstd)"
+_PARQUET = "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
 _DROPS = {"_ordinal": "BIGINT", "reason": "VARCHAR"}
 _TRACE = {"_row": "BIGINT", "_ordinal": "BIGINT"}
 

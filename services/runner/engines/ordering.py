@@ -74,7 +74,7 @@ def write_nearly_ordered(engine: duckdb.DuckDBPyConnection, selection: Selection
 
 def write_at_once(engine: duckdb.DuckDBPyConnection, selection: Selection, target: Path) -> Course | None:
     """Write the selected records; return how their ordinals run where they stand in source order at once."""
-    copy = f"TO {quote_literal(str(target))} (FORMAT parquet, COMPRESSION zstd)"
+    copy = f"TO {quote_literal(str(target))} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
     if not selection.is_ordered:
         engine.execute(f"COPY ({selection.query}) {copy}")
         found = course(engine, target)

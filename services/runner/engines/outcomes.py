@@ -11,7 +11,7 @@ from libs.expressions import quote_literal
 from libs.expressions.fitting import Fitting, misfit_rows
 from services.runner.engines.balance import Balance
 
-_PARQUET = "(FORMAT parquet, COMPRESSION zstd)"
+_PARQUET = "(FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)"
 _DISPOSITIONS: dict[str, pa.DataType] = {
     "_ordinal": pa.int64(),
     "key": pa.string(),

@@ -40,7 +40,7 @@ def select_records(request: SelectRequest, _descriptors: Sequence[int] = ()) -> 
         engine.execute(f"""COPY (
             SELECT row_number() OVER (ORDER BY r._ordinal) AS _ordinal, r.* EXCLUDE (_ordinal)
             FROM read_parquet({extract}) AS r SEMI JOIN read_parquet({ordinals}) AS o ON r._ordinal = o._ordinal
-            ORDER BY r._ordinal) TO {target} (FORMAT parquet, COMPRESSION zstd)""")
+            ORDER BY r._ordinal) TO {target} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)""")
     rows = parquet_rows(request.target)
     if rows != parquet_rows(request.ordinals):
         raise SourceError("records-missing", "The sealed extract does not have all records that are to be corrected.")
@@ -53,5 +53,5 @@ def widen_records(request: WidenRequest, _descriptors: Sequence[int] = ()) -> Se
     fields = ", ".join(f"CAST(NULL AS VARCHAR) AS {quote_identifier(name)}" for name in request.fields)
     with open_duckdb(request.target.parent, [request.extract]) as engine:
         engine.execute(f"""COPY (SELECT *, {fields} FROM read_parquet({extract}) ORDER BY _ordinal)
-            TO {target} (FORMAT parquet, COMPRESSION zstd)""")
+            TO {target} (FORMAT parquet, COMPRESSION zstd, USE_TMP_FILE false)""")
     return seal(request.target, parquet_rows(request.target))

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shutil import rmtree
 from typing import Any, TypeVar
 
 from libs.common.jail import MIB, JobCrashed, JobFailed, JobServer, JobTimedOut, Limits, fault_of
@@ -57,10 +58,7 @@ async def run_in_child(
     """
     limits = replace(_LIMITS, wall_seconds=timeout_seconds)
     job = {"work": work, "request": request.model_dump(mode="json")}
-    for place in writes:
-        if place.is_dir():
-            (place / SPILL).mkdir(exist_ok=True)  # a child makes files alone
-    with _opened(reads) as readable, _opened(writes) as writable:
+    with _opened(reads) as readable, _opened(writes) as writable, _room_to_spill(writes):
         try:
             answer = await jobs.run(job, [*descriptors, *readable], writable=writable, limits=limits)
         except JobTimedOut as error:
@@ -78,6 +76,19 @@ async def run_in_child(
     if "error" in answer:
         raise _known(answer["error"])
     return result.model_validate(answer["result"])
+
+
+@contextmanager
+def _room_to_spill(places: Sequence[Path]) -> Iterator[None]:
+    """Make the directories that engines spill into: a child makes files alone. They are gone afterwards, however it ends."""
+    rooms = [place / SPILL for place in dict.fromkeys(places) if place.is_dir()]
+    for room in rooms:
+        room.mkdir(exist_ok=True)
+    try:
+        yield
+    finally:
+        for room in rooms:
+            rmtree(room, ignore_errors=True)
 
 
 @contextmanager

@@ -53,7 +53,7 @@ def write_not_out(request: NotOutRequest, _descriptors: Sequence[int] = ()) -> S
     with open_duckdb(request.target.parent, [*folders, *request.files]) as engine:
         engine.execute(
             f"COPY (SELECT * FROM ({' UNION ALL '.join(_parts(request))}) ORDER BY key, _ordinal, rule_id) "
-            f"TO {quote_literal(str(request.target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480)"
+            f"TO {quote_literal(str(request.target))} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE 20480, USE_TMP_FILE false)"
         )
     return seal(request.target, parquet_rows(request.target))
 

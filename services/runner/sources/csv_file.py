@@ -86,7 +86,7 @@ def _copy(source: Path, header: list[str], request: CsvRequest) -> str:
           FROM (FROM read_csv({quote_literal(str(source))}, auto_detect = false, header = true, columns = {{{columns}}},
             delim = {quote_literal(request.delimiter)}, quote = '"', escape = '"', strict_mode = true,
             allow_quoted_nulls = false, max_line_size = {_LINE_LIMIT}) {limited})
-        ) TO {quote_literal(str(request.target))} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2)"""
+        ) TO {quote_literal(str(request.target))} (FORMAT parquet, COMPRESSION zstd, PARQUET_VERSION v2, USE_TMP_FILE false)"""
 
 
 def _explain(error: duckdb.Error, descriptor: int, name: str, delimiter: str, width: int) -> SourceError:
