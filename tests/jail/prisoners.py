@@ -288,4 +288,4 @@ ACTS: dict[str, Callable[[dict[str, Any], Sequence[int]], Any]] = {
     name.removeprefix("_"): act
     for name, act in list(globals().items())
     if name.startswith("_") and callable(act) and not name.startswith("__")
-} | {"scatter": hoarders.scatter, "hide": hoarders.hide, "build": hoarders.build}
+} | {"scatter": hoarders.scatter, "hide": hoarders.hide, "build": hoarders.build, "supersede": hoarders.supersede}

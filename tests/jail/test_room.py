@@ -73,9 +73,16 @@ async def test_what_has_no_name_takes_room_too(jobs: JobServer, directory: int, 
 
 
 async def test_nothing_but_files_can_be_made(jobs: JobServer, tmp_path: Path, directory: int) -> None:
-    """Directories below each other without end nobody could remove; a file that is renamed can leave a device behind."""
+    """Directories below each other without end nobody could remove; a name that is given up can leave a device behind."""
     assert await jobs.run({"act": "build"}, writable=[directory], limits=LIMITS) == {}
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+async def test_a_file_can_take_the_place_of_another(jobs: JobServer, tmp_path: Path, directory: int) -> None:
+    """A job that is done a second time finds what it wrote the first time, and engines write anew beside it."""
+    (tmp_path / "old").write_text("old")
+    assert await jobs.run({"act": "supersede"}, writable=[directory], limits=LIMITS) == ["old"]
+    assert (tmp_path / "old").read_text() == "new"
 
 
 async def test_whoever_has_a_room_maps_no_files(jobs: JobServer, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ mremap 25 216|mincore 27 232|membarrier 324 283|readv 19 65|writev 20 66|preadv 
 access 21 -|faccessat 269 48|faccessat2 439 439|readlink 89 -|readlinkat 267 78|getdents64 217 61|getcwd 79 17|statfs 137 43
 fstatfs 138 44|dup 32 23|dup2 33 -|dup3 292 24|flock 73 32|fsync 74 82|fdatasync 75 83|ftruncate 77 46
 truncate 76 45|fadvise64 221 223|copy_file_range 326 285|sendfile 40 71|unlink 87 -
-unlinkat 263 35|umask 95 166|pipe 22 -|pipe2 293 59|eventfd2 290 19
+unlinkat 263 35|rename 82 -|renameat 264 38|umask 95 166|pipe 22 -|pipe2 293 59|eventfd2 290 19
 epoll_create1 291 20|epoll_ctl 233 21|epoll_pwait2 441 441|poll 7 -|ppoll 271 73|select 23 -|pselect6 270 72
 shutdown 48 210|getsockname 51 204|getpeername 52 205|getsockopt 55 209
 nanosleep 35 101|clock_getres 229 114|gettimeofday 96 169|time 201 -|times 100 153|getrusage 98 165|getrlimit 97 163|sysinfo 99 179
