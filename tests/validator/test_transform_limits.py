@@ -166,3 +166,24 @@ async def test_lazy_polars_has_all_of_the_memory_that_a_transform_may_use(server
     made = await run(server, tmp_path, SORTED, count=100_000, budget={"memory": 704 << 20})
     assert made.log == "1\n"
     assert [row["_ordinal"] for row in made.rows[:2]] == [100_000, 99_999]
+
+
+_FORGED = """
+import random
+os = random._os
+
+def transform(batches, params):
+    data = b'{"value":{"rows":[' + b"2.2250738585072011e-308," * 100_000 + b"1]}}"
+    for n in range(3, 64):
+        try: found = "memfd:result" in os.readlink(f"/proc/self/fd/{n}")
+        except OSError: continue
+        if found: os.pwrite(n, len(data).to_bytes(8, "little") + data, 0)
+    os._exit(0)
+"""
+
+
+async def test_an_answer_says_little(server: JobServer, tmp_path: Path) -> None:
+    """Whoever writes megabytes of numbers for an answer is not read: that would take the whole service's time."""
+    error = await stopped(server, tmp_path, _FORGED)
+    assert error.__cause__ is not None
+    assert "ResultTooLarge" in str(error.__cause__)

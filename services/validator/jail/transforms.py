@@ -29,6 +29,7 @@ WARM, REHEARSAL = "services.validator.jail.warmth:warm", "services.validator.jai
 
 _LOOK_SECONDS = 0.5
 _SPILL_MOST = 4
+_ANSWER_BYTES = 256 * 1024  # a count, or an error's words: to read megabytes of numbers would keep everybody waiting
 _LOG, _LAST_WORDS = "log.txt", 4096
 
 Answer = TypeVar("Answer", Counted, Shown)
@@ -180,6 +181,7 @@ def _limits(work: Work, budget: Budget) -> Limits:
         wall_seconds=budget.wall_seconds,
         file_size=budget.result_bytes,
         open_files=128,
+        result_bytes=_ANSWER_BYTES,
     )
     if isinstance(work.transform, SqlTransform):  # it may make files: each could be the largest
         spilled = budget.result_bytes * _SPILL_MOST
