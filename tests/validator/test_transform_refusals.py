@@ -79,6 +79,11 @@ REFUSED = {
         "several kinds",
     ),
     "no name": (frames("f.columns = range(4)"), "named 0", "text"),
+    "a list of records as one": (
+        frames("f['_ordinal'] = [[1]] * 10"),
+        "_ordinal is the number of one record",
+        "called _ordinals",
+    ),
     "bytes": (frames("f['id'] = b'x'"), "holds binary", "give text"),
     "a span of time": (frames("f['amount'] = pd.Timedelta(days=1)"), "holds duration", "number of its seconds"),
     "objects": (

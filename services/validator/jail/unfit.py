@@ -8,6 +8,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 
+from libs.common.vocabulary.transforms import ORDINAL, ORDINALS
+
 _MOST_TYPE = 100
 _types = pa.types
 _HINTS = (
@@ -43,6 +45,8 @@ def no_table(verb: str, value: object) -> UnfitResultError:
 def no_column(name: str, kind: object) -> UnfitResultError:
     """Return the error of a column of a type (Arrow's or Polars') that no field has."""
     said = f"the column {name!r} holds {str(kind)[:_MOST_TYPE]}, which no field can"
+    if name == ORDINAL and isinstance(kind, pa.DataType) and _types.is_nested(kind):
+        return UnfitResultError(f"{ORDINAL} is the number of one record: lists of them are called {ORDINALS}")
     hint = next((hint for fits, hint in _HINTS if isinstance(kind, pa.DataType) and fits(kind)), "")
     return UnfitResultError(f"{said}: {hint}" if hint else said)
 
