@@ -154,7 +154,6 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
 
 
 def _settle(log: int) -> None:
-    pl.Config.set_engine_affinity("in-memory")  # the streaming one reserves gigabytes of addresses, and keeps no order
     diary.keep(log)
     random.seed(0)
     np.random.seed(0)  # noqa: NPY002 - the one that tenants' code may still use: the same run gives the same rows
