@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import orjson
+from fastapi import Response
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ValidationError
 
@@ -40,9 +41,13 @@ def model_of(route: APIRoute, status: int) -> type[BaseModel] | None:
 
 
 def statuses(route: APIRoute) -> set[int]:
-    """Return the statuses with which a route documents that it did what was asked."""
+    """Return the statuses with which a route documents that it did what was asked and answers JSON."""
+    if route.response_class is Response:  # a page, a stream, a file: it says so by itself
+        return set()
     given = {route.status_code or HTTPStatus.OK, *map(int, route.responses)}
-    return {status for status in given if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES}
+    return {status for status in given if HTTPStatus.OK <= status < HTTPStatus.MULTIPLE_CHOICES} - {
+        HTTPStatus.NO_CONTENT
+    }
 
 
 def _is_at(route: APIRoute, method: str, path: str) -> bool:
@@ -56,7 +61,7 @@ def faults(model: type[BaseModel], body: bytes) -> Iterator[str]:
     except ValidationError as error:
         yield from (f"{'/'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors())
         return
-    yield from _differences(orjson.loads(body), read.model_dump(mode="json", exclude_unset=True), "")
+    yield from _differences(orjson.loads(body), read.model_dump(mode="json", by_alias=True, exclude_unset=True), "")
 
 
 def _differences(answered: Any, written: Any, place: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ from libs.common.database.pool import Database
 from libs.common.jail import JobServer
 from services.runner.main import declare
 from services.runner.settings import RunnerSettings
+from tests.documented import watched
 from tests.runner.world import World
 
 ISSUER = "http://localhost:8080"
@@ -84,7 +85,7 @@ async def live(urls: dict[str, str], nats: Nats, home: Path, **more: Any) -> Asy
             while kid not in runtime.identity.keys:  # noqa: ASYNC110 - the service reads the bucket by itself
                 await asyncio.sleep(0.05)
         transport = httpx.ASGITransport(build_app(service, runtime))
-        async with httpx.AsyncClient(transport=transport, base_url="http://runner", timeout=60) as client:
+        async with watched(httpx.AsyncClient(transport=transport, base_url="http://runner", timeout=60)) as client:
             yield Live(runtime, client, (kid, key), home)
 
 

@@ -7,6 +7,7 @@ from fastapi.responses import Response
 
 from libs.common.database.transaction import Row
 from libs.common.http.json import json_bytes
+from services.runner.api.shapes import HIDDEN_OF_CODE
 from services.runner.domain.ledger import Balance
 
 _RUN = (
@@ -70,8 +71,7 @@ def transform_answer(asked: Row | None) -> dict[str, Any] | None:
     if asked is None:
         return None
     times = {name: asked[name] for name in ("status", "requested_at", "ended_at")}
-    hidden = ("output", "trace", "drops", "log")
-    return {**times, **{name: value for name, value in (asked["result"] or {}).items() if name not in hidden}}
+    return {**times, **{name: value for name, value in (asked["result"] or {}).items() if name not in HIDDEN_OF_CODE}}
 
 
 def artifact_answer(artifact: Row) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
 import anyio
 import structlog
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
 from libs.common.app import Runtime
@@ -32,7 +33,12 @@ _TYPES = {
 artifacts = OpenDoor("/v1/artifacts", tag="artifacts")
 
 
-@artifacts.get("/{artifact_id}/content", dependencies=[permission("artifact:read")])
+_FILES: dict[int | str, dict[str, Any]] = {200: {"content": {kind.partition(";")[0]: {} for kind in _TYPES.values()}}}
+
+
+@artifacts.get(
+    "/{artifact_id}/content", dependencies=[permission("artifact:read")], responses=_FILES, response_class=Response
+)
 async def content(request: Request, caller: Caller, artifact_id: UUID) -> StreamingResponse:
     """Return an artifact's bytes, checked against their hash before the first one leaves."""
     runtime: Runtime = request.app.state.runtime

@@ -1,6 +1,6 @@
 """Backtests: a draft tried on past data, and what would be different with it."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Query, Request, Response
@@ -9,14 +9,17 @@ from sqlalchemy import select
 
 from libs.common.app import Runtime
 from libs.common.database.transaction import Row
+from libs.common.definitions.answers import document, listed
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Caller, Door, OpenDoor, Tx, permission, request_context
 from libs.common.http.pages import PageParameters, page_of
 from libs.common.vocabulary.policies import Replayed
 from services.runner.api.answers import answer
 from services.runner.api.patience import library_of, patiently
+from services.runner.api.shapes import Backtest, BacktestDifference, ShownBacktest
 from services.runner.commands.backtesting import Trial, ask_backtest
 from services.runner.commands.cancelling import cancel_backtest
+from services.runner.domain.comparing import Difference
 from services.runner.records.differences import DifferenceReader, Wanted
 from services.runner.store import backtests as store
 from services.runner.store.tables import backtest
@@ -25,7 +28,6 @@ READ, START = [permission("backtest:read")], [permission("backtest:start")]
 asking = OpenDoor("/v1/backtests", tag="backtests")
 backtests = Door("/v1/backtests", tag="backtests")
 
-Difference = Literal["newly_failing", "newly_passing", "changed", "no_longer_out", "newly_out"]
 _SHOWN = ("id", "kind", "definition_id", "name", "sha256", "proposal_id", "report_id", "last", "runs", "failed", "status",
           "counts", "created_by", "created_at", "ended_at")  # fmt: skip
 _LISTED = select(*(backtest.c[name] for name in _SHOWN))
@@ -47,7 +49,7 @@ class NewBacktest(BaseModel):
     sha256: str | None = Field(default=None, pattern=r"^[0-9a-f]{64}$")
 
 
-@asking.post("", status_code=201, dependencies=START)
+@asking.post("", status_code=201, dependencies=START, responses=document(Backtest, 201))
 async def start_backtest(request: Request, caller: Caller, body: NewBacktest) -> Response:
     """Judge and transform past runs' sealed extracts again with a draft; no source is asked, nothing is delivered."""
     trial = Trial(body.kind, body.id, body.last, body.report_id, body.sha256)
@@ -59,28 +61,28 @@ async def start_backtest(request: Request, caller: Caller, body: NewBacktest) ->
     return await patiently(request, caller, start)
 
 
-@backtests.get("", dependencies=READ)
+@backtests.get("", dependencies=READ, responses=document(listed(Backtest)))
 async def list_backtests(tx: Tx, page: PageParameters, definition_id: UUID | None = None) -> Response:
     """List backtests, newest first."""
     statement = _LISTED if definition_id is None else _LISTED.where(backtest.c.definition_id == definition_id)
     return await page_of(tx, statement, page, (backtest.c.created_at, backtest.c.id))
 
 
-@backtests.get("/{id}", dependencies=READ)
+@backtests.get("/{id}", dependencies=READ, responses=document(ShownBacktest))
 async def show_backtest(tx: Tx, id: UUID) -> Response:  # noqa: A002 - the path's own word
     """Show a backtest: how far it is, what is different, and each run with its counts and first differences."""
     row = await store.find(tx, id)
     return answer({**_shown(row), "replays": [_replay(each) for each in await store.replays(tx, id)]})
 
 
-@backtests.post("/{id}/cancel", status_code=202, dependencies=START)
+@backtests.post("/{id}/cancel", status_code=202, dependencies=START, responses=document(Backtest, 202))
 async def stop_backtest(tx: Tx, id: UUID) -> Response:  # noqa: A002
     """Cancel the runs of a backtest that have not ended."""
     await cancel_backtest(tx, id)
     return answer(_shown(await store.find(tx, id)), 202)
 
 
-@asking.get("/{id}/differences", dependencies=READ)
+@asking.get("/{id}/differences", dependencies=READ, responses=document(listed(BacktestDifference)))
 async def list_differences(
     request: Request,
     caller: Caller,

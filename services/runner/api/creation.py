@@ -9,11 +9,13 @@ from fastapi import Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.database.transaction import Row
+from libs.common.definitions.answers import document
 from libs.common.errors import FieldProblem, Invalid
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
 from libs.common.vocabulary.base import Instant
 from services.runner.api.answers import answer, run_answer
 from services.runner.api.patience import library_of, patiently
+from services.runner.api.shapes import Run
 from services.runner.commands.creation import Order, create_run
 from services.runner.commands.rerunning import rerun
 
@@ -50,7 +52,7 @@ class Rerun(BaseModel):
     versions: Literal["pinned", "latest"] = "pinned"
 
 
-@creation.post("", status_code=201, dependencies=[permission("run:start")])
+@creation.post("", status_code=201, dependencies=[permission("run:start")], responses=document(Run, 201))
 async def start_run(request: Request, caller: Caller, body: NewRun) -> Response:
     """Start a run of a report for a business date, or take a sample of what it would read."""
     if body.parameters:
@@ -62,7 +64,7 @@ async def start_run(request: Request, caller: Caller, body: NewRun) -> Response:
     return await patiently(request, caller, lambda tx: _started(create_run(tx, library_of(request), order)))
 
 
-@creation.post("/{run_id}/rerun", status_code=201, dependencies=[permission("run:start")])
+@creation.post("/{run_id}/rerun", status_code=201, dependencies=[permission("run:start")], responses=document(Run, 201))
 async def repeat_run(request: Request, caller: Caller, run_id: UUID, body: Rerun) -> Response:
     """Repeat an ended run; a failed one goes on from where it failed."""
     library = library_of(request)

@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import Header, Request
+from fastapi import Header, Request, Response
 from fastapi.responses import StreamingResponse
 
 from libs.common.context import Context
@@ -44,7 +44,10 @@ class Followers:
             return
 
 
-@progress.get("/{run_id}/events", dependencies=[permission("run:read")])
+_EVENTS: dict[int | str, dict[str, Any]] = {200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}}
+
+
+@progress.get("/{run_id}/events", dependencies=[permission("run:read")], responses=_EVENTS, response_class=Response)
 async def follow(
     request: Request,
     caller: Caller,

@@ -8,15 +8,17 @@ from fastapi import Path as InPath
 from fastapi import Query, Request, Response
 
 from libs.common.app import Runtime
+from libs.common.definitions.answers import document
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
 from services.runner.api.answers import answer
+from services.runner.api.shapes import RecordAnswer
 from services.runner.records.answer import RecordReader
 from services.runner.records.composing import Question
 
 records = OpenDoor("/v1/reports", tag="records")
 
 
-@records.get("/{report_id}/records/{key:path}", dependencies=[permission("run:read")])
+@records.get("/{report_id}/records/{key:path}", dependencies=[permission("run:read")], responses=document(RecordAnswer))
 async def what_became_of(
     request: Request,
     caller: Caller,

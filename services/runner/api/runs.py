@@ -8,10 +8,13 @@ from fastapi import Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Select, select
 
+from libs.common.definitions.answers import document, listed
 from libs.common.http.door import Door, Tx, permission
 from libs.common.http.pages import PageParameters, page_of
 from services.runner.api import answers
+from services.runner.api.shapes import Artifact, Run, RunLedger, RunSummary, ShownRun
 from services.runner.commands.cancelling import cancel_run
+from services.runner.domain.states import Status
 from services.runner.domain.steps import TRIALS
 from services.runner.store import parts
 from services.runner.store import runs as store
@@ -20,9 +23,6 @@ from services.runner.store.tables import run
 runs = Door("/v1/runs", tag="runs")
 
 Kind = Literal["report", "correction", "sample", "backtest", "all"]
-Status = Literal[
-    "waiting", "queued", "running", "validating", "transforming", "succeeded", "partial", "failed", "cancelled"
-]
 
 _R = run.c
 _LISTED = select(
@@ -56,7 +56,7 @@ class Cancellation(BaseModel):
     reason: str = Field(default="", max_length=500, pattern=r"^[^\x00]*$")
 
 
-@runs.get("", dependencies=[permission("run:read")])
+@runs.get("", dependencies=[permission("run:read")], responses=document(listed(RunSummary)))
 async def list_runs(
     tx: Tx,
     page: PageParameters,
@@ -80,7 +80,7 @@ async def list_runs(
     return await page_of(tx, statement, page, (_R.created_at, _R.id))
 
 
-@runs.get("/{run_id}", dependencies=[permission("run:read")])
+@runs.get("/{run_id}", dependencies=[permission("run:read")], responses=document(ShownRun))
 async def show_run(tx: Tx, run_id: UUID) -> Response:
     """Show a run with its steps, ledger, counts by rule, artifacts and deliveries."""
     shown = answers.run_answer(await store.find(tx, run_id))
@@ -97,14 +97,14 @@ async def show_run(tx: Tx, run_id: UUID) -> Response:
     return answers.answer(shown)
 
 
-@runs.get("/{run_id}/ledger", dependencies=[permission("run:read")])
+@runs.get("/{run_id}/ledger", dependencies=[permission("run:read")], responses=document(RunLedger))
 async def show_ledger(tx: Tx, run_id: UUID) -> Response:
     """Show what became of a run's records, step by step."""
     await store.find(tx, run_id)
     return answers.answer({"run_id": run_id, "steps": answers.ledger_answer(await parts.balances(tx, run_id))})
 
 
-@runs.get("/{run_id}/artifacts", dependencies=[permission("run:read")])
+@runs.get("/{run_id}/artifacts", dependencies=[permission("run:read")], responses=document(listed(Artifact)))
 async def list_artifacts(tx: Tx, run_id: UUID) -> Response:
     """List a run's artifacts; there are at most as many as the report has outputs."""
     await store.find(tx, run_id)
@@ -112,7 +112,7 @@ async def list_artifacts(tx: Tx, run_id: UUID) -> Response:
     return answers.answer({"items": items, "next": None})
 
 
-@runs.post("/{run_id}/cancel", status_code=202, dependencies=[permission("run:cancel")])
+@runs.post("/{run_id}/cancel", status_code=202, dependencies=[permission("run:cancel")], responses=document(Run, 202))
 async def cancel(tx: Tx, run_id: UUID, body: Cancellation | None = None) -> Response:
     """Cancel a run that has not ended and whose delivery has not begun."""
     changed = await cancel_run(tx, run_id, body.reason if body else "")

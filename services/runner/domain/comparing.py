@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal, get_args
 
 COMPARED: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -16,7 +16,8 @@ COMPARED: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """What is compared of two runs → the step and the name of its sealed output."""
 
-DIFFERENCES = ("newly_failing", "newly_passing", "changed", "no_longer_out", "newly_out")
+Difference = Literal["newly_failing", "newly_passing", "changed", "no_longer_out", "newly_out"]
+DIFFERENCES: tuple[Difference, ...] = get_args(Difference)
 """A record fails a rule that it passed, passes one that it failed, has another value in a field, or comes out no more, or now."""
 
 

@@ -2,7 +2,11 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Literal, get_args
 
+Status = Literal[
+    "waiting", "queued", "running", "validating", "transforming", "succeeded", "partial", "failed", "cancelled"
+]
 TRANSITIONS: Mapping[str, frozenset[str]] = MappingProxyType(
     {
         "": frozenset({"waiting", "queued"}),
@@ -20,7 +24,7 @@ TRANSITIONS: Mapping[str, frozenset[str]] = MappingProxyType(
 """Status → what may follow; the empty text stands before a run exists."""
 
 ENDED = frozenset(status for status, following in TRANSITIONS.items() if not following)
-STATUSES = tuple(status for status in TRANSITIONS if status)
+STATUSES: tuple[Status, ...] = get_args(Status)
 
 EVENT_NAMES: Mapping[str, str] = MappingProxyType(
     {status: "run.started" if status == "running" else f"run.{status}" for status in STATUSES}

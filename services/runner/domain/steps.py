@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+from typing import Literal, get_args
 
+Step = Literal["extract", "validate", "transform", "validate_output", "render", "deliver", "compare"]
 STEPS = ("extract", "validate", "transform", "validate_output", "render", "deliver")
 STEPS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
@@ -14,7 +16,7 @@ STEPS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Kind of run → its steps. A backtest takes a past run's sealed extract, and compares what it makes of it."""
 
-EVERY_STEP = (*STEPS, "compare")
+EVERY_STEP: tuple[Step, ...] = get_args(Step)
 TRIALS = ("sample", "backtest")
 """Kinds of run that report nothing to anybody."""
 

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import orjson
 
 from libs.common.database.transaction import Row
 from services.runner.records.requests import Found
+
+Disposition = Literal["sent", "undelivered", "held", "filtered", "merged"]
+"""What became of a record."""
 
 
 @dataclass(frozen=True, slots=True)
