@@ -1,5 +1,6 @@
 """What the API's document promises is what the running system answers."""
 
+import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,8 +19,8 @@ from libs.common.definitions.kinds import Kind
 from services.catalog.commands import KINDS as CATALOG
 from services.validator.commands import KINDS as VALIDATOR
 from tests.system.belongings import measured
-from tests.system.payments import Filing, filed
-from tests.system.test_backtest import second_person
+from tests.system.payments import Filing, filed, rule_spec
+from tests.system.test_backtest import asked, drafted, proposed, second_person
 from tests.system.test_exceptions import LATER, do, of, payments
 from tests.system.world import Tenant, World
 
@@ -83,3 +84,34 @@ async def test_an_indicator_is_answered_as_documented(filing: Filing) -> None:
     one = await api.get(f"/v1/indicators/{await measured(api)}")
     listed_ = next(each for each in (await api.get("/v1/indicators"))["items"] if each["id"] == one["id"])
     assert (one.keys(), one["value"]) == (listed_.keys(), listed_["value"])
+
+
+async def test_proposals_are_answered_as_documented(world: World, tenant: Tenant, filing: Filing) -> None:
+    """A draft that needs a second person: proposed, taken back, proposed again and refused."""
+    api, path = tenant.api, f"/v1/rules/{filing.rule}"
+    await api.change("/v1/policies/publication", {"require_approval": ["rule"]})
+    await drafted(api, path, rule_spec(filing.schema, "amount > 3"))
+    async with asyncio.timeout(30):
+        while not (await api.get(path))["requires"]:  # noqa: ASYNC110 - the validator follows the policy by itself
+            await asyncio.sleep(0.1)
+    assert (await api.post(f"{path}/publish", {}))["proposal"]["status"] == "proposed"
+    assert (await api.post(f"{path}/withdraw", {"comment": "not yet"}))["proposal"]["status"] == "withdrawn"
+    await api.post(f"{path}/publish", {})
+    await proposed(api, path, "proposed")
+    await (await second_person(world, tenant)).post(f"{path}/reject", {"comment": "no"})
+    listed_ = (await api.get(f"{path}/proposals"))["items"]
+    assert [each["status"] for each in listed_] == ["rejected", "withdrawn"]
+
+
+async def test_schedules_and_runs_are_answered_as_documented(filing: Filing) -> None:
+    """A schedule that is changed, paused and resumed; a run's ledger and files; a backtest that is told to stop."""
+    api, run = filing.tenant.api, await filing.run()
+    body = {"name": "yearly", "spec": {"report_id": str(filing.report), "cron": "0 6 1 1 *"}}
+    path = f"/v1/schedules/{(await api.post('/v1/schedules', body))['id']}"
+    assert (await api.change(path, {**body, "name": "once a year"}))["revision"] == 2
+    assert [(await api.post(f"{path}/{verb}"))["status"] for verb in ("pause", "resume")] == ["paused", "active"]
+    assert (await api.get(f"/v1/runs/{run['id']}/ledger"))["steps"] == run["ledger"]
+    assert (await api.get(f"/v1/runs/{run['id']}/artifacts"))["items"] == run["artifacts"]
+    await drafted(api, f"/v1/rules/{filing.rule}", rule_spec(filing.schema, "amount > 3"))
+    found = await asked(api, "rule", filing.rule)
+    assert (await api.post(f"/v1/backtests/{found['id']}/cancel"))["status"] == "completed"
