@@ -15,8 +15,8 @@ from libs.common.http.door import Caller, Door, OpenDoor, Tx, permission, reques
 from libs.common.http.pages import PageParameters, page_of
 from libs.common.vocabulary.policies import Replayed
 from services.runner.api.answers import answer
+from services.runner.api.findings import Backtest, BacktestDifference, ShownBacktest
 from services.runner.api.patience import library_of, patiently
-from services.runner.api.shapes import Backtest, BacktestDifference, ShownBacktest
 from services.runner.commands.backtesting import Trial, ask_backtest
 from services.runner.commands.cancelling import cancel_backtest
 from services.runner.domain.comparing import Difference

@@ -11,7 +11,7 @@ from libs.common.app import Runtime
 from libs.common.definitions.answers import document
 from libs.common.http.door import Caller, OpenDoor, permission, request_context
 from services.runner.api.answers import answer
-from services.runner.api.shapes import RecordAnswer
+from services.runner.api.findings import RecordAnswer
 from services.runner.records.answer import RecordReader
 from services.runner.records.composing import Question
 
