@@ -14,7 +14,7 @@ def ask_all(work: Judgement) -> None:
     """Find the records that each query selects; what goes wrong is the rule's error, not a verdict."""
     if not work.plan.questions:
         return
-    engine = open_engine(work.resources, work.files.readable(), work.files.spill, fresh=True)
+    engine = open_engine(work.resources, work.files.readable(), work.files.spill, fresh=True, sums=True)
     try:
         _define(work, engine)
         for question in work.plan.questions:

@@ -20,7 +20,8 @@ def run(job: dict[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
     files = [f"/proc/self/fd/{descriptor}" for descriptor in descriptors]
     sources, (result, _log, progress_file, spill) = files[: len(tables)], descriptors[len(tables) :]
     # one thread: rows come in the same order each time
-    engine = open_engine(Resources(memory=job["memory"], spill_bytes=job["spill"]), sources, f"/proc/self/fd/{spill}")
+    resources = Resources(memory=job["memory"], spill_bytes=job["spill"])
+    engine = open_engine(resources, sources, f"/proc/self/fd/{spill}", sums=True)
     progress = Progress(progress_file)
     try:
         for table, path in zip(tables, sources, strict=True):

@@ -81,7 +81,8 @@ class Judgement:
 
 def open_data(work: Judgement, *, careful: bool = False) -> duckdb.DuckDBPyConnection:
     """Return a locked engine with the data and the mapping tables; `careful` as in `open_engine`."""
-    engine = open_engine(work.resources, work.files.all(), work.files.spill, careful=careful)
+    sums = bool(work.plan.set_checks)
+    engine = open_engine(work.resources, work.files.all(), work.files.spill, careful=careful, sums=sums)
     engine.execute(f"CREATE TEMP VIEW extract AS SELECT * FROM read_parquet({quote_literal(work.files.data)})")
     for table, path in zip(work.mappings, work.files.mappings, strict=True):
         source = f"SELECT * FROM read_parquet({quote_literal(path)})"
