@@ -36,14 +36,14 @@ def _number(text: str, field: SchemaField) -> Fraction | None:
     return Fraction(f"{sign}{unsigned}") if fits else None
 
 
-def needs_more_digits(text: str, interpreter: Interpreter) -> bool:
+def needs_more_digits(text: str, interpreter: Interpreter, places: int = 10) -> bool:
     """Say whether 38 digits may not hold a number on the way: then the language gives null there.
 
-    Each factor of a product may add ten decimal places; comparing needs no more digits than the numbers have.
+    Each factor of a product may add `places` after the point; comparing needs no more digits than the numbers have.
     """
     written = _LITERAL.sub("''", text)
     signs = {sign for sign in "*/%+-" if sign in written}
     if not signs and not any(f"{name}(" in written for name in _CHOOSE) and " if " not in written:
         return False
-    whole = min(8, 28 - 10 * written.count("*")) if signs - {"+", "-"} else 16
+    whole = min(8, 38 - places * (1 + written.count("*"))) if signs - {"+", "-"} else min(16, 37 - places)
     return interpreter.largest >= Fraction(10) ** whole

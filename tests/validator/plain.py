@@ -66,7 +66,8 @@ class Judge:
         run = {"business_date": self.moment.business_date, "as_of": self.moment.as_of}
         interpreter = Interpreter({**constants, **run, **values}, self._tables())
         value = interpreter.run(text)
-        if needs_more_digits(text, interpreter):
+        places = max([10, *(one.scale for one in self.schema.fields if one.type == "decimal")])
+        if needs_more_digits(text, interpreter, places):
             self.found.unsure.add(rule)
         return value
 
