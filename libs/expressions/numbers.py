@@ -228,6 +228,8 @@ def absolute(value: Value) -> Value:
 def rounded(value: Value, places: int, function: str) -> Value:
     """Round by an SQL function to `places` decimals; without decimals the result is an integer."""
     kind: ValueType = "integer" if places == 0 else "decimal"
+    if isinstance(value.constant, Decimal) and kind == "integer" and value.scale == 0:
+        return number_constant(int(value.constant))
     if places >= value.scale:
         return Value(value.sql, kind, value.weight, value.scale, value.bound, value.physical, value.constant)
     width = min(_own_width(value) + 1, WIDTH)

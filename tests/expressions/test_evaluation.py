@@ -68,6 +68,8 @@ LEGITIMATE = [
     ("round(price, 10)", "7.5000"),
     ("floor(-7.5)", "-8"),
     ("ceil(-7.5)", "-7"),
+    ("-ceil(-2.0)", "2"),
+    ("left('abc', -floor(-2.0))", "ab"),
     ("floor(price)", "7"),
     ("min_of(quantity, price, 3)", "-7.0000"),
     ("max_of(quantity, price, 3)", "7.5000"),
