@@ -7,9 +7,9 @@ import pytest
 
 from libs.expressions import ExpressionError, typecheck
 from tests.expressions.conftest import SCOPE
-from tests.expressions.frugal import frugally
 from tests.expressions.test_evaluation import LEGITIMATE
 from tests.expressions.test_refusals import BOMBS, ESCAPES
+from tests.frugal import frugally
 
 MORE = [
     ("0 < price <= 1000000 and currency('EUR')", "true"),

@@ -9,7 +9,7 @@ from libs.expressions.patterns import MOST, PatternError, Patterns
 from libs.expressions.patterns.reading import Reader
 from libs.expressions.sql import SqlError, inspect
 from tests.expressions.conftest import SCOPE
-from tests.expressions.frugal import frugally
+from tests.frugal import frugally
 
 BESIDE = "a condition of its own beside this one, joined by and"
 BACK = "the repeated part written out, or two values compared"

@@ -5,7 +5,7 @@ import pytest
 from libs.common.vocabulary.schemas import SchemaField, SchemaSpec
 from libs.expressions import ExpressionError, Scope, compile_expression, typecheck
 from tests.expressions.conftest import MOMENT, SCOPE
-from tests.expressions.frugal import frugally
+from tests.frugal import frugally
 
 ESCAPES = [
     # dunder walks and attributes

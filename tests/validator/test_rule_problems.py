@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from libs.common.vocabulary.rules import RuleSpec
 from services.validator.domain import rule_problems
-from tests.expressions.frugal import CPU_SECONDS, frugally
+from tests.frugal import CPU_SECONDS, frugally
 from tests.validator.judging import SCHEMA, measured, rule
 
 

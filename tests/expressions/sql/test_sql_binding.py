@@ -8,8 +8,8 @@ import pytest
 from libs.expressions.sql import SqlError, inspect
 from libs.expressions.sql.meaning import GROWING
 from libs.expressions.sql.names import OPERATORS, SCALARS
-from tests.expressions.frugal import frugally
 from tests.expressions.sql.test_sql_guard import TABLES, refusal
+from tests.frugal import frugally
 
 SWOLLEN = "replace(replace(lpad('a', 1000, 'a'), 'a', lpad('b', 1000, 'b')), 'b', lpad('c', 1000, 'c'))"
 PLACES = [

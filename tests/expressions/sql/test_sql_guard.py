@@ -12,8 +12,8 @@ from libs.expressions.sql.names import AGGREGATES, FUNCTIONS, SCALARS, WINDOWS
 from libs.expressions.sql.second import check_again
 from libs.expressions.sql.widths import columns_made
 from services.validator.tables import declared_tables
-from tests.expressions.frugal import CPU_SECONDS, frugally
 from tests.expressions.sql.legitimate import QUERIES, SCHEMA
+from tests.frugal import CPU_SECONDS, frugally
 
 TABLES = declared_tables(SCHEMA, {"venues": ("mic", "country"), "rates": ("rate",)})
 BOMBS = {

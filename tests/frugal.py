@@ -11,11 +11,11 @@ import pytest
 CPU_SECONDS = 0.1
 """What looking at one text may cost at most."""
 _TRIES = 3
-_Found = TypeVar("_Found")
+_Asked, _Found = TypeVar("_Asked"), TypeVar("_Found")
 
 
-def frugally(look: Callable[[str], _Found], text: str, budget: float = CPU_SECONDS) -> _Found:
-    """Return what `look` returns of a text; fails when it takes more CPU than its budget in seconds, three times out of three.
+def frugally(look: Callable[[_Asked], _Found], text: _Asked, budget: float = CPU_SECONDS) -> _Found:
+    """Return what `look` returns of a text, or of what was made of one; fails when it takes more CPU than its budget in seconds, three times out of three.
 
     A text is dear every time that it is read; a thread that an earlier test left running is busy now and then.
     """
@@ -26,7 +26,7 @@ def frugally(look: Callable[[str], _Found], text: str, budget: float = CPU_SECON
             spent = _seconds() - before
         if spent <= budget:
             return found
-    pytest.fail(f"{text[:80]}: {spent:.3f} s of CPU, {budget} s were expected at most")
+    pytest.fail(f"{str(text)[:80]}: {spent:.3f} s of CPU, {budget} s were expected at most")
 
 
 @contextmanager
