@@ -22,6 +22,7 @@ OPERATIONS = operations()
 FORM = "/oauth2/token"
 ROOMY = ("/v1/mappings", "/v1/xsd-sets", "/v1/reports")
 LIMIT = 1024 * 1024
+LARGE = 25 * 1024 * 1024
 LARGEST = 64 * 1024 * 1024
 HOSTILE = (
     *("\x00", "a\x00b", "\ud800", "\ufffe\uffff", "%00", "..%2f..%2f", "' OR 1=1 --", "{{7*7}}", "\u202e", "9" * 400),
@@ -251,6 +252,21 @@ async def test_bodies_that_turn_out_too_large_are_refused(hand: Hand, operation:
             yield b" " * 64 * 1024
 
     answer = await hand.send(operation, content=endless(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 413, answer.text
+    assert_refused(answer)
+
+
+@pytest.mark.parametrize("announced", [{}, {"Content-Length": str(LARGE)}])
+@pytest.mark.parametrize("path", ["/v1/users", "/v1/connectors", "/v1/schedules", "/v1/rules", "/v1/audit/verify"])
+async def test_who_sends_far_too_much_hears_why(hand: Hand, path: str, announced: dict[str, str]) -> None:
+    """A client that reads no answer before it has sent all of a large body still gets it."""
+
+    async def large() -> AsyncIterator[bytes]:
+        for _ in range(LARGE // 65_536):
+            yield b" " * 64 * 1024
+
+    operation = next(one for one in OPERATIONS if (one.method, one.path) == ("POST", path))
+    answer = await hand.send(operation, content=large(), headers={"Content-Type": "application/json", **announced})
     assert answer.status_code == 413, answer.text
     assert_refused(answer)
 

@@ -27,6 +27,7 @@ _READING = ("GET", "HEAD", "OPTIONS")
 
 DEFAULT_BODY_LIMIT = 1024 * 1024
 _PATIENCE_SECONDS = 5.0
+_MOST_DISCARDED = 64 * 1024 * 1024  # bytes: what the gateway lets through
 
 
 class Surroundings:
@@ -73,10 +74,6 @@ class Surroundings:
             (size for prefix, size in self._body_limits.items() if scope["path"].startswith(prefix)),
             DEFAULT_BODY_LIMIT,
         )
-        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-        if not length.isdigit() or int(length) > limit:
-            await refusal_response(Request(scope), _too_large(limit))(scope, receive, send)
-            return
         body = _Body(scope, receive, limit)
 
         async def answer(message: Message) -> None:
@@ -84,6 +81,10 @@ class Surroundings:
                 await body.drain()
             await send(message)
 
+        length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+        if not length.isdigit() or int(length) > limit:
+            await refusal_response(Request(scope), _too_large(limit))(scope, receive, answer)
+            return
         await self._app(scope, body.receive, send if body.whole else answer)
 
     def _record(self, request: Request, route: str, status: int, seconds: float) -> None:
@@ -99,14 +100,16 @@ class Surroundings:
 class _Body:
     """A request's body on its way in: counted, and taken whole before the answer begins.
 
-    A gateway that is still sending when the connection closes drops the answer that it has.
+    A gateway that is still sending a body when the answer begins may drop the answer, and so may a client.
     """
 
     def __init__(self, scope: Scope, receive: Receive, limit: int) -> None:
         self._receive = receive
         self._limit = limit
         self._seen = 0
-        self.whole = not any(name in (b"content-length", b"transfer-encoding") for name, _ in scope["headers"])
+        names = {name for name, _ in scope["headers"]}
+        self.whole = not names & {b"content-length", b"transfer-encoding"}
+        self._held_back = b"expect" in names
 
     async def receive(self) -> Message:
         """Receive for the application.
@@ -114,21 +117,27 @@ class _Body:
         Raises:
             TooLarge: more came than may.
         """
-        message = await self._receive()
-        self._seen += len(message.get("body", b""))
-        self.whole = not message.get("more_body", False)
+        message = await self._take()
         if self._seen > self._limit:
             raise _too_large(self._limit)
         return message
 
     async def drain(self) -> None:
-        """Take what the application left, as far as it may be sent; who sends too slowly is not waited for."""
-        if self.whole:
-            return
-        with suppress(TooLarge, TimeoutError):
+        """Take what the application left, and forget it; who sends too much or too slowly is not waited for.
+
+        Nor is whoever asks before sending (`Expect: 100-continue`): to receive would be to say that it is welcome.
+        """
+        with suppress(TimeoutError):
             async with asyncio.timeout(_PATIENCE_SECONDS):
-                while not self.whole and self._seen <= self._limit:
-                    await self.receive()
+                while not self.whole and not self._held_back and self._seen < _MOST_DISCARDED:
+                    await self._take()
+
+    async def _take(self) -> Message:
+        self._held_back = False
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        self.whole = not message.get("more_body", False)
+        return message
 
 
 def _too_large(limit: int) -> TooLarge:
