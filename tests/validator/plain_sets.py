@@ -12,14 +12,15 @@ from tests.validator.plain_values import Record, key, value_text
 if TYPE_CHECKING:
     from tests.validator.plain import Judge
 
-_FIGURES: dict[str, Callable[[list[Any]], Any]] = {
-    "count_distinct": lambda values: Fraction(len(set(values))),
-    "sum": lambda values: sum(values) if values else None,
-    "min": lambda values: min(values, default=None),
-    "max": lambda values: max(values, default=None),
-    "avg": lambda values: half_even(sum(values) / len(values), 10) if values else None,
+_FIGURES: dict[str, Callable[[list[Any], int], Any]] = {
+    "count_distinct": lambda values, _: Fraction(len(set(values))),
+    "sum": lambda values, places: _held(sum(values), places) if values else None,
+    "min": lambda values, _: min(values, default=None),
+    "max": lambda values, _: max(values, default=None),
+    "avg": lambda values, places: _mean(values, places) if values else None,
 }
-_SHOWN = 20
+"""Of values with so many decimal places."""
+_SHOWN, _PLACES = 20, 10
 QUERIES: dict[str, Callable[["Judge", Any, str], bool]] = {
     "SELECT _ordinal FROM records WHERE field IS NULL": lambda _, at, __: at is None,
     "SELECT r._ordinal FROM records r ANTI JOIN previous p ON p.field = r.field": lambda judge, at, name: (
@@ -73,14 +74,26 @@ def _figure(
     if one.value is None:
         return Fraction(len(chosen))
     values = [judge.ask(one.value, record, rule.id) for record in chosen]
-    if one.function != "count_distinct" and judge.schema.field(one.value) is None:
+    field = judge.schema.field(one.value)
+    if one.function != "count_distinct" and field is None:
         values = [_rounded(value) for value in values]
-    return _FIGURES[one.function]([value for value in values if value is not None])
+    places = field.scale if field is not None and field.type == "decimal" else 0 if field is not None else _PLACES
+    return _FIGURES[one.function]([value for value in values if value is not None], places)
 
 
 def _rounded(value: Any) -> Any:
     """Numbers that are worked out enter figures with ten places."""
-    return half_even(value, 10) if isinstance(value, Fraction) else value
+    return _held(half_even(value, _PLACES), _PLACES) if isinstance(value, Fraction) else value
+
+
+def _mean(values: list[Any], places: int) -> Any:
+    total = _held(sum(values), places)
+    return None if total is None else _held(half_even(total / len(values), _PLACES), _PLACES)
+
+
+def _held(number: Any, places: int) -> Any:
+    """Return the number if 38 digits hold it with so many places, else nothing."""
+    return number if abs(number) * 10**places < 10**38 else None
 
 
 def _missing(judge: "Judge", one: Measure, before: list[Record] | None) -> Any:
