@@ -9,12 +9,10 @@ from dataclasses import replace
 from decimal import Decimal
 
 from libs.expressions.errors import Refusal
-from libs.expressions.values import Value, ValueType, shared, shared_all, total_weight
+from libs.expressions.values import Value, ValueType, shared, total_weight
 
 WIDTH = 38
-DIVISION_SCALE = 10
 INT64 = 2**63
-_INT64_DIGITS = 18
 
 
 def number_constant(value: int | Decimal) -> Value:
@@ -124,67 +122,19 @@ def add(left: Value, right: Value, operator: str) -> Value:
     return number(sql, (left, right), scale, bound)
 
 
-def multiply(left: Value, right: Value) -> Value:
-    """Multiply exactly; a product of more than 38 digits is null."""
-    scale, bound = left.scale + right.scale, left.bound * right.bound
-    if scale >= WIDTH:
-        raise Refusal(f"the product has {scale} decimal places", expected=f"fewer than {WIDTH}; use round()")
-    if max(digits(bound), scale) <= WIDTH:
-        return _safe_product(left, right, scale, bound)
-    return shared_all((left, right), lambda both: _guarded_product(both[0], both[1], scale, bound))
-
-
-def _own_width(value: Value) -> int:
+def own_width(value: Value) -> int:
+    """Return how many digits the value needs at its own scale, 38 at most."""
     return min(max(digits(value.bound), value.scale, 1), WIDTH)
 
 
-def _safe_product(left: Value, right: Value, scale: int, bound: int) -> Value:
-    """Multiply where the bound fits: one side is made wide enough that the engine calculates in 128 bit if need be."""
-    width = _own_width(left)
-    if max(digits(bound), scale) > _INT64_DIGITS:
-        width = max(width, min(max(digits(bound), scale), WIDTH))
-    sql = f"({fit(left, width, left.scale)} * {fit(right, _own_width(right), right.scale)})"
-    return number(sql, (left, right), scale, bound)
-
-
-def _guarded_product(left: Value, right: Value, scale: int, bound: int) -> Value:
-    limit = f"9.99999999e{WIDTH - 1 - scale}"
-    size = f"abs(CAST({left.sql} AS DOUBLE)) * abs(CAST({right.sql} AS DOUBLE))"
-    product = f"{fit(left, WIDTH, left.scale)} * {fit(right, WIDTH, right.scale)}"
-    return number(f"(CASE WHEN {size} < {limit} THEN {product} END)", (left, right), scale, bound)
-
-
-def divide(left: Value, right: Value) -> Value:
-    """Divide exactly, half-even at ten decimal places; null for a divisor of zero."""
-    smallest = right.bound if right.constant else 1
-    return _with_divisor(right, lambda by: _quotient(left, by, smallest))
-
-
-def _with_divisor(right: Value, body: Callable[[Value], Value]) -> Value:
+def with_divisor(right: Value, body: Callable[[Value], Value]) -> Value:
     """Build `body` over the divisor, null where it is zero. NULLIF is no function: the engine writes it out twice."""
     return shared(right, lambda by: body(replace(by, sql=f"nullif({by.sql}, 0)", physical="", constant=None)))
 
 
-def _quotient(left: Value, right: Value, smallest: int) -> Value:
-    shift = DIVISION_SCALE + right.scale - left.scale
-    above, below = _room(left, max(shift, 0)), _room(right, max(-shift, 0))
-    sql = f"decimal_division({fit(left, above, left.scale)}, {fit(right, below, right.scale)}, {DIVISION_SCALE})"
-    physical = f"DECIMAL({WIDTH},{DIVISION_SCALE})"
-    bound = min(left.bound, 10**above) * 10 ** max(shift, 0) // (smallest * 10 ** max(-shift, 0)) + 1
-    sql = f"CAST({sql} AS {physical})"
-    return number(sql, (left, right), DIVISION_SCALE, bound, kind="decimal", physical=physical)
-
-
-def _room(value: Value, shift: int) -> int:
-    width = min(_own_width(value), WIDTH - shift)
-    if width < max(value.scale, 1):
-        raise Refusal("the division needs more than 38 digits", expected="fewer decimal places; use round()")
-    return width
-
-
 def modulo(left: Value, right: Value) -> Value:
     """Return Python's `%`: the sign is the divisor's; null for a divisor of zero."""
-    return _with_divisor(right, lambda by: _modulo(left, by))
+    return with_divisor(right, lambda by: _modulo(left, by))
 
 
 def _modulo(left: Value, right: Value) -> Value:
@@ -199,7 +149,7 @@ def _floor_modulo(left: str, divisor: str) -> str:
 
 def floor_divide(left: Value, right: Value) -> Value:
     """Return Python's `//`: rounded towards minus infinity; null for a divisor of zero."""
-    return _with_divisor(right, lambda by: shared(left, lambda one: _floor_quotient(one, by)))
+    return with_divisor(right, lambda by: shared(left, lambda one: _floor_quotient(one, by)))
 
 
 def _floor_quotient(left: Value, right: Value) -> Value:
@@ -217,12 +167,12 @@ def negate(value: Value) -> Value:
         return number_constant(value.constant.copy_negate())  # unary minus would round to 28 digits
     if isinstance(value.constant, int):
         return number_constant(-value.constant)
-    return number(f"(-{fit(value, _own_width(value), value.scale)})", (value,), value.scale, value.bound)
+    return number(f"(-{fit(value, own_width(value), value.scale)})", (value,), value.scale, value.bound)
 
 
 def absolute(value: Value) -> Value:
     """Return the magnitude of the value."""
-    return number(f"abs({fit(value, _own_width(value), value.scale)})", (value,), value.scale, value.bound)
+    return number(f"abs({fit(value, own_width(value), value.scale)})", (value,), value.scale, value.bound)
 
 
 def rounded(value: Value, places: int, function: str) -> Value:
@@ -232,7 +182,7 @@ def rounded(value: Value, places: int, function: str) -> Value:
         return number_constant(int(value.constant))
     if places >= value.scale:
         return Value(value.sql, kind, value.weight, value.scale, value.bound, value.physical, value.constant)
-    width = min(_own_width(value) + 1, WIDTH)
+    width = min(own_width(value) + 1, WIDTH)
     bound = value.bound // 10 ** (value.scale - places) + 1
     arguments = fit(value, width, value.scale) + (f", {places}" if function.startswith("round") else "")
     return number(f"{function}({arguments})", (value,), places, bound, kind=kind)

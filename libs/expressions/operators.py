@@ -3,15 +3,15 @@
 import ast
 from collections.abc import Callable, Sequence
 
-from libs.expressions import numbers
+from libs.expressions import numbers, products
 from libs.expressions.errors import Refusal
 from libs.expressions.values import NUMERIC, Value, ValueType, boolean, null_of, shared_all, text
 
 ARITHMETIC: dict[type[ast.operator], tuple[str, Callable[[Value, Value], Value]]] = {
     ast.Add: ("+", lambda left, right: numbers.add(left, right, "+")),
     ast.Sub: ("-", lambda left, right: numbers.add(left, right, "-")),
-    ast.Mult: ("*", numbers.multiply),
-    ast.Div: ("/", numbers.divide),
+    ast.Mult: ("*", products.multiply),
+    ast.Div: ("/", products.divide),
     ast.FloorDiv: ("//", numbers.floor_divide),
     ast.Mod: ("%", numbers.modulo),
 }

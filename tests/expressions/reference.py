@@ -1,7 +1,7 @@
 """A slow interpreter of the language, written apart from the compiler: Python's own arithmetic, row by row.
 
-None stands for null; numbers are Fractions, so nothing is rounded but by `/` and `round`. The functions are in
-`reference_functions`.
+None stands for null; numbers are Fractions, so nothing is rounded but by `/`, `round` and products of more than twenty
+places. The functions are in `reference_functions`.
 """
 
 import ast
@@ -12,7 +12,7 @@ from fractions import Fraction
 from math import floor
 from typing import Any
 
-from tests.expressions.reference_functions import FUNCTIONS, half_even
+from tests.expressions.reference_functions import FUNCTIONS, half_even, places_of
 
 Cell = None | bool | Fraction | str | date | datetime
 
@@ -119,7 +119,7 @@ def calculate(op: type[ast.operator], left: Fraction, right: Fraction) -> Fracti
     if op is ast.Sub:
         return left - right
     if op is ast.Mult:
-        return left * right
+        return half_even(left * right, max(20, places_of(left), places_of(right)))
     if right == 0:
         return None
     if op is ast.Div:

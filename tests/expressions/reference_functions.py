@@ -23,6 +23,11 @@ def listed(name: str) -> frozenset[str]:
         return frozenset(row[0] for row in csv.reader(file))
 
 
+def places_of(value: Fraction) -> int:
+    """Return how many decimal places a fraction that has an end needs."""
+    return next(n for n in range(60) if 10**n % value.denominator == 0)
+
+
 def half_even(value: Fraction, places: int) -> Fraction:
     return Fraction(round(value * 10**places), 10**places)
 
@@ -59,7 +64,7 @@ def to_text(value: Any) -> str:
 
 def plain(value: Fraction) -> str:
     """Write a fraction that has an end, without trailing zeros."""
-    places = next(n for n in range(60) if (value * 10**n).denominator == 1)
+    places = places_of(value)
     figures = str(abs(int(value * 10**places))).rjust(places + 1, "0")
     written = f"{figures[:-places]}.{figures[-places:]}" if places else figures
     return f"-{written}" if value < 0 else written

@@ -39,11 +39,16 @@ def _number(text: str, field: SchemaField) -> Fraction | None:
 def needs_more_digits(text: str, interpreter: Interpreter, places: int = 10) -> bool:
     """Say whether 38 digits may not hold a number on the way: then the language gives null there.
 
-    Each factor of a product may add `places` after the point; comparing needs no more digits than the numbers have.
+    A product of two has twice `places` after the point, and keeps twenty; comparing needs no more digits than the numbers
+    have. That numbers may use fewer places than they have is not counted on.
     """
     written = _LITERAL.sub("''", text)
     signs = {sign for sign in "*/%+-" if sign in written}
     if not signs and not any(f"{name}(" in written for name in _CHOOSE) and " if " not in written:
         return False
-    whole = min(8, 38 - places * (1 + written.count("*"))) if signs - {"+", "-"} else min(16, 37 - places)
+    whole = (
+        min(8, 38 - places - (places if written.count("*") < 2 else max(places, 20)))
+        if signs - {"+", "-"}
+        else min(16, 37 - places)
+    )
     return interpreter.largest >= Fraction(10) ** whole

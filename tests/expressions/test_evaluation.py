@@ -245,6 +245,7 @@ def test_a_value_too_large_for_the_common_type_is_chosen_all_the_same(evaluate: 
 
 DEEP = [
     "abs({})",
+    "(amount * {})",
     "(amount // {})",
     "(price / {})",
     "({} % amount)",
