@@ -4,17 +4,17 @@ import resource
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _PAGE = resource.getpagesize()
 
 
-class Watch:
-    """Samples the summed PSS of a process and all its descendants until told to stop."""
+class _Watch:
+    """Samples a figure of a process and what it started until told to stop."""
 
-    def __init__(self, pid: int, interval: float = 0.1) -> None:
-        self.peak = 0
-        self._pid, self._interval = pid, interval
+    def __init__(self, pid: int, figure: Callable[[int], int], interval: float) -> None:
+        self._pid, self._figure, self._interval, self._peak = pid, figure, interval, 0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._thread.start()
@@ -23,32 +23,21 @@ class Watch:
         """Return the peak in bytes."""
         self._stop.set()
         self._thread.join()
-        return self.peak
-
-    def _sample(self) -> None:
-        while not self._stop.wait(self._interval):
-            self.peak = max(self.peak, sum(map(_pss, _tree(self._pid))))
-
-
-class LargestProcess:
-    """Samples the largest resident set of any single process below a given one until told to stop."""
-
-    def __init__(self, pid: int, interval: float = 0.02) -> None:
-        self._pid, self._interval, self._peak = pid, interval, 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._sample, daemon=True)
-        self._thread.start()
-
-    def stop(self) -> int:
-        """Return the peak in bytes, shared pages included."""
-        self._stop.set()
-        self._thread.join()
         return self._peak
 
     def _sample(self) -> None:
         while not self._stop.wait(self._interval):
-            below = [pid for pid in _tree(self._pid) if pid != self._pid]
-            self._peak = max([self._peak, *map(_resident, below)])
+            self._peak = max(self._peak, self._figure(self._pid))
+
+
+def watch_tree(pid: int) -> _Watch:
+    """Watch the summed PSS of a process and all its descendants."""
+    return _Watch(pid, lambda top: sum(map(_pss, _tree(top))), 0.1)
+
+
+def watch_largest(pid: int) -> _Watch:
+    """Watch the largest resident set of any single process below a given one, shared pages included."""
+    return _Watch(pid, lambda top: max((_resident(one) for one in _tree(top) if one != top), default=0), 0.02)
 
 
 def _tree(pid: int) -> list[int]:
@@ -85,7 +74,7 @@ def run_watched(command: list[str], **options: object) -> tuple[str, int, float]
     """Run a command to its end; return its output, its tree's peak PSS in bytes and its wall seconds."""
     started = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, **options)  # type: ignore[call-overload]  # noqa: S603 - our own
-    watch = Watch(process.pid)
+    watch = watch_tree(process.pid)
     output, _ = process.communicate()
     peak = watch.stop()
     if process.returncode:

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from bench import rules_case as case
 from bench.bars import Bars
 from bench.cpu import tree_cpu
-from bench.pss import LargestProcess
+from bench.pss import watch_largest
 from libs.common.jail import MIB, JobServer, Limits
 from libs.common.vocabulary.rules import RuleSpec, UniqueCheck
 from services.validator.jail.broker import Outcome, Request, job_server, validate
@@ -33,7 +33,7 @@ _SORT_MEMORY, _SORT_BAR = 1024, 1536
 
 async def measured(name: str, bars: Bars, most: int, work: Callable[[], Awaitable[None]]) -> None:
     """Do some work, print what it took, and check the largest process below this one against `most` MiB."""
-    watch, before, began = LargestProcess(os.getpid()), tree_cpu(), time.perf_counter()
+    watch, before, began = watch_largest(os.getpid()), tree_cpu(), time.perf_counter()
     await work()
     peak = watch.stop()
     bars.report(name, f"{time.perf_counter() - began:.1f} s, CPU {tree_cpu() - before:.1f} s")

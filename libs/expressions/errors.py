@@ -1,5 +1,5 @@
-class ExpressionError(ValueError):
-    """A refused expression: what is wrong, where (line and column from 1), what was expected, the nearest known name."""
+class PositionedError(ValueError):
+    """A refused text: what is wrong, where (line and column from 1), what was expected, the nearest known name."""
 
     def __init__(
         self, message: str, *, line: int = 1, column: int = 1, expected: str = "", nearest: str | None = None
@@ -18,6 +18,10 @@ class ExpressionError(ValueError):
         if self.nearest:
             text += f"; did you mean {self.nearest!r}?"
         return text
+
+
+class ExpressionError(PositionedError):
+    """A refused expression."""
 
 
 class Refusal(Exception):  # noqa: N818 - carries a refusal to the place that knows the position
