@@ -60,7 +60,7 @@ def same_outputs(work: Path, table: str, kind: str, ours: Measured, theirs: Meas
     equal = (ours.result["out"], ours.result["held"]) == (theirs.result["out"], theirs.result["held"])
     for name in ("csv", "xml") if kind == "xml" else ("csv",):
         equal &= ours.result["sha256"][name] == theirs.result["sha256"][name]
-    content = [_content(work / f"{side}-{table}-{kind}" / "report.parquet") for side in ("ours", "pandas")]
+    content = [_content(next((work / f"{side}-{table}-{kind}").rglob("report.parquet"))) for side in ("ours", "pandas")]
     return equal and content[0] == content[1]
 
 

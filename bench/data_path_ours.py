@@ -126,12 +126,14 @@ class Run:
         return transformed
 
     async def _render(self, jobs: JobServer, transformed: Transformed, output: Output) -> str:
+        folder = self._folder / output.format  # one each, as the runner has: a child may write in its own only
+        folder.mkdir()
         request = RenderRequest(
             transformed=transformed.output.path,
             target_schema=case.target_schema(),
             output=output,
             xsd_set=case.xsd_set() if output.format == "xml" else None,
-            target=self._folder / f"report.{output.format}",
+            target=folder / f"report.{output.format}",
             report=case.REPORT,
             run_id=case.RUN_ID,
             business_date=case.BUSINESS_DATE,

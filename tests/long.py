@@ -7,7 +7,16 @@ import sys
 import time
 from dataclasses import dataclass
 
-MINUTES = {"audit": 3, "auth": 3, "expressions": 10, "jail": 10, "runner": 5, "system": 30, "validator": 20}
+MINUTES = {
+    "audit": 3,
+    "auth": 3,
+    "bench": 12,
+    "expressions": 10,
+    "jail": 10,
+    "runner": 5,
+    "system": 30,
+    "validator": 20,
+}
 """What each folder's long and chaos tests may take on two cores: twice what they took and more."""
 
 _LAST_WORDS_SECONDS = 60
