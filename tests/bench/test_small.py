@@ -18,7 +18,7 @@ SMALL = {
     "events": [],
     "data_path": ["--rows", "20000", "--scale", "0"],
     "exceptions": ["--exceptions", "200000"],
-    "rules": ["--rows", "20000", "--rounds", "1"],
+    "rules": ["--rows", "300000", "--rounds", "1"],
     "rules_large": ["--rows", "300000"],
     "jail": ["--rounds", "2"],
     "try": ["--tries", "5"],
