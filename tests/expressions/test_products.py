@@ -11,9 +11,6 @@ from tests.expressions.reference_functions import plain
 
 Evaluate = Callable[..., str | None]
 
-WIDE = "amount"
-"""A decimal as it is by default: 28 digits, ten of them after the point."""
-
 SEVERAL = [
     ("{0} * {1} * {2}", ("1000000000.25", "2500.5", "1.0834567891")),
     ("{0} * {1} * {2}", ("-99999999999.99", "100000", "1.5")),
